@@ -1,0 +1,249 @@
+//! What crosses the border between the kernel program and the host: records, counters, kernel offsets.
+//! Knows neither eBPF nor the host; a type that only one side needs does not belong here.
+//!
+//! Everything is `#[repr(C)]` without padding, in native byte order, and starts with its [`kind`](mod@kind).
+#![no_std]
+
+/// First word of each record in the ring buffer.
+pub mod kind {
+    /// A [`Connection`](crate::Connection).
+    pub const CONNECTION: u32 = 1;
+    /// An [`Exec`](crate::Exec), followed by its arguments and path.
+    pub const EXEC: u32 = 2;
+}
+
+/// How far a connection came, in [`Connection::stage`].
+pub mod stage {
+    /// TCP: the handshake is complete.
+    pub const ESTABLISHED: u8 = 1;
+    /// UDP: the socket has its peer; nothing has been sent.
+    pub const CONNECTED: u8 = 2;
+    /// TCP: closed while it waited for an answer; `errno` says why.
+    pub const CLOSED: u8 = 3;
+    /// The call failed with `errno` before anything was sent.
+    pub const REJECTED: u8 = 4;
+}
+
+/// Indexes of the per-CPU counters.
+pub mod counter {
+    /// Connections that found no room in the ring buffer or in a map.
+    pub const LOST: u32 = 0;
+    /// Execs that found no room: their connections miss the process's path and arguments.
+    pub const LOST_EXECS: u32 = 1;
+    /// How many counters there are.
+    pub const COUNT: u32 = 2;
+}
+
+/// [`Connection::errno`] when the kernel program could not read it (no BTF).
+pub const ERRNO_UNKNOWN: u16 = u16::MAX;
+/// Longest arguments of an [`Exec`], in bytes; what is longer is cut.
+pub const MAX_ARGS: usize = 4096;
+/// Longest path of an [`Exec`], in bytes.
+pub const MAX_PATH: usize = 1024;
+/// `TASK_COMM_LEN` of include/linux/sched.h.
+pub const COMM_LEN: usize = 16;
+
+/// The task that connects or execs.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout
+    )
+)]
+pub struct Task {
+    /// When the process (its thread-group leader) started, in ns of CLOCK_BOOTTIME; 0 without BTF.
+    pub started_ns: u64,
+    /// cgroup v2 id: the inode of the cgroup's folder.
+    pub cgroup_id: u64,
+    /// Thread group: `pid` in user space.
+    pub tgid: u32,
+    /// Thread: `pid` in the kernel.
+    pub tid: u32,
+    /// The parent's thread group; 0 without BTF.
+    pub ppid: u32,
+    /// Effective user id in the initial user namespace.
+    pub uid: u32,
+    /// Effective group id in the initial user namespace.
+    pub gid: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+    /// NUL-padded name of the thread.
+    pub comm: [u8; COMM_LEN],
+}
+
+/// One outgoing connection, sent when its outcome is known.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout
+    )
+)]
+pub struct Connection {
+    /// [`kind::CONNECTION`].
+    pub kind: u32,
+    /// `AF_INET` or `AF_INET6`, of the socket.
+    pub family: u16,
+    /// IANA number: 6 TCP, 17 UDP.
+    pub protocol: u16,
+    /// When it was begun, in ns of CLOCK_BOOTTIME.
+    pub began_ns: u64,
+    /// From there to the outcome.
+    pub latency_ns: u64,
+    /// Who began it.
+    pub task: Task,
+    /// Own address in network order; an IPv4 address is IPv4-mapped.
+    pub source: [u8; 16],
+    /// Peer's address, likewise.
+    pub destination: [u8; 16],
+    /// Own port in host order.
+    pub source_port: u16,
+    /// Peer's port in host order.
+    pub destination_port: u16,
+    /// 0, an errno, or [`ERRNO_UNKNOWN`].
+    pub errno: u16,
+    /// One of [`mod@stage`].
+    pub stage: u8,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u8,
+}
+
+/// A process starts a program. `args_len` bytes of NUL-ended arguments follow, then `path_len` bytes of path.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout
+    )
+)]
+pub struct Exec {
+    /// [`kind::EXEC`].
+    pub kind: u32,
+    /// Bytes of arguments that follow.
+    pub args_len: u16,
+    /// Bytes of path that follow the arguments: NUL-ended names from the file up to the root
+    /// (`curl\0bin\0usr\0`), or, when `path_is_text`, what was given to execve(2).
+    pub path_len: u16,
+    /// When, in ns of CLOCK_BOOTTIME.
+    pub time_ns: u64,
+    /// Who.
+    pub task: Task,
+    /// 1 when the arguments are longer than what follows.
+    pub args_cut: u8,
+    /// See `path_len`.
+    pub path_is_text: u8,
+    /// Keeps the size a multiple of 8.
+    pub reserved: [u8; 6],
+}
+
+const _: () = assert!(size_of::<Task>() == 56);
+const _: () = assert!(size_of::<Connection>() == 120);
+const _: () = assert!(size_of::<Exec>() == 80);
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident: $structure:literal $path:literal,)*) => {
+        /// Where the kernel keeps what the tracepoints lack: byte offsets that the host reads from the running
+        /// kernel's BTF, [`Offsets::UNKNOWN`] where it can't.
+        #[repr(C)]
+        #[derive(Clone, Copy)]
+        #[cfg_attr(feature = "user", derive(Debug, PartialEq, zerocopy::IntoBytes, zerocopy::Immutable))]
+        pub struct Offsets { $($(#[$doc])* pub $name: u32,)* }
+
+        impl Offsets {
+            /// No offset is known: the kernel program does without these fields.
+            pub const NONE: Self = Self { $($name: Self::UNKNOWN,)* };
+            /// What each field stands for: (structure, path of members).
+            pub const MEMBERS: &[(&str, &str)] = &[$(($structure, $path),)*];
+
+            /// Fills the fields in the order of [`MEMBERS`](Self::MEMBERS).
+            pub fn resolve(mut offset_of: impl FnMut(&str, &str) -> Option<u32>) -> Self {
+                Self { $($name: offset_of($structure, $path).unwrap_or(Self::UNKNOWN),)* }
+            }
+        }
+    };
+}
+
+offsets! {
+    /// `struct task_struct *` of the thread-group leader.
+    task_group_leader: "task_struct" "group_leader",
+    /// `struct task_struct *` of the real parent.
+    task_real_parent: "task_struct" "real_parent",
+    /// `pid_t`.
+    task_tgid: "task_struct" "tgid",
+    /// u64, ns of CLOCK_BOOTTIME (since Linux 5.5).
+    task_start_boottime: "task_struct" "start_boottime",
+    /// `struct mm_struct *`.
+    task_mm: "task_struct" "mm",
+    /// `struct files_struct *`.
+    task_files: "task_struct" "files",
+    /// `unsigned long`.
+    mm_arg_start: "mm_struct" "arg_start",
+    /// `unsigned long`.
+    mm_arg_end: "mm_struct" "arg_end",
+    /// `struct file *`.
+    mm_exe_file: "mm_struct" "exe_file",
+    /// `struct fdtable *`.
+    files_fdt: "files_struct" "fdt",
+    /// `struct file **`.
+    fdtable_fd: "fdtable" "fd",
+    /// `unsigned int`.
+    fdtable_max_fds: "fdtable" "max_fds",
+    /// `void *`; of a socket's file: `struct socket *`.
+    file_private_data: "file" "private_data",
+    /// `struct dentry *`.
+    file_dentry: "file" "f_path.dentry",
+    /// `struct vfsmount *`.
+    file_mnt: "file" "f_path.mnt",
+    /// `struct dentry *`.
+    dentry_parent: "dentry" "d_parent",
+    /// `const unsigned char *`.
+    dentry_name: "dentry" "d_name.name",
+    /// `struct dentry *`.
+    vfsmount_root: "vfsmount" "mnt_root",
+    /// The `struct vfsmount` inside a `struct mount`.
+    mount_mnt: "mount" "mnt",
+    /// `struct mount *`.
+    mount_parent: "mount" "mnt_parent",
+    /// `struct dentry *`.
+    mount_mountpoint: "mount" "mnt_mountpoint",
+    /// `socket_state`, an int.
+    socket_state: "socket" "state",
+    /// `struct sock *`.
+    socket_sk: "socket" "sk",
+    /// int.
+    sock_err: "sock" "sk_err",
+    /// u16 (since Linux 5.6).
+    sock_protocol: "sock" "sk_protocol",
+    /// u16.
+    sock_family: "sock" "__sk_common.skc_family",
+    /// `__be16`.
+    sock_dport: "sock" "__sk_common.skc_dport",
+    /// u16 in host order: the own port.
+    sock_num: "sock" "__sk_common.skc_num",
+    /// `__be32`.
+    sock_daddr: "sock" "__sk_common.skc_daddr",
+    /// `__be32`.
+    sock_rcv_saddr: "sock" "__sk_common.skc_rcv_saddr",
+    /// `struct in6_addr`.
+    sock_v6_daddr: "sock" "__sk_common.skc_v6_daddr",
+    /// `struct in6_addr`.
+    sock_v6_rcv_saddr: "sock" "__sk_common.skc_v6_rcv_saddr",
+}
+
+impl Offsets {
+    /// An offset that is not known.
+    pub const UNKNOWN: u32 = u32::MAX;
+}

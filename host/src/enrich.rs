@@ -1,0 +1,1 @@
+//! Adds what the kernel record lacks: process, user, container.

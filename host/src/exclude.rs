@@ -1,0 +1,1 @@
+//! Leaves out what the user does not want to see.

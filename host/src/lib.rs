@@ -1,0 +1,17 @@
+//! lightmon: who on this host connects where, and how it ended.
+//!
+//! Events travel one way, in batches; `pipeline.rs` is the one file that says the order:
+//!
+//! ```text
+//! source ──► enrich ──► exclude ──► plugin ──► output
+//! ```
+//!
+//! Stages never import each other: what they share is the [`event`], and what they count goes to [`stats`].
+
+pub mod enrich;
+pub mod event;
+pub mod exclude;
+pub mod output;
+pub mod plugin;
+pub mod source;
+pub mod stats;

@@ -1,0 +1,2 @@
+//! The command `lightmon`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Runs WebAssembly plugins over batches of events.

@@ -1,0 +1,144 @@
+//! The balance of events: what came in and where it went. Counting only; who counts what is the stages' business.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// Counters of one run, shared by the stages. Each event is counted in [`seen`](Self::seen) and in exactly one other.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Connections that the source knows of, those that it lost included.
+    pub seen: AtomicU64,
+    /// Written to the output.
+    pub written: AtomicU64,
+    /// Left out by an exclude expression.
+    pub excluded: AtomicU64,
+    /// Lost before the host could read them (ring buffer or map full).
+    pub lost_kernel: AtomicU64,
+    /// Could not be written.
+    pub lost_output: AtomicU64,
+    /// Each plugin's, in the order of the chain.
+    pub plugins: Vec<Plugin>,
+    /// Input of the source that was no event (malformed record or line); not part of the balance.
+    pub malformed: AtomicU64,
+}
+
+/// One plugin's counters.
+#[derive(Debug, Default)]
+pub struct Plugin {
+    /// What messages call it.
+    pub name: String,
+    /// Events that it dropped.
+    pub dropped: AtomicU64,
+    /// Events that it tagged, rewrote or formatted are not counted here; faults are: traps, deadlines, memory.
+    pub faults: AtomicU64,
+    /// Decisions that were ignored: index out of range, too large, unknown field.
+    pub ignored: AtomicU64,
+}
+
+impl Stats {
+    /// All zero, with one entry a plugin.
+    pub fn new(plugins: impl IntoIterator<Item = String>) -> Self {
+        let plugins = plugins
+            .into_iter()
+            .map(|name| Plugin {
+                name,
+                ..Plugin::default()
+            })
+            .collect();
+        Self {
+            plugins,
+            ..Self::default()
+        }
+    }
+
+    /// Events that plugins dropped, all together.
+    pub fn dropped(&self) -> u64 {
+        self.plugins
+            .iter()
+            .map(|plugin| plugin.dropped.load(Relaxed))
+            .sum()
+    }
+
+    /// Whether every event that was seen is accounted for.
+    pub fn is_balanced(&self) -> bool {
+        let [written, excluded, kernel, output] = [
+            &self.written,
+            &self.excluded,
+            &self.lost_kernel,
+            &self.lost_output,
+        ]
+        .map(|n| n.load(Relaxed));
+        self.seen.load(Relaxed) == written + excluded + self.dropped() + kernel + output
+    }
+}
+
+/// The exit summary, one line:
+/// `seen 10 = written 6 + excluded 2 + dropped 1 (redact 1) + lost 1 (kernel 1, output 0)`.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [seen, written, excluded, kernel, output, malformed] = [
+            &self.seen,
+            &self.written,
+            &self.excluded,
+            &self.lost_kernel,
+            &self.lost_output,
+            &self.malformed,
+        ]
+        .map(|n| n.load(Relaxed));
+        write!(
+            f,
+            "seen {seen} = written {written} + excluded {excluded} + dropped {}",
+            self.dropped()
+        )?;
+        for (i, plugin) in self.plugins.iter().enumerate() {
+            let (start, end) = (
+                if i == 0 { " (" } else { ", " },
+                if i + 1 == self.plugins.len() { ")" } else { "" },
+            );
+            write!(f, "{start}{} {}", plugin.name, plugin.dropped.load(Relaxed))?;
+            for (n, what) in [
+                (&plugin.faults, "faults"),
+                (&plugin.ignored, "ignored decisions"),
+            ] {
+                match n.load(Relaxed) {
+                    0 => {}
+                    n => write!(f, ", {what} {n}")?,
+                }
+            }
+            write!(f, "{end}")?;
+        }
+        write!(
+            f,
+            " + lost {} (kernel {kernel}, output {output})",
+            kernel + output
+        )?;
+        if malformed > 0 {
+            write!(f, "; malformed input {malformed}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_adds_up() {
+        let stats = Stats::new(["geoip".to_owned(), "redact".to_owned()]);
+        stats.seen.store(10, Relaxed);
+        stats.written.store(6, Relaxed);
+        stats.excluded.store(2, Relaxed);
+        stats.plugins[1].dropped.store(1, Relaxed);
+        stats.plugins[1].faults.store(3, Relaxed);
+        assert!(!stats.is_balanced());
+        stats.lost_kernel.store(1, Relaxed);
+        assert!(stats.is_balanced());
+        assert_eq!(
+            stats.to_string(),
+            "seen 10 = written 6 + excluded 2 + dropped 1 (geoip 0, redact 1, faults 3) + lost 1 (kernel 1, output 0)"
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! Write lightmon plugins in Rust.

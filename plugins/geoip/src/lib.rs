@@ -1,0 +1,1 @@
+//! Tags each public destination with its country.
