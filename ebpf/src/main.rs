@@ -1,2 +1,29 @@
+//! lightmon's kernel program: passive tracepoints that turn each outgoing connection into one record.
+//! Decides nothing but what a connection is; names, filters and formats are the host's.
+//!
+//! One file a hook; what they share is in [`maps`], [`emit`], [`kernel`] and [`task`].
+//!
+//! # Minimum kernel version
+//! 5.8: ring buffer, `bpf_ktime_get_boot_ns`. BTF (`/sys/kernel/btf/vmlinux`) for what `kernel` reads.
 #![no_std]
 #![no_main]
+
+mod connect;
+mod inet_sock_set_state;
+mod process_exec;
+
+mod emit;
+mod kernel;
+mod maps;
+mod task;
+
+/// The loop that never ends makes the verifier refuse a program from which a panic can be reached.
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The verifier allows the tracing helpers to GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -66,9 +66,9 @@ pub struct Task {
     pub tid: u32,
     /// The parent's thread group; 0 without BTF.
     pub ppid: u32,
-    /// Effective user id in the initial user namespace.
+    /// Real user id in the initial user namespace.
     pub uid: u32,
-    /// Effective group id in the initial user namespace.
+    /// Real group id in the initial user namespace.
     pub gid: u32,
     /// Keeps the size a multiple of 8.
     pub reserved: u32,

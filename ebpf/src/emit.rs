@@ -1,0 +1,49 @@
+//! The way out: one record a connection, and a count of those that found no room.
+
+use lightmon_common::{Connection, Task, counter, kind};
+
+use crate::maps::{COUNTERS, RECORDS};
+
+/// The ends of a connection, in the form of [`Connection`].
+#[derive(Clone, Copy)]
+pub struct Ends {
+    pub family: u16,
+    pub protocol: u16,
+    pub source: [u8; 16],
+    pub destination: [u8; 16],
+    pub source_port: u16,
+    pub destination_port: u16,
+}
+
+/// Sends a connection, or counts it as lost.
+#[inline(always)]
+pub fn connection(ends: &Ends, task: &Task, began_ns: u64, now_ns: u64, stage: u8, errno: u16) {
+    let Some(mut entry) = RECORDS.reserve::<Connection>(0) else {
+        return count(counter::LOST);
+    };
+    entry.write(Connection {
+        kind: kind::CONNECTION,
+        family: ends.family,
+        protocol: ends.protocol,
+        began_ns,
+        latency_ns: now_ns.saturating_sub(began_ns),
+        task: *task,
+        source: ends.source,
+        destination: ends.destination,
+        source_port: ends.source_port,
+        destination_port: ends.destination_port,
+        errno,
+        stage,
+        reserved: 0,
+    });
+    entry.submit(0);
+}
+
+/// Adds one to a counter of this CPU.
+#[inline(always)]
+pub fn count(counter: u32) {
+    if let Some(n) = COUNTERS.get_ptr_mut(counter) {
+        // SAFETY: the element of this CPU, which nobody else writes while this program runs on it.
+        unsafe { *n += 1 };
+    }
+}

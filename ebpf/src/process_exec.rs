@@ -1,0 +1,202 @@
+//! `sched:sched_process_exec`: what a process runs, at the moment it starts to, so that one which connects and
+//! exits within a millisecond still has its path and arguments.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::generated::{
+        bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_ringbuf_output,
+    },
+    macros::tracepoint,
+    programs::TracePointContext,
+};
+use lightmon_common::{Exec, MAX_ARGS, MAX_PATH, counter, kind};
+
+use crate::{
+    emit,
+    kernel::{offsets, pointer, read},
+    maps::{EXEC, ExecBuffer, NAME_MAX, RECORDS},
+    task,
+};
+
+/// `__data_loc char[] filename`: offset in the low half, length in the high half.
+const FILENAME: usize = 8;
+
+/// Names and mount points that are followed on the way up to the root.
+const MAX_DEPTH: usize = 48;
+
+/// match-proto:v5.8:fs/exec.c:static int exec_binprm(struct linux_binprm *bprm)
+#[tracepoint]
+pub fn sched_process_exec(ctx: TracePointContext) -> u32 {
+    if try_exec(&ctx).is_none() {
+        emit::count(counter::LOST_EXECS);
+    }
+    0
+}
+
+#[inline(always)]
+fn try_exec(ctx: &TracePointContext) -> Option<()> {
+    // SAFETY: the element of this CPU; a tracepoint program is not entered again on the same CPU.
+    let buffer = unsafe { &mut *EXEC.get_ptr_mut(0)? };
+    let (args_len, args_cut) = copy_args(buffer);
+    let (path_len, path_is_text) = match copy_path(buffer, args_len) {
+        0 => (copy_filename(ctx, buffer, args_len), 1),
+        len => (len, 0),
+    };
+    buffer.exec = Exec {
+        kind: kind::EXEC,
+        args_len: args_len as u16,
+        path_len: path_len as u16,
+        // SAFETY: takes no argument.
+        time_ns: unsafe { bpf_ktime_get_boot_ns() },
+        task: task::current(),
+        args_cut: args_cut as u8,
+        path_is_text,
+        reserved: [0; 6],
+    };
+    let len = args_len + path_len;
+    if len > MAX_ARGS + MAX_PATH {
+        return None;
+    }
+    // SAFETY: `len` bytes of `data` exist behind the record.
+    let result = unsafe {
+        bpf_ringbuf_output(
+            &raw const RECORDS as *mut _,
+            &raw mut *buffer as *mut _,
+            (size_of::<Exec>() + len) as u64,
+            0,
+        )
+    };
+    (result == 0).then_some(())
+}
+
+/// Copies the arguments to the start of `data`: their length and whether they were cut.
+#[inline(always)]
+fn copy_args(buffer: &mut ExecBuffer) -> (usize, bool) {
+    let at = offsets();
+    let mm = pointer(task::pointer_to_current(), at.task_mm).unwrap_or(0);
+    let (Some(start), Some(end)) = (
+        read::<u64>(mm, at.mm_arg_start),
+        read::<u64>(mm, at.mm_arg_end),
+    ) else {
+        return (0, false);
+    };
+    let whole = end.saturating_sub(start);
+    let len = if whole > MAX_ARGS as u64 {
+        MAX_ARGS as u64
+    } else {
+        whole
+    };
+    // SAFETY: `len` is at most the length of `data`; the helper fails where user memory is not readable.
+    let result = unsafe {
+        bpf_probe_read_user(
+            buffer.data.as_mut_ptr().cast(),
+            len as u32,
+            start as *const _,
+        )
+    };
+    if result == 0 {
+        (len as usize, whole > len)
+    } else {
+        (0, false)
+    }
+}
+
+/// Copies the names from the program's file up to the root behind the arguments, as d_path() of fs/d_path.c
+/// walks them: their length, or 0 without BTF.
+#[inline(always)]
+fn copy_path(buffer: &mut ExecBuffer, start: usize) -> usize {
+    let at = offsets();
+    let mm = pointer(task::pointer_to_current(), at.task_mm).unwrap_or(0);
+    let file = pointer(mm, at.mm_exe_file).unwrap_or(0);
+    let (Some(mut dentry), Some(mut mnt)) =
+        (pointer(file, at.file_dentry), pointer(file, at.file_mnt))
+    else {
+        return 0;
+    };
+    set_path_len(buffer, 0);
+    for _ in 0..MAX_DEPTH {
+        let (Some(root), Some(parent)) = (
+            pointer(mnt, at.vfsmount_root),
+            pointer(dentry, at.dentry_parent),
+        ) else {
+            return 0;
+        };
+        if dentry == root {
+            let mount = mnt - u64::from(at.mount_mnt);
+            let (Some(above), Some(mountpoint)) = (
+                pointer(mount, at.mount_parent),
+                pointer(mount, at.mount_mountpoint),
+            ) else {
+                return 0;
+            };
+            if above == mount {
+                break;
+            }
+            (mnt, dentry) = (above + u64::from(at.mount_mnt), mountpoint);
+            continue;
+        }
+        if parent == dentry {
+            break;
+        }
+        let Some(name) = pointer(dentry, at.dentry_name) else {
+            return 0;
+        };
+        let len = path_len(buffer);
+        if len > MAX_PATH {
+            return 0;
+        }
+        match copy_text(buffer, start + len, name) {
+            0 => return 0,
+            n => set_path_len(buffer, len + n),
+        }
+        dentry = parent;
+    }
+    match path_len(buffer) {
+        len if len > MAX_PATH => 0,
+        len => len,
+    }
+}
+
+#[inline(always)]
+fn path_len(buffer: &ExecBuffer) -> usize {
+    // SAFETY: a field of a valid reference; volatile, so that it is not kept in a register.
+    unsafe { (&raw const buffer.path_len).read_volatile() as usize }
+}
+
+#[inline(always)]
+fn set_path_len(buffer: &mut ExecBuffer, len: usize) {
+    // SAFETY: as above.
+    unsafe { (&raw mut buffer.path_len).write_volatile(len as u64) }
+}
+
+/// Copies the path that was given to execve(2) behind the arguments: its length.
+#[inline(always)]
+fn copy_filename(ctx: &TracePointContext, buffer: &mut ExecBuffer, start: usize) -> usize {
+    // SAFETY: the offset and type are those of the tracepoint's format.
+    let Ok(location) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else {
+        return 0;
+    };
+    copy_text(
+        buffer,
+        start,
+        ctx.as_ptr() as u64 + u64::from(location & 0xffff),
+    )
+}
+
+/// Copies a NUL-ended text of at most [`NAME_MAX`] bytes to `data[start..]`: its length with the NUL, 0 on failure.
+#[inline(always)]
+fn copy_text(buffer: &mut ExecBuffer, start: usize, from: u64) -> usize {
+    if start > MAX_ARGS + MAX_PATH {
+        return 0;
+    }
+    // SAFETY: `data` has room for NAME_MAX bytes behind any such start.
+    let len = unsafe {
+        let to = buffer.data.as_mut_ptr().add(start);
+        bpf_probe_read_kernel_str(to.cast(), NAME_MAX as u32, from as *const _)
+    };
+    if len <= 0 || len > NAME_MAX as i64 {
+        0
+    } else {
+        len as usize
+    }
+}

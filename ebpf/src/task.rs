@@ -1,0 +1,53 @@
+//! The current task: who it is, and the socket behind one of its file descriptors.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, generated,
+};
+use lightmon_common::{COMM_LEN, Task};
+
+use crate::kernel::{offsets, pointer, read};
+
+/// The current task's identity. What only BTF tells is 0 without it.
+#[inline(always)]
+pub fn current() -> Task {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let uid_gid = bpf_get_current_uid_gid();
+    let task = pointer_to_current();
+    let at = offsets();
+    let parent = pointer(task, at.task_real_parent).unwrap_or(0);
+    let leader = pointer(task, at.task_group_leader).unwrap_or(0);
+    Task {
+        started_ns: read(leader, at.task_start_boottime).unwrap_or(0),
+        // SAFETY: takes no argument, reads the current task only.
+        cgroup_id: unsafe { generated::bpf_get_current_cgroup_id() },
+        tgid: (pid_tgid >> 32) as u32,
+        tid: pid_tgid as u32,
+        ppid: read(parent, at.task_tgid).unwrap_or(0),
+        uid: uid_gid as u32,
+        gid: (uid_gid >> 32) as u32,
+        reserved: 0,
+        comm: bpf_get_current_comm().unwrap_or([0; COMM_LEN]),
+    }
+}
+
+/// The current `struct task_struct *`.
+#[inline(always)]
+pub fn pointer_to_current() -> u64 {
+    // SAFETY: takes no argument; the result is only ever read through the probe helpers.
+    unsafe { generated::bpf_get_current_task() }
+}
+
+/// The `struct socket *` of a file descriptor of the current task. A descriptor of another kind of file gives
+/// something that is no socket: the system call says ENOTSOCK then.
+#[inline(always)]
+pub fn socket_of(fd: u32) -> Option<u64> {
+    let at = offsets();
+    let files = pointer(pointer_to_current(), at.task_files)?;
+    let table = pointer(files, at.files_fdt)?;
+    if fd >= read::<u32>(table, at.fdtable_max_fds)? {
+        return None;
+    }
+    let array = pointer(table, at.fdtable_fd)?;
+    let file = pointer(array + u64::from(fd) * 8, 0)?;
+    pointer(file, at.file_private_data)
+}
