@@ -1,1 +1,105 @@
-//! Adds what the kernel record lacks: process, user, container.
+//! Adds what the kernel record lacks: the process's program, the user's name, the container.
+//! Leaves out nothing and decides nothing; what is not known stays unknown.
+
+pub mod container;
+mod process;
+mod user;
+
+use std::sync::Arc;
+
+use self::{container::Containers, process::Processes, user::Users};
+use crate::event::{Event, Record};
+
+/// The enrich stage, with all that it remembers.
+pub struct Enrich {
+    processes: Processes,
+    users: Users,
+    containers: Containers,
+}
+
+impl Enrich {
+    /// Knows nothing yet but the containers that `containers` is told of.
+    pub fn new(containers: Containers) -> Self {
+        Self {
+            processes: Processes::default(),
+            users: Users::default(),
+            containers,
+        }
+    }
+
+    /// Turns records into complete events, in their order.
+    pub fn apply(&mut self, records: impl IntoIterator<Item = Record>, events: &mut Vec<Event>) {
+        for record in records {
+            match record {
+                Record::Exec(exec) => {
+                    // While the process is surely in it: the container of one that ends at once.
+                    self.containers.of(exec.cgroup_id, exec.process.pid);
+                    self.processes.exec(exec);
+                }
+                Record::Connection(mut event) => {
+                    event.process = self.processes.of(&event);
+                    event.user = self.users.name(event.uid, event.kernel_time);
+                    event.container = self.containers.of(event.cgroup_id, event.pid);
+                    events.push(*event);
+                }
+            }
+        }
+    }
+}
+
+/// Remembers at most about `2 * N` values: when the young half is full, the old half is forgotten, and what was
+/// used since then has moved to the young one. Bounded, and no bookkeeping a look-up.
+#[derive(Debug)]
+struct Recent<K, V, const N: usize> {
+    young: std::collections::HashMap<K, V>,
+    old: std::collections::HashMap<K, V>,
+}
+
+impl<K, V, const N: usize> Default for Recent<K, V, N> {
+    fn default() -> Self {
+        Self {
+            young: Default::default(),
+            old: Default::default(),
+        }
+    }
+}
+
+impl<K: std::hash::Hash + Eq + Copy, V, const N: usize> Recent<K, V, N> {
+    fn get(&mut self, key: K) -> Option<&mut V> {
+        if let Some(value) = self.old.remove(&key) {
+            self.insert(key, value);
+        }
+        self.young.get_mut(&key)
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        if self.young.len() >= N {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.old.remove(&key);
+        self.young.insert(key, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recent_forgets_what_was_not_used() {
+        let mut recent = Recent::<u32, u32, 2>::default();
+        for key in 0..3 {
+            recent.insert(key, key * 10);
+        }
+        assert_eq!(recent.get(0).copied(), Some(0)); // moves to the young half, which is full then
+        recent.insert(3, 30);
+        assert_eq!(recent.get(1), None);
+        assert_eq!(
+            (recent.get(0).copied(), recent.get(3).copied()),
+            (Some(0), Some(30))
+        );
+        recent.insert(0, 1);
+        assert_eq!(recent.get(0).copied(), Some(1));
+        assert!(recent.young.len() + recent.old.len() <= 4);
+    }
+}

@@ -50,9 +50,9 @@ pub struct Event {
     pub pid: u32,
     /// The thread that connected.
     pub tid: u32,
-    /// Effective user id.
+    /// Real user id.
     pub uid: u32,
-    /// Effective group id.
+    /// Real group id.
     pub gid: u32,
     /// Name of the user, if the uid has one.
     pub user: Option<Arc<str>>,
@@ -83,6 +83,8 @@ pub struct Process {
     pub path: Option<Arc<str>>,
     /// Arguments, the program's name first.
     pub args: Option<Vec<Arc<str>>>,
+    /// Whether there are more arguments than `args` holds.
+    pub args_cut: bool,
     /// Ancestors, the parent first.
     pub parents: Vec<Parent>,
 }
@@ -229,6 +231,15 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// NUL-ended arguments, as the kernel keeps them, as texts. They need not be UTF-8.
+pub fn split_args(bytes: &[u8]) -> Vec<Arc<str>> {
+    let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
+    bytes
+        .split(|byte| *byte == 0)
+        .map(|arg| String::from_utf8_lossy(arg).into())
+        .collect()
+}
+
 impl Event {
     /// Turns an IPv4-mapped IPv6 address into the IPv4 address that is on the wire; leaves others as they are.
     pub fn canonical(address: SocketAddr) -> SocketAddr {
@@ -278,6 +289,7 @@ impl Event {
                     "-s".into(),
                     "https://example.org/".into(),
                 ]),
+                args_cut: false,
                 parents: vec![Parent {
                     pid: 1000,
                     comm: "bash".into(),

@@ -10,8 +10,5 @@
 
 pub mod enrich;
 pub mod event;
-pub mod exclude;
-pub mod output;
-pub mod plugin;
 pub mod source;
 pub mod stats;

@@ -1,0 +1,277 @@
+//! Which program a process runs: remembered when it starts one, else read from /proc.
+//! A pid alone names nobody: it is reused, so the time at which the process started goes with it.
+
+use std::{fs, io, io::Read as _, sync::Arc, time::Duration};
+
+use super::Recent;
+use crate::event::{Event, Exec, Parent, Process, split_args};
+
+/// Processes in each half of the table.
+const REMEMBERED: usize = 16_384;
+
+/// Arguments are read up to this length, like those that the kernel program sends.
+const MAX_ARGS: u64 = lightmon_common::MAX_ARGS as u64;
+
+/// What /proc counts start times in: USER_HZ is 100 on every architecture that lightmon runs on.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The processes that were seen lately, by pid.
+#[derive(Debug, Default)]
+pub(super) struct Processes(Recent<u32, Entry, REMEMBERED>);
+
+#[derive(Debug)]
+struct Entry {
+    process: Arc<Process>,
+    /// Since when it runs this program; zero when it was read from /proc.
+    since: Duration,
+    /// What it ran before.
+    before: Option<Arc<Process>>,
+}
+
+impl Processes {
+    /// Remembers the program that a process has started.
+    pub(super) fn exec(&mut self, exec: Exec) {
+        let Exec {
+            time, mut process, ..
+        } = exec;
+        self.name_parent(&mut process);
+        let pid = process.pid;
+        let before = self
+            .0
+            .get(pid)
+            .filter(|entry| same_process(&entry.process, &process))
+            .map(|entry| entry.process.clone());
+        self.0.insert(
+            pid,
+            Entry {
+                process: Arc::new(process),
+                since: time,
+                before,
+            },
+        );
+    }
+
+    /// The process of an event as it was when it connected; what the event itself says where nothing else is known.
+    pub(super) fn of(&mut self, event: &Event) -> Arc<Process> {
+        if let Some(entry) = self
+            .0
+            .get(event.pid)
+            .filter(|entry| same_process(&entry.process, &event.process))
+        {
+            if entry.since <= event.kernel_time {
+                return entry.process.clone();
+            }
+            if let Some(before) = &entry.before {
+                return before.clone();
+            }
+            return self.bare(event);
+        }
+        // Without a start time nobody can say later whether it is still the same process.
+        match read(event.pid).filter(|process| same_process(process, &event.process)) {
+            Some(mut process) => {
+                self.name_parent(&mut process);
+                let process = Arc::new(process);
+                if event.process.started.is_some() {
+                    let entry = Entry {
+                        process: process.clone(),
+                        since: Duration::ZERO,
+                        before: None,
+                    };
+                    self.0.insert(event.pid, entry);
+                }
+                process
+            }
+            None => self.bare(event),
+        }
+    }
+
+    fn bare(&mut self, event: &Event) -> Arc<Process> {
+        let mut process = Process::clone(&event.process);
+        self.name_parent(&mut process);
+        Arc::new(process)
+    }
+
+    /// Fills in name and path of the parent, of which only the pid is known.
+    fn name_parent(&mut self, process: &mut Process) {
+        let Some(parent) = process.parents.first_mut() else {
+            return;
+        };
+        if self.0.get(parent.pid).is_none() {
+            let Some(read) = read(parent.pid) else { return };
+            self.0.insert(
+                parent.pid,
+                Entry {
+                    process: Arc::new(read),
+                    since: Duration::ZERO,
+                    before: None,
+                },
+            );
+        }
+        if let Some(entry) = self
+            .0
+            .get(parent.pid)
+            .filter(|entry| older(&entry.process, process.started))
+        {
+            parent.comm = entry.process.comm.clone();
+            parent.path = entry.process.path.clone();
+        }
+    }
+}
+
+/// Same pid and same start. /proc tells the start in ticks, the kernel program in nanoseconds.
+fn same_process(a: &Process, b: &Process) -> bool {
+    let ticks = |process: &Process| {
+        process
+            .started
+            .map(|started| started.as_nanos() / TICK.as_nanos())
+    };
+    a.pid == b.pid && (ticks(a) == ticks(b) || b.started.is_none())
+}
+
+/// A parent has started before its child; one that has not is another process of that pid.
+fn older(parent: &Process, child_started: Option<Duration>) -> bool {
+    match (parent.started, child_started) {
+        (Some(parent), Some(child)) => parent <= child,
+        _ => true,
+    }
+}
+
+/// A running process, from /proc (proc(5)).
+fn read(pid: u32) -> Option<Process> {
+    let (comm, ppid, started) = parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+    let path = fs::read_link(format!("/proc/{pid}/exe"))
+        .ok()
+        .map(|path| path.to_string_lossy().into());
+    let (args, args_cut) = read_args(pid).ok()?;
+    // It may have ended in between, and another have got its pid.
+    let (_, _, started_now) = parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
+    (started == started_now).then(|| Process {
+        pid,
+        started: Some(started),
+        comm,
+        path,
+        args: (!args.is_empty()).then(|| split_args(&args)),
+        args_cut,
+        parents: (ppid != 0)
+            .then(|| Parent {
+                pid: ppid,
+                comm: Arc::default(),
+                path: None,
+            })
+            .into_iter()
+            .collect(),
+    })
+}
+
+fn read_args(pid: u32) -> io::Result<(Vec<u8>, bool)> {
+    let mut args = Vec::new();
+    fs::File::open(format!("/proc/{pid}/cmdline"))?
+        .take(MAX_ARGS + 1)
+        .read_to_end(&mut args)?;
+    let is_cut = args.len() as u64 > MAX_ARGS;
+    args.truncate(MAX_ARGS as usize);
+    Ok((args, is_cut))
+}
+
+/// `123 (na)me) S 1 …`: name, parent, start. A name may hold anything, parentheses too.
+fn parse_stat(stat: &[u8]) -> Option<(Arc<str>, u32, Duration)> {
+    let open = stat.iter().position(|byte| *byte == b'(')?;
+    let close = stat.iter().rposition(|byte| *byte == b')')?;
+    let comm = String::from_utf8_lossy(stat.get(open + 1..close)?).into();
+    let mut fields = std::str::from_utf8(&stat[close + 1..])
+        .ok()?
+        .split_ascii_whitespace();
+    let ppid = fields.nth(1)?.parse().ok()?; // field 4
+    let ticks: u32 = fields.nth(17)?.parse::<u64>().ok()?.try_into().ok()?; // field 22
+    Some((comm, ppid, TICK * ticks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: u32, started_ms: u64, path: &str) -> Process {
+        Process {
+            pid,
+            started: Some(Duration::from_millis(started_ms)),
+            path: Some(path.into()),
+            ..Process::default()
+        }
+    }
+
+    fn event(pid: u32, started_ms: u64, at_ms: u64) -> Event {
+        let process = Process {
+            path: None,
+            ..process(pid, started_ms, "")
+        };
+        Event {
+            pid,
+            process: Arc::new(process),
+            kernel_time: Duration::from_millis(at_ms),
+            ..Event::sample()
+        }
+    }
+
+    /// Above the kernel's largest pid (PID_MAX_LIMIT, 4 Mi): nobody in /proc has it.
+    const PID: u32 = 0x4000_0001;
+
+    #[test]
+    fn a_process_is_what_it_was_when_it_connected() {
+        let mut processes = Processes::default();
+        for (at, path) in [(1000, "/bin/sh"), (2000, "/bin/curl")] {
+            let process = process(PID, 990, path);
+            processes.exec(Exec {
+                time: Duration::from_millis(at),
+                process,
+                cgroup_id: 0,
+            });
+        }
+        let mut path = |at| processes.of(&event(PID, 990, at)).path.clone();
+        assert_eq!(path(1500).as_deref(), Some("/bin/sh"));
+        assert_eq!(path(2500).as_deref(), Some("/bin/curl"));
+    }
+
+    #[test]
+    fn a_reused_pid_is_another_process() {
+        let mut processes = Processes::default();
+        let exec = Exec {
+            time: Duration::from_millis(1000),
+            process: process(PID, 990, "/bin/old"),
+            cgroup_id: 0,
+        };
+        processes.exec(exec);
+        assert_eq!(processes.of(&event(PID, 5000, 6000)).path, None);
+    }
+
+    #[test]
+    fn a_running_process_is_read_from_proc() {
+        let me = std::process::id();
+        let (comm, ppid, started) = parse_stat(&fs::read("/proc/self/stat").unwrap()).unwrap();
+        let found =
+            Processes::default().of(&event(me, started.as_millis() as u64, u64::MAX / 2_000_000));
+        assert_eq!((found.pid, &found.comm), (me, &comm));
+        assert_eq!(
+            found.path.as_deref(),
+            std::env::current_exe().unwrap().to_str()
+        );
+        assert_eq!(
+            found.args.as_ref().unwrap()[0].as_ref(),
+            std::env::args().next().unwrap()
+        );
+        assert_eq!(found.parents[0].pid, ppid);
+        assert!(!found.parents[0].comm.is_empty());
+    }
+
+    #[test]
+    fn names_may_hold_anything() {
+        let rest = "S 7 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 450 1000";
+        let (comm, ppid, started) = parse_stat(format!("12 (a) b (c) {rest}").as_bytes()).unwrap();
+        assert_eq!(
+            (&*comm, ppid, started),
+            ("a) b (c", 7, Duration::from_millis(4500))
+        );
+        for bad in ["", "12", "12 (a", "12 )a(", "12 (a) S", "12 (a) S x 1"] {
+            assert_eq!(parse_stat(bad.as_bytes()), None, "{bad}");
+        }
+    }
+}

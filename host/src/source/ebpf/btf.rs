@@ -1,0 +1,278 @@
+//! Finds where the running kernel keeps a member of a structure, from its type information.
+//! Reads just that; types as such are aya's business.
+//!
+//! Format: Documentation/bpf/btf.rst. Bytes are not trusted: whatever does not fit is `None`.
+
+use std::collections::HashMap;
+
+const MAGIC: u16 = 0xeb9f;
+
+// enum of include/uapi/linux/btf.h
+const KIND_STRUCT: u32 = 4;
+const KIND_UNION: u32 = 5;
+/// TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG: stand before the type that is meant.
+const KINDS_BEFORE_TYPE: [u32; 5] = [8, 9, 10, 11, 18];
+
+/// Anonymous structures and typedefs nest a few levels deep in a real kernel.
+const MAX_DEPTH: usize = 16;
+
+/// The type information of a kernel.
+pub(super) struct Btf<'a> {
+    strings: &'a [u8],
+    types: &'a [u8],
+    /// Where each type starts in `types`; its id is the index + 1.
+    starts: Vec<u32>,
+    /// Named structures and unions.
+    structures: HashMap<&'a [u8], u32>,
+}
+
+struct Type {
+    kind: u32,
+    members: usize,
+    /// Whether member offsets have a bit-field size in their upper byte.
+    has_bit_fields: bool,
+    /// Of the type that is meant, for typedefs and qualifiers.
+    refers_to: u32,
+    /// Where what follows the type's head starts.
+    body: usize,
+}
+
+impl<'a> Btf<'a> {
+    /// Reads the index of types.
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        if u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?) != MAGIC {
+            return None;
+        }
+        let header = u32_at(bytes, 4)? as usize;
+        let section = |at: usize| -> Option<&'a [u8]> {
+            let start = header.checked_add(u32_at(bytes, at)? as usize)?;
+            bytes.get(start..start.checked_add(u32_at(bytes, at + 4)? as usize)?)
+        };
+        let mut btf = Self {
+            types: section(8)?,
+            strings: section(16)?,
+            starts: Vec::new(),
+            structures: HashMap::new(),
+        };
+        btf.index()?;
+        Some(btf)
+    }
+
+    fn index(&mut self) -> Option<()> {
+        let mut at = 0;
+        while at < self.types.len() {
+            self.starts.push(u32::try_from(at).ok()?);
+            let id = u32::try_from(self.starts.len()).ok()?;
+            let found = self.head(at)?;
+            if matches!(found.kind, KIND_STRUCT | KIND_UNION) {
+                let name = self.string(u32_at(self.types, at)?)?;
+                // A kernel may define a name twice; the first is the one of the core.
+                self.structures.entry(name).or_insert(id);
+            }
+            at = found
+                .body
+                .checked_add(body_len(found.kind, found.members)?)?;
+        }
+        Some(())
+    }
+
+    /// Offset in bytes of a member like `f_path.dentry`; `None` where there is no such member, or it is a bit field.
+    pub(super) fn offset_of(&self, structure: &str, path: &str) -> Option<u32> {
+        let mut id = *self.structures.get(structure.as_bytes())?;
+        let mut offset = 0u32;
+        for name in path.split('.') {
+            let (bits, member) = self.member(id, name.as_bytes(), MAX_DEPTH)?;
+            offset = offset.checked_add(bits.is_multiple_of(8).then_some(bits / 8)?)?;
+            id = member;
+        }
+        Some(offset)
+    }
+
+    /// Offset in bits and type of a member, also of one inside anonymous structures and unions.
+    fn member(&self, id: u32, name: &[u8], depth: usize) -> Option<(u32, u32)> {
+        let structure = self.resolve(id)?;
+        if !matches!(structure.kind, KIND_STRUCT | KIND_UNION) || depth == 0 {
+            return None;
+        }
+        (0..structure.members).find_map(|i| {
+            let at = structure.body + i * 12;
+            let (member, offset) = (u32_at(self.types, at + 4)?, u32_at(self.types, at + 8)?);
+            let (bits, is_bit_field) = match structure.has_bit_fields {
+                true => (offset & 0x00ff_ffff, offset >> 24 != 0),
+                false => (offset, false),
+            };
+            match self.string(u32_at(self.types, at)?)? {
+                found if found == name => (!is_bit_field).then_some((bits, member)),
+                b"" => {
+                    let (inner, id) = self.member(member, name, depth - 1)?;
+                    Some((bits.checked_add(inner)?, id))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// The type behind typedefs and qualifiers.
+    fn resolve(&self, mut id: u32) -> Option<Type> {
+        for _ in 0..MAX_DEPTH {
+            let found = self.head(*self.starts.get(id.checked_sub(1)? as usize)? as usize)?;
+            if !KINDS_BEFORE_TYPE.contains(&found.kind) {
+                return Some(found);
+            }
+            id = found.refers_to;
+        }
+        None
+    }
+
+    fn head(&self, at: usize) -> Option<Type> {
+        let info = u32_at(self.types, at + 4)?;
+        Some(Type {
+            kind: info >> 24 & 0x1f,
+            members: (info & 0xffff) as usize,
+            has_bit_fields: info >> 31 == 1,
+            refers_to: u32_at(self.types, at + 8)?,
+            body: at + 12,
+        })
+    }
+
+    fn string(&self, at: u32) -> Option<&'a [u8]> {
+        let rest = self.strings.get(at as usize..)?;
+        Some(&rest[..rest.iter().position(|byte| *byte == 0)?])
+    }
+}
+
+/// How much follows the 12 bytes that each type begins with.
+fn body_len(kind: u32, members: usize) -> Option<usize> {
+    Some(match kind {
+        2 | 7..=12 | 16 | 18 => 0, // PTR, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FLOAT, TYPE_TAG
+        1 | 14 | 17 => 4,          // INT, VAR, DECL_TAG
+        3 => 12,                   // ARRAY
+        4 | 5 | 15 | 19 => members * 12, // STRUCT, UNION, DATASEC, ENUM64
+        6 | 13 => members * 8,     // ENUM, FUNC_PROTO
+        _ => return None,
+    })
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `struct outer { int a; const struct { union { int b; int c; }; }; struct named d; int e:3; }`,
+    /// `struct named { int f; int g; }`.
+    fn sample() -> Vec<u8> {
+        let strings = b"\0int\0outer\0a\0b\0c\0named\0d\0f\0g\0e\0";
+        let name = |text: &str| {
+            let wanted = [b"\0", text.as_bytes(), b"\0"].concat();
+            strings
+                .windows(wanted.len())
+                .position(|window| window == wanted)
+                .unwrap() as u32
+                + 1
+        };
+        let structure = |kind: u32, flag: u32, n: u32| flag << 31 | kind << 24 | n;
+        let types = [
+            vec![name("int"), 1 << 24, 4, 32], // 1
+            vec![0, structure(5, 0, 2), 4, name("b"), 1, 0, name("c"), 1, 0], // 2
+            vec![0, structure(4, 0, 1), 8, 0, 2, 32], // 3
+            vec![0, 10 << 24, 3],              // 4: const
+            vec![
+                name("named"),
+                structure(4, 0, 2),
+                8,
+                name("f"),
+                1,
+                0,
+                name("g"),
+                1,
+                32,
+            ], // 5
+            vec![
+                name("outer"),
+                structure(4, 1, 4),
+                24,
+                name("a"),
+                1,
+                0,
+                0,
+                4,
+                32,
+                name("d"),
+                5,
+                96,
+                name("e"),
+                1,
+                3 << 24 | 160,
+            ], // 6
+        ]
+        .concat();
+        let types: Vec<u8> = types.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let header = [
+            0,
+            types.len() as u32,
+            types.len() as u32,
+            strings.len() as u32,
+        ];
+        let mut bytes = MAGIC.to_ne_bytes().to_vec();
+        bytes.extend([1, 0]);
+        bytes.extend([24].into_iter().chain(header).flat_map(u32::to_ne_bytes));
+        [&bytes, &types, &strings[..]].concat()
+    }
+
+    #[test]
+    fn finds_members_also_in_anonymous_and_nested_structures() {
+        let bytes = sample();
+        let btf = Btf::parse(&bytes).unwrap();
+        for (structure, path, offset) in [
+            ("outer", "a", Some(0)),
+            ("outer", "b", Some(8)),
+            ("outer", "c", Some(8)),
+            ("outer", "d", Some(12)),
+            ("outer", "d.g", Some(16)),
+            ("outer", "e", None), // a bit field
+            ("outer", "g", None),
+            ("outer", "a.f", None),
+            ("nobody", "a", None),
+        ] {
+            assert_eq!(btf.offset_of(structure, path), offset, "{structure}.{path}");
+        }
+    }
+
+    #[test]
+    fn reads_the_running_kernel() {
+        let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+            return assert!(!std::path::Path::new("/sys/kernel/btf/vmlinux").exists());
+        };
+        let btf = Btf::parse(&bytes).unwrap();
+        let missing: Vec<_> = lightmon_common::Offsets::MEMBERS
+            .iter()
+            .filter(|(s, path)| btf.offset_of(s, path).is_none())
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert_eq!(btf.offset_of("sock", "__sk_common.skc_daddr"), Some(0)); // include/net/sock.h: first member
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_bytes_never_panic(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8), cut in any::<prop::sample::Index>()) {
+            let mut bytes = sample();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            for bytes in [&bytes[..], &bytes[..cut.index(bytes.len())]] {
+                if let Some(btf) = Btf::parse(bytes) {
+                    let _ = btf.offset_of("outer", "d.g");
+                    let _ = btf.offset_of("outer", "c");
+                }
+            }
+        }
+    }
+}

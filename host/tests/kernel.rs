@@ -1,0 +1,447 @@
+//! The real kernel program on real sockets: each test opens connections of its own and waits for their events.
+//! Nothing here looks at what other processes do.
+
+use std::{
+    io::Write as _,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsRawFd as _, OwnedFd},
+    process::Command,
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::{Duration, Instant},
+};
+
+use lightmon::{
+    enrich::{Enrich, container::Containers},
+    event::{Event, Outcome, Protocol},
+    source::{
+        MAX_BATCH, Next, Source as _, Stop,
+        ebpf::{EbpfSource, Options},
+    },
+    stats::Stats,
+};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6};
+
+/// Generous: the machine may be busy.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// lightmon without its output: what the kernel program reports, enriched, until it is dropped.
+struct Monitor {
+    events: Receiver<Event>,
+    stop: Stop,
+    reader: Option<thread::JoinHandle<Stats>>,
+}
+
+impl Monitor {
+    fn start() -> Self {
+        let options = Options {
+            object: std::env::var_os("LIGHTMON_EBPF_OBJECT").map(Into::into),
+        };
+        let mut source = EbpfSource::open(&options).unwrap_or_else(|error| panic!("{error}"));
+        assert!(source.degraded.is_empty(), "{:?}", source.degraded);
+        let (stop, (sender, events)) = (Stop::new().unwrap(), mpsc::channel());
+        let stop_too = stop.clone();
+        let reader = thread::spawn(move || {
+            let (stats, mut enrich) = (Stats::default(), Enrich::new(Containers::new()));
+            let (mut records, mut events) = (Vec::new(), Vec::new());
+            loop {
+                let next = source
+                    .next(&mut records, MAX_BATCH, &stop_too, &stats)
+                    .unwrap();
+                enrich.apply(records.drain(..), &mut events);
+                for event in events.drain(..) {
+                    let _ = sender.send(event);
+                }
+                if next == Next::End {
+                    return stats;
+                }
+            }
+        });
+        Self {
+            events,
+            stop,
+            reader: Some(reader),
+        }
+    }
+
+    /// The next event to that destination.
+    fn to(&self, destination: SocketAddr) -> Event {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = self
+                .events
+                .recv_timeout(left)
+                .unwrap_or_else(|_| panic!("no event to {destination}"));
+            if event.destination == destination {
+                return event;
+            }
+        }
+    }
+
+    /// Ends, and gives all further events to one of these destinations.
+    fn rest(mut self, destinations: &[SocketAddr]) -> Vec<Event> {
+        self.stop.set();
+        let stats = self.reader.take().unwrap().join().unwrap();
+        assert_eq!(stats.lost_kernel.into_inner(), 0);
+        assert_eq!(stats.malformed.into_inner(), 0);
+        self.events
+            .try_iter()
+            .filter(|event| destinations.contains(&event.destination))
+            .collect()
+    }
+}
+
+/// The event is ours, with all that identifies this test's process.
+fn assert_is_me(event: &Event) {
+    assert_eq!(event.pid, std::process::id());
+    assert_eq!(event.tid, nix::unistd::gettid().as_raw() as u32);
+    assert_eq!(event.uid, nix::unistd::getuid().as_raw());
+    assert_eq!(event.gid, nix::unistd::getgid().as_raw());
+    let comm = std::fs::read_to_string(format!("/proc/thread-self/comm")).unwrap();
+    assert_eq!(&*event.comm, comm.trim_end());
+    assert_eq!(
+        event.process.path.as_deref(),
+        std::env::current_exe().unwrap().to_str()
+    );
+    let args: Vec<_> = std::env::args().collect();
+    assert_eq!(
+        event
+            .process
+            .args
+            .as_ref()
+            .unwrap()
+            .iter()
+            .map(|arg| &**arg)
+            .collect::<Vec<_>>(),
+        args
+    );
+    assert_eq!(
+        event.process.parents[0].pid,
+        nix::unistd::getppid().as_raw() as u32
+    );
+    assert!(!event.process.parents[0].comm.is_empty());
+    assert!(event.time.duration_until(jiff::Timestamp::now()).as_secs() < 60);
+    assert!(event.latency.is_some_and(|latency| latency < DEADLINE));
+}
+
+fn listen(ip: impl Into<IpAddr>) -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((ip.into(), 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// A port that nobody listens on: bound, so that nobody else gets it, but deaf.
+fn closed_port(ip: impl Into<IpAddr>) -> (OwnedFd, SocketAddr) {
+    let ip = ip.into();
+    let family = if ip.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let fd = socket::socket(family, SockType::Stream, SockFlag::empty(), None).unwrap();
+    match ip {
+        IpAddr::V4(ip) => socket::bind(
+            fd.as_raw_fd(),
+            &SockaddrIn::from(std::net::SocketAddrV4::new(ip, 0)),
+        )
+        .unwrap(),
+        IpAddr::V6(ip) => socket::bind(
+            fd.as_raw_fd(),
+            &SockaddrIn6::from(std::net::SocketAddrV6::new(ip, 0, 0, 0)),
+        )
+        .unwrap(),
+    }
+    let name: socket::SockaddrStorage = socket::getsockname(fd.as_raw_fd()).unwrap();
+    let port = name
+        .as_sockaddr_in()
+        .map(|a| a.port())
+        .or(name.as_sockaddr_in6().map(|a| a.port()))
+        .unwrap();
+    (fd, SocketAddr::new(ip, port))
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn established() {
+    let monitor = Monitor::start();
+    let (_listener, address) = listen(Ipv4Addr::LOCALHOST);
+    let stream = TcpStream::connect(address).unwrap();
+    let event = monitor.to(address);
+    assert_is_me(&event);
+    assert_eq!(
+        (event.protocol, event.outcome, event.errno),
+        (Protocol::Tcp, Outcome::Established, None)
+    );
+    assert_eq!(event.source, stream.local_addr().unwrap());
+    assert_eq!(monitor.rest(&[address]), []);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn ipv6() {
+    let monitor = Monitor::start();
+    let (_listener, address) = listen(Ipv6Addr::LOCALHOST);
+    let stream = TcpStream::connect(address).unwrap();
+    let event = monitor.to(address);
+    assert_is_me(&event);
+    assert_eq!(
+        (event.protocol, event.outcome, event.errno),
+        (Protocol::Tcp, Outcome::Established, None)
+    );
+    assert_eq!(event.source, stream.local_addr().unwrap());
+    assert_eq!(monitor.rest(&[address]), []);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn ipv4_mapped_is_reported_as_ipv4() {
+    let monitor = Monitor::start();
+    let (_listener, address) = listen(Ipv4Addr::LOCALHOST);
+    let mapped = SocketAddr::new(Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), address.port());
+    let stream = TcpStream::connect(mapped).unwrap();
+    let event = monitor.to(address);
+    assert_is_me(&event);
+    assert_eq!(event.outcome, Outcome::Established);
+    assert_eq!(event.source, Event::canonical(stream.local_addr().unwrap()));
+    assert_eq!(monitor.rest(&[address, mapped]), []);
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn refused() {
+    let monitor = Monitor::start();
+    for ip in [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ] {
+        let (_guard, address) = closed_port(ip);
+        assert_eq!(
+            TcpStream::connect(address).unwrap_err().raw_os_error(),
+            Some(111)
+        );
+        let event = monitor.to(address);
+        assert_is_me(&event);
+        assert_eq!(
+            (event.protocol, event.outcome, event.errno),
+            (Protocol::Tcp, Outcome::Refused, Some(111))
+        );
+        assert_eq!(event.source.ip(), ip);
+        assert_ne!(event.source.port(), 0);
+    }
+    assert_eq!(monitor.rest(&[]), []);
+}
+
+/// Connects without waiting, asks again until it is decided, as event loops do: one event, with the real outcome.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn non_blocking() {
+    let monitor = Monitor::start();
+    let (_listener, open) = listen(Ipv4Addr::LOCALHOST);
+    let (_guard, closed) = closed_port(Ipv4Addr::LOCALHOST);
+    for (address, outcome, errno) in [
+        (open, Outcome::Established, None),
+        (closed, Outcome::Refused, Some(111)),
+    ] {
+        let SocketAddr::V4(v4) = address else {
+            unreachable!()
+        };
+        let fd = socket::socket(
+            AddressFamily::Inet,
+            SockType::Stream,
+            SockFlag::SOCK_NONBLOCK,
+            None,
+        )
+        .unwrap();
+        let connect = || socket::connect(fd.as_raw_fd(), &SockaddrIn::from(v4));
+        assert_eq!(connect(), Err(nix::errno::Errno::EINPROGRESS));
+        let event = monitor.to(address);
+        let again = [connect(), connect()];
+        match outcome {
+            Outcome::Established => assert_eq!(again, [Ok(()), Err(nix::errno::Errno::EISCONN)]),
+            _ => assert_eq!(again[0], Err(nix::errno::Errno::ECONNREFUSED)),
+        }
+        assert_is_me(&event);
+        assert_eq!(
+            (event.protocol, event.outcome, event.errno),
+            (Protocol::Tcp, outcome, errno)
+        );
+    }
+    // A refused socket may be connected anew: the second `connect` above was such a one, and is a connection of its own.
+    let rest = monitor.rest(&[open, closed]);
+    assert_eq!(
+        rest.iter()
+            .map(|event| (event.destination, event.outcome))
+            .collect::<Vec<_>>(),
+        [(closed, Outcome::Refused)]
+    );
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn udp_connect() {
+    let monitor = Monitor::start();
+    for ip in [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ] {
+        let peer = UdpSocket::bind((ip, 0)).unwrap();
+        let address = peer.local_addr().unwrap();
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
+        socket.connect(address).unwrap();
+        socket.send(b"x").unwrap();
+        let event = monitor.to(address);
+        assert_is_me(&event);
+        assert_eq!(
+            (event.protocol, event.outcome, event.errno),
+            (Protocol::Udp, Outcome::Connected, None)
+        );
+        assert_eq!(event.source, socket.local_addr().unwrap());
+    }
+    assert_eq!(monitor.rest(&[]), []);
+}
+
+/// Class E has no route but `unreachable`; the discard prefix (RFC 6666) has none on a machine without IPv6 uplink.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn network_unreachable() {
+    let address: SocketAddr = "203.0.113.7:4242".parse().unwrap();
+    thread::spawn(move || {
+        // An own network namespace has no route but none.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        let monitor = Monitor::start();
+        assert_eq!(
+            TcpStream::connect(address).unwrap_err().raw_os_error(),
+            Some(101)
+        );
+        let event = monitor.to(address);
+        assert_is_me(&event);
+        assert_eq!(
+            (event.protocol, event.outcome, event.errno),
+            (Protocol::Tcp, Outcome::Unreachable, Some(101))
+        );
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        assert_eq!(
+            socket.connect(address).unwrap_err().raw_os_error(),
+            Some(101)
+        );
+        let event = monitor.to(address);
+        assert_eq!(
+            (event.protocol, event.outcome, event.errno),
+            (Protocol::Udp, Outcome::Unreachable, Some(101))
+        );
+        assert_eq!(monitor.rest(&[address]), []);
+    })
+    .join()
+    .unwrap();
+}
+
+/// No free port: the kernel goes to SYN_SENT and back within the call, and only the call knows why.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn address_unavailable() {
+    let address: SocketAddr = "127.0.0.1:4243".parse().unwrap();
+    thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        assert!(
+            Command::new("ip")
+                .args(["link", "set", "lo", "up"])
+                .status()
+                .unwrap()
+                .success()
+        );
+        std::fs::write(
+            "/proc/sys/net/ipv4/ip_local_port_range",
+            "1024 1025",
+        )
+        .unwrap();
+        let listener = TcpListener::bind(address).unwrap();
+        let monitor = Monitor::start();
+        let mut streams = Vec::new();
+        let error = loop {
+            match TcpStream::connect(address) {
+                Ok(stream) => streams.push(stream),
+                Err(error) => break error,
+            }
+            assert_eq!(monitor.to(address).outcome, Outcome::Established);
+        };
+        assert_eq!(error.raw_os_error(), Some(99));
+        let event = monitor.to(address);
+        assert_eq!(
+            (event.outcome, event.errno),
+            (Outcome::AddressUnavailable, Some(99))
+        );
+        assert_eq!(monitor.rest(&[address]), []);
+        drop(listener);
+    })
+    .join()
+    .unwrap();
+}
+
+/// Closed before anybody has answered: a queue that is full answers nobody.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn aborted() {
+    let monitor = Monitor::start();
+    let fd = socket::socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::empty(),
+        None,
+    )
+    .unwrap();
+    socket::bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    socket::listen(&fd, socket::Backlog::new(0).unwrap()).unwrap();
+    let name: SockaddrIn = socket::getsockname(fd.as_raw_fd()).unwrap();
+    let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), name.port());
+    let _filler = TcpStream::connect(address).unwrap();
+    assert_eq!(monitor.to(address).outcome, Outcome::Established);
+    let connecting = socket::socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_NONBLOCK,
+        None,
+    )
+    .unwrap();
+    assert_eq!(
+        socket::connect(connecting.as_raw_fd(), &name),
+        Err(nix::errno::Errno::EINPROGRESS)
+    );
+    drop(connecting);
+    let event = monitor.to(address);
+    assert_eq!((event.outcome, event.errno), (Outcome::Aborted, None));
+    assert_is_me(&event);
+    assert_eq!(monitor.rest(&[address]), []);
+}
+
+/// What ends at once still has its path, arguments and parent: they come from its exec, not from /proc.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn short_lived_processes() {
+    let monitor = Monitor::start();
+    let mut children = Vec::new();
+    for i in 0..50u8 {
+        let (_listener, address) = listen(Ipv4Addr::new(127, 0, 7, i));
+        let script = format!("exec 3<>/dev/tcp/{}/{}", address.ip(), address.port());
+        let mut child = Command::new("/bin/bash")
+            .args(["-c", &script, "an argument", ""])
+            .spawn()
+            .unwrap();
+        assert!(child.wait().unwrap().success());
+        children.push((address, script, child.id()));
+    }
+    let bash = std::fs::canonicalize("/bin/bash").unwrap();
+    for (address, script, pid) in children {
+        let event = monitor.to(address);
+        assert_eq!(event.pid, pid);
+        assert_eq!(event.process.path.as_deref(), bash.to_str());
+        let args = event.process.args.as_ref().unwrap();
+        assert_eq!(
+            args.iter().map(|arg| &**arg).collect::<Vec<_>>(),
+            ["/bin/bash", "-c", &script, "an argument", ""]
+        );
+        assert_eq!(event.process.parents[0].pid, std::process::id());
+        assert_eq!(&*event.comm, "bash");
+    }
+    let _ = std::io::stdout().flush();
+}
