@@ -1,1 +1,3 @@
 //! Adds what the kernel record lacks: process, user, container.
+
+pub mod container;
