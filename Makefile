@@ -1,0 +1,38 @@
+# The only commands to know. What they do stands in cargo's manifests, or in a script beside what it builds.
+.PHONY: help run build test ebpf plugins clean
+
+LIGHTMON := target/release/lightmon
+PLUGINS := target/plugins
+# The kernel program as it was built from source just now; the host embeds the one in ebpf/prebuilt.
+FRESH := $(CURDIR)/target/ebpf/lightmon.bpf.o
+ARGS ?= --plugin $(PLUGINS)/geoip.wasm --format table
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
+
+run: build plugins ## run lightmon with the geoip plugin as a table; other arguments: make run ARGS='…'
+	$(SUDO) $(LIGHTMON) $(ARGS)
+
+build: ## build target/release/lightmon
+	@host/setup.sh build
+	cargo build --release --package lightmon
+
+test: plugins ## install what the tests need, and run all of them
+	@host/setup.sh test
+	ebpf/build.sh $(FRESH)
+	cargo fmt --all --check
+	cargo clippy --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps
+	LIGHTMON_EBPF_OBJECT=$(FRESH) cargo test -- --include-ignored
+
+ebpf: ## rebuild the kernel program that the host embeds (ebpf/prebuilt)
+	@host/setup.sh build
+	ebpf/prebuilt/update.sh
+
+plugins: ## build target/plugins/*.wasm
+	@host/setup.sh build
+	plugins/build.sh
+
+clean: ## delete what was built
+	cargo clean

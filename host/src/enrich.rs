@@ -5,8 +5,6 @@ pub mod container;
 mod process;
 mod user;
 
-use std::sync::Arc;
-
 use self::{container::Containers, process::Processes, user::Users};
 use crate::event::{Event, Record};
 
@@ -32,14 +30,15 @@ impl Enrich {
         for record in records {
             match record {
                 Record::Exec(exec) => {
-                    // While the process is surely in it: the container of one that ends at once.
-                    self.containers.of(exec.cgroup_id, exec.process.pid);
-                    self.processes.exec(exec);
+                    // Now, while the process is surely in it: it may end before it is asked about again.
+                    let id = self.containers.id_of(exec.cgroup_id, exec.process.pid);
+                    self.processes.exec(exec, id);
                 }
                 Record::Connection(mut event) => {
-                    event.process = self.processes.of(&event);
+                    let (process, id) = self.processes.of(&event, &self.containers);
+                    event.process = process;
                     event.user = self.users.name(event.uid, event.kernel_time);
-                    event.container = self.containers.of(event.cgroup_id, event.pid);
+                    event.container = id.map(|id| self.containers.by_id(&id));
                     events.push(*event);
                 }
             }
@@ -66,7 +65,8 @@ impl<K, V, const N: usize> Default for Recent<K, V, N> {
 
 impl<K: std::hash::Hash + Eq + Copy, V, const N: usize> Recent<K, V, N> {
     fn get(&mut self, key: K) -> Option<&mut V> {
-        if let Some(value) = self.old.remove(&key) {
+        if !self.young.contains_key(&key) {
+            let value = self.old.remove(&key)?;
             self.insert(key, value);
         }
         self.young.get_mut(&key)

@@ -10,5 +10,6 @@
 
 pub mod enrich;
 pub mod event;
+pub mod exclude;
 pub mod source;
 pub mod stats;

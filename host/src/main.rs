@@ -1,2 +1,1 @@
-//! The command `lightmon`.
 fn main() {}

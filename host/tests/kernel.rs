@@ -350,11 +350,7 @@ fn address_unavailable() {
                 .unwrap()
                 .success()
         );
-        std::fs::write(
-            "/proc/sys/net/ipv4/ip_local_port_range",
-            "1024 1025",
-        )
-        .unwrap();
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "1024 1025").unwrap();
         let listener = TcpListener::bind(address).unwrap();
         let monitor = Monitor::start();
         let mut streams = Vec::new();

@@ -3,7 +3,7 @@
 
 use std::{fs, io, io::Read as _, sync::Arc, time::Duration};
 
-use super::Recent;
+use super::{Recent, container::Containers};
 use crate::event::{Event, Exec, Parent, Process, split_args};
 
 /// Processes in each half of the table.
@@ -19,70 +19,93 @@ const TICK: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub(super) struct Processes(Recent<u32, Entry, REMEMBERED>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     process: Arc<Process>,
     /// Since when it runs this program; zero when it was read from /proc.
     since: Duration,
     /// What it ran before.
     before: Option<Arc<Process>>,
+    /// The cgroup that it was seen in, and the container that this means; not asked about yet for a parent.
+    container: Option<(u64, Option<Arc<str>>)>,
 }
 
 impl Processes {
-    /// Remembers the program that a process has started.
-    pub(super) fn exec(&mut self, exec: Exec) {
+    /// Remembers the program that a process has started, and the id of the container that it is in.
+    pub(super) fn exec(&mut self, exec: Exec, container: Option<Arc<str>>) {
         let Exec {
-            time, mut process, ..
+            time,
+            mut process,
+            cgroup_id,
         } = exec;
         self.name_parent(&mut process);
         let pid = process.pid;
         let before = self
             .0
             .get(pid)
-            .filter(|entry| same_process(&entry.process, &process))
-            .map(|entry| entry.process.clone());
+            .filter(|entry| same_process(&entry.process, &process));
+        let before = before.map(|entry| entry.process.clone());
+        let container = Some((cgroup_id, container));
         self.0.insert(
             pid,
             Entry {
                 process: Arc::new(process),
                 since: time,
                 before,
+                container,
             },
         );
     }
 
-    /// The process of an event as it was when it connected; what the event itself says where nothing else is known.
-    pub(super) fn of(&mut self, event: &Event) -> Arc<Process> {
-        if let Some(entry) = self
+    /// The process of an event as it was when it connected, and the id of its container; what the event itself says
+    /// where nothing else is known.
+    pub(super) fn of(
+        &mut self,
+        event: &Event,
+        containers: &Containers,
+    ) -> (Arc<Process>, Option<Arc<str>>) {
+        let known = self
             .0
             .get(event.pid)
-            .filter(|entry| same_process(&entry.process, &event.process))
-        {
-            if entry.since <= event.kernel_time {
-                return entry.process.clone();
-            }
-            if let Some(before) = &entry.before {
-                return before.clone();
-            }
-            return self.bare(event);
+            .filter(|entry| same_process(&entry.process, &event.process));
+        let container = match &known {
+            Some(Entry {
+                container: Some((cgroup, id)),
+                ..
+            }) if *cgroup == event.cgroup_id => id.clone(),
+            _ => containers.id_of(event.cgroup_id, event.pid),
+        };
+        if let Some(entry) = known {
+            entry.container = Some((event.cgroup_id, container.clone()));
+            let process = if entry.since <= event.kernel_time {
+                Some(&entry.process)
+            } else {
+                entry.before.as_ref()
+            };
+            return (
+                process.cloned().unwrap_or_else(|| self.bare(event)),
+                container,
+            );
         }
+        let Some(mut process) =
+            read(event.pid).filter(|process| same_process(process, &event.process))
+        else {
+            return (self.bare(event), container);
+        };
+        self.name_parent(&mut process);
+        let process = Arc::new(process);
         // Without a start time nobody can say later whether it is still the same process.
-        match read(event.pid).filter(|process| same_process(process, &event.process)) {
-            Some(mut process) => {
-                self.name_parent(&mut process);
-                let process = Arc::new(process);
-                if event.process.started.is_some() {
-                    let entry = Entry {
-                        process: process.clone(),
-                        since: Duration::ZERO,
-                        before: None,
-                    };
-                    self.0.insert(event.pid, entry);
-                }
-                process
-            }
-            None => self.bare(event),
+        if event.process.started.is_some() {
+            let container = Some((event.cgroup_id, container.clone()));
+            let entry = Entry {
+                process: process.clone(),
+                since: Duration::ZERO,
+                before: None,
+                container,
+            };
+            self.0.insert(event.pid, entry);
         }
+        (process, container)
     }
 
     fn bare(&mut self, event: &Event) -> Arc<Process> {
@@ -98,14 +121,13 @@ impl Processes {
         };
         if self.0.get(parent.pid).is_none() {
             let Some(read) = read(parent.pid) else { return };
-            self.0.insert(
-                parent.pid,
-                Entry {
-                    process: Arc::new(read),
-                    since: Duration::ZERO,
-                    before: None,
-                },
-            );
+            let entry = Entry {
+                process: Arc::new(read),
+                since: Duration::ZERO,
+                before: None,
+                container: None,
+            };
+            self.0.insert(parent.pid, entry);
         }
         if let Some(entry) = self
             .0
@@ -220,13 +242,22 @@ mod tests {
         let mut processes = Processes::default();
         for (at, path) in [(1000, "/bin/sh"), (2000, "/bin/curl")] {
             let process = process(PID, 990, path);
-            processes.exec(Exec {
-                time: Duration::from_millis(at),
-                process,
-                cgroup_id: 0,
-            });
+            processes.exec(
+                Exec {
+                    time: Duration::from_millis(at),
+                    process,
+                    cgroup_id: 0,
+                },
+                None,
+            );
         }
-        let mut path = |at| processes.of(&event(PID, 990, at)).path.clone();
+        let mut path = |at| {
+            processes
+                .of(&event(PID, 990, at), &Containers::new())
+                .0
+                .path
+                .clone()
+        };
         assert_eq!(path(1500).as_deref(), Some("/bin/sh"));
         assert_eq!(path(2500).as_deref(), Some("/bin/curl"));
     }
@@ -239,16 +270,26 @@ mod tests {
             process: process(PID, 990, "/bin/old"),
             cgroup_id: 0,
         };
-        processes.exec(exec);
-        assert_eq!(processes.of(&event(PID, 5000, 6000)).path, None);
+        processes.exec(exec, None);
+        assert_eq!(
+            processes
+                .of(&event(PID, 5000, 6000), &Containers::new())
+                .0
+                .path,
+            None
+        );
     }
 
     #[test]
     fn a_running_process_is_read_from_proc() {
         let me = std::process::id();
         let (comm, ppid, started) = parse_stat(&fs::read("/proc/self/stat").unwrap()).unwrap();
-        let found =
-            Processes::default().of(&event(me, started.as_millis() as u64, u64::MAX / 2_000_000));
+        let found = Processes::default()
+            .of(
+                &event(me, started.as_millis() as u64, u64::MAX / 2_000_000),
+                &Containers::new(),
+            )
+            .0;
         assert_eq!((found.pid, &found.comm), (me, &comm));
         assert_eq!(
             found.path.as_deref(),
