@@ -15,9 +15,9 @@ pub fn current() -> Task {
     let task = pointer_to_current();
     let at = offsets();
     let parent = pointer(task, at.task_real_parent).unwrap_or(0);
-    let leader = pointer(task, at.task_group_leader).unwrap_or(0);
     Task {
-        started_ns: read(leader, at.task_start_boottime).unwrap_or(0),
+        started_ns: started(task),
+        parent_started_ns: started(parent),
         // SAFETY: takes no argument, reads the current task only.
         cgroup_id: unsafe { generated::bpf_get_current_cgroup_id() },
         tgid: (pid_tgid >> 32) as u32,
@@ -28,6 +28,14 @@ pub fn current() -> Task {
         reserved: 0,
         comm: bpf_get_current_comm().unwrap_or([0; COMM_LEN]),
     }
+}
+
+/// When a task's process started, 0 where that is not known.
+#[inline(always)]
+fn started(task: u64) -> u64 {
+    let at = offsets();
+    let leader = pointer(task, at.task_group_leader).unwrap_or(0);
+    read(leader, at.task_start_boottime).unwrap_or(0)
 }
 
 /// The current `struct task_struct *`.

@@ -94,6 +94,8 @@ pub struct Process {
 pub struct Parent {
     /// Thread group.
     pub pid: u32,
+    /// When it started, since boot.
+    pub started: Option<Duration>,
     /// Name of the process.
     pub comm: Arc<str>,
     /// Path of its program.
@@ -292,6 +294,7 @@ impl Event {
                 args_cut: false,
                 parents: vec![Parent {
                     pid: 1000,
+                    started: Some(Duration::from_secs(12_000)),
                     comm: "bash".into(),
                     path: Some("/usr/bin/bash".into()),
                 }],

@@ -58,6 +58,8 @@ pub const COMM_LEN: usize = 16;
 pub struct Task {
     /// When the process (its thread-group leader) started, in ns of CLOCK_BOOTTIME; 0 without BTF.
     pub started_ns: u64,
+    /// When the parent started, likewise.
+    pub parent_started_ns: u64,
     /// cgroup v2 id: the inode of the cgroup's folder.
     pub cgroup_id: u64,
     /// Thread group: `pid` in user space.
@@ -149,9 +151,9 @@ pub struct Exec {
     pub reserved: [u8; 6],
 }
 
-const _: () = assert!(size_of::<Task>() == 56);
-const _: () = assert!(size_of::<Connection>() == 120);
-const _: () = assert!(size_of::<Exec>() == 80);
+const _: () = assert!(size_of::<Task>() == 64);
+const _: () = assert!(size_of::<Connection>() == 128);
+const _: () = assert!(size_of::<Exec>() == 88);
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident: $structure:literal $path:literal,)*) => {

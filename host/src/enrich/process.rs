@@ -9,6 +9,12 @@ use crate::event::{Event, Exec, Parent, Process, split_args};
 /// Processes in each half of the table.
 const REMEMBERED: usize = 16_384;
 
+/// Ancestors of a process that are reported.
+const MAX_PARENTS: usize = 4;
+
+/// Ancestors that are read from /proc at once: chains can be made as long as there are processes.
+const MAX_UNKNOWN: usize = 64;
+
 /// Arguments are read up to this length, like those that the kernel program sends.
 const MAX_ARGS: u64 = lightmon_common::MAX_ARGS as u64;
 
@@ -38,7 +44,7 @@ impl Processes {
             mut process,
             cgroup_id,
         } = exec;
-        self.name_parent(&mut process);
+        self.name_parents(&mut process);
         let pid = process.pid;
         let before = self
             .0
@@ -92,7 +98,7 @@ impl Processes {
         else {
             return (self.bare(event), container);
         };
-        self.name_parent(&mut process);
+        self.name_parents(&mut process);
         let process = Arc::new(process);
         // Without a start time nobody can say later whether it is still the same process.
         if event.process.started.is_some() {
@@ -110,52 +116,83 @@ impl Processes {
 
     fn bare(&mut self, event: &Event) -> Arc<Process> {
         let mut process = Process::clone(&event.process);
-        self.name_parent(&mut process);
+        self.name_parents(&mut process);
         Arc::new(process)
     }
 
-    /// Fills in name and path of the parent, of which only the pid is known.
-    fn name_parent(&mut self, process: &mut Process) {
-        let Some(parent) = process.parents.first_mut() else {
-            return;
-        };
-        if self.0.get(parent.pid).is_none() {
-            let Some(read) = read(parent.pid) else { return };
+    /// Names the parent, of which only pid and start are known, and adds its own parents.
+    fn name_parents(&mut self, process: &mut Process) {
+        let mut unknown = Vec::new();
+        let mut next = process.parents.first().cloned();
+        while let Some(parent) = next.filter(|_| unknown.len() < MAX_UNKNOWN) {
+            let Some(ancestor) = (!self.knows(&parent)).then(|| read(parent.pid)).flatten() else {
+                break;
+            };
+            next = ancestor.parents.first().cloned();
+            unknown.push(ancestor);
+        }
+        for mut ancestor in unknown.into_iter().rev() {
+            self.add_parents(&mut ancestor);
             let entry = Entry {
-                process: Arc::new(read),
+                process: Arc::new(ancestor),
                 since: Duration::ZERO,
                 before: None,
                 container: None,
             };
-            self.0.insert(parent.pid, entry);
+            self.0.insert(entry.process.pid, entry);
         }
-        if let Some(entry) = self
+        self.add_parents(process);
+    }
+
+    fn add_parents(&mut self, process: &mut Process) {
+        let Some(parent) = process.parents.first_mut() else {
+            return;
+        };
+        let Some(entry) = self
             .0
             .get(parent.pid)
-            .filter(|entry| older(&entry.process, process.started))
-        {
-            parent.comm = entry.process.comm.clone();
-            parent.path = entry.process.path.clone();
-        }
-    }
-}
-
-/// Same pid and same start. /proc tells the start in ticks, the kernel program in nanoseconds.
-fn same_process(a: &Process, b: &Process) -> bool {
-    let ticks = |process: &Process| {
+            .filter(|entry| is_parent(&entry.process, parent))
+        else {
+            return;
+        };
+        let Process {
+            started,
+            comm,
+            path,
+            parents,
+            ..
+        } = &*entry.process;
+        *parent = Parent {
+            pid: parent.pid,
+            started: *started,
+            comm: comm.clone(),
+            path: path.clone(),
+        };
         process
-            .started
-            .map(|started| started.as_nanos() / TICK.as_nanos())
-    };
-    a.pid == b.pid && (ticks(a) == ticks(b) || b.started.is_none())
+            .parents
+            .extend(parents.iter().take(MAX_PARENTS - 1).cloned());
+    }
+
+    fn knows(&mut self, parent: &Parent) -> bool {
+        self.0
+            .get(parent.pid)
+            .is_some_and(|entry| is_parent(&entry.process, parent))
+    }
 }
 
-/// A parent has started before its child; one that has not is another process of that pid.
-fn older(parent: &Process, child_started: Option<Duration>) -> bool {
-    match (parent.started, child_started) {
-        (Some(parent), Some(child)) => parent <= child,
-        _ => true,
-    }
+/// Same pid and same start.
+fn same_process(known: &Process, process: &Process) -> bool {
+    known.pid == process.pid && same_start(known.started, process.started)
+}
+
+fn is_parent(known: &Process, parent: &Parent) -> bool {
+    known.pid == parent.pid && same_start(known.started, parent.started)
+}
+
+/// /proc tells a start in ticks, the kernel program in nanoseconds; without BTF it tells none.
+fn same_start(known: Option<Duration>, start: Option<Duration>) -> bool {
+    let ticks = |start: Duration| start.as_nanos() / TICK.as_nanos();
+    start.is_none() || known.map(ticks) == start.map(ticks)
 }
 
 /// A running process, from /proc (proc(5)).
@@ -177,6 +214,7 @@ fn read(pid: u32) -> Option<Process> {
         parents: (ppid != 0)
             .then(|| Parent {
                 pid: ppid,
+                started: None,
                 comm: Arc::default(),
                 path: None,
             })

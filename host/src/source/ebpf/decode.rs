@@ -155,19 +155,18 @@ fn exec(bytes: &[u8]) -> Result<event::Exec, Malformed> {
 
 /// What the record itself says of the process; the enrich stage knows more.
 fn process(task: &Task) -> Process {
-    let parent = |pid| Parent {
-        pid,
+    let since_boot = |ns| (ns != 0).then(|| Duration::from_nanos(ns));
+    let parent = (task.ppid != 0).then(|| Parent {
+        pid: task.ppid,
+        started: since_boot(task.parent_started_ns),
         comm: Arc::default(),
         path: None,
-    };
+    });
     Process {
         pid: task.tgid,
-        started: (task.started_ns != 0).then(|| Duration::from_nanos(task.started_ns)),
+        started: since_boot(task.started_ns),
         comm: text(&task.comm),
-        parents: (task.ppid != 0)
-            .then(|| parent(task.ppid))
-            .into_iter()
-            .collect(),
+        parents: parent.into_iter().collect(),
         ..Process::default()
     }
 }
