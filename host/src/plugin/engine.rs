@@ -1,0 +1,265 @@
+//! The engine that runs plugins, and the limits that it enforces: time, memory, stack.
+//! Knows nothing of events or of the plugin contract.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use wasmtime::{Config, EngineWeak, ResourceLimiter, Store, Trap};
+
+use super::{Fault, Limits, text::printable};
+
+/// How exact deadlines are.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// Core instances, memories and tables of one component (those made from Python need more than a hundred instances).
+const INSTANCES: usize = 256;
+
+/// One for all plugins of a chain.
+pub(super) struct Engine {
+    wasm: wasmtime::Engine,
+    clock: Clock,
+    stack: usize,
+    answer: usize,
+}
+
+impl Engine {
+    pub(super) fn new(limits: &Limits) -> wasmtime::Result<Self> {
+        let mut config = Config::new();
+        config
+            .epoch_interruption(true)
+            .concurrency_support(false)
+            .max_wasm_stack(limits.stack);
+        let wasm = wasmtime::Engine::new(&config)?;
+        Ok(Self {
+            clock: Clock::start(wasm.weak())?,
+            wasm,
+            stack: limits.stack,
+            answer: limits.answer,
+        })
+    }
+
+    pub(super) fn wasm(&self) -> &wasmtime::Engine {
+        &self.wasm
+    }
+
+    /// A store for one instance: what traps once is never entered again, so each gets its own.
+    pub(super) fn store(&self, limits: &Limits) -> Store<Budget> {
+        let budget = Budget {
+            memory: Quota::new(limits.memory, "bytes of memory"),
+            tables: Quota::new(limits.table_elements, "table elements"),
+        };
+        let mut store = Store::new(&self.wasm, budget);
+        store.limiter(|budget| budget);
+        store.set_hostcall_fuel(self.answer);
+        store
+    }
+
+    /// Runs `call`, which may enter WebAssembly for `limit`.
+    pub(super) fn call<R>(
+        &self,
+        store: &mut Store<Budget>,
+        limit: Duration,
+        call: impl FnOnce(&mut Store<Budget>) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        // One more, since the first tick may come at once.
+        store.set_epoch_deadline(limit.as_nanos().div_ceil(TICK.as_nanos()) as u64 + 1);
+        let running = self.clock.run();
+        let result = call(store);
+        drop(running);
+        result.map_err(|error| self.fault(&error, limit, store.data()))
+    }
+
+    fn fault(&self, error: &wasmtime::Error, limit: Duration, budget: &Budget) -> Fault {
+        let refused = budget.memory.refused().or_else(|| budget.tables.refused());
+        let trap = error.downcast_ref::<Trap>();
+        match (trap, refused) {
+            (Some(Trap::Interrupt), _) => Fault::Deadline(limit),
+            // Guests that get no memory trap in their own ways.
+            (_, Some(fault)) => fault,
+            (Some(Trap::StackOverflow), _) => Fault::Stack(self.stack),
+            (Some(trap), _) => {
+                let text = trap.to_string();
+                Fault::Trap(text.trim_start_matches("wasm trap: ").to_owned())
+            }
+            (None, _) => {
+                let text = format!("{error:#}");
+                // wasmtime keeps the type of this error to itself.
+                if text.contains("fuel allocated for hostcalls") {
+                    Fault::Answer(self.answer)
+                } else {
+                    Fault::Malformed(printable(&text))
+                }
+            }
+        }
+    }
+}
+
+/// What one instance has taken of what it may take.
+pub(super) struct Budget {
+    memory: Quota,
+    tables: Quota,
+}
+
+struct Quota {
+    limit: usize,
+    used: usize,
+    /// The first amount that was refused.
+    refused: Option<usize>,
+    unit: &'static str,
+}
+
+impl Quota {
+    fn new(limit: usize, unit: &'static str) -> Self {
+        Self {
+            limit,
+            used: 0,
+            refused: None,
+            unit,
+        }
+    }
+
+    fn take(&mut self, amount: usize) -> bool {
+        let wanted = self.used.saturating_add(amount);
+        let granted = wanted <= self.limit;
+        if granted {
+            self.used = wanted;
+        } else {
+            self.refused.get_or_insert(wanted);
+        }
+        granted
+    }
+
+    fn refused(&self) -> Option<Fault> {
+        self.refused.map(|wanted| Fault::Memory {
+            wanted,
+            limit: self.limit,
+            unit: self.unit,
+        })
+    }
+}
+
+impl ResourceLimiter for Budget {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.memory.take(desired.saturating_sub(current)))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.tables.take(desired.saturating_sub(current)))
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        INSTANCES
+    }
+}
+
+/// The thread that advances the epoch. It sleeps for good while no plugin runs: an idle host has no ticks to pay.
+struct Clock {
+    state: Arc<State>,
+    thread: thread::Thread,
+}
+
+#[derive(Default)]
+struct State {
+    running: AtomicBool,
+    over: AtomicBool,
+}
+
+impl Clock {
+    fn start(engine: EngineWeak) -> io::Result<Self> {
+        let state = Arc::<State>::default();
+        let shared = state.clone();
+        let thread = thread::Builder::new()
+            .name("plugin-clock".to_owned())
+            .spawn(move || {
+                while !shared.over.load(Ordering::SeqCst) {
+                    if shared.running.load(Ordering::SeqCst) {
+                        thread::sleep(TICK);
+                        let Some(engine) = engine.upgrade() else {
+                            return;
+                        };
+                        engine.increment_epoch();
+                    } else {
+                        thread::park();
+                    }
+                }
+            })?;
+        Ok(Self {
+            state,
+            thread: thread.thread().clone(),
+        })
+    }
+
+    /// Makes it tick until the result is dropped.
+    fn run(&self) -> Running<'_> {
+        self.state.running.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+        Running(&self.state.running)
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.state.over.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+struct Running<'a>(&'a AtomicBool);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quota_counts_all_memories_together() {
+        let mut budget = Budget {
+            memory: Quota::new(100, "bytes of memory"),
+            tables: Quota::new(10, "table elements"),
+        };
+        let grow = |budget: &mut Budget, current, desired| {
+            budget
+                .memory_growing(current, desired, None)
+                .expect("never an error")
+        };
+        assert!(grow(&mut budget, 0, 60));
+        assert!(!grow(&mut budget, 0, 60));
+        assert!(grow(&mut budget, 60, 100));
+        assert!(!grow(&mut budget, 100, usize::MAX));
+        assert_eq!(
+            budget.memory.refused().expect("was refused").to_string(),
+            "wanted 120 bytes of memory, 100 is the limit"
+        );
+        assert_eq!(budget.tables.refused(), None);
+    }
+}

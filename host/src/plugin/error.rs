@@ -1,0 +1,139 @@
+//! What is wrong with a plugin, in words for the person who runs or writes it. Decides nothing.
+//!
+//! Text from the file or the plugin is escaped where it gets in here, so that a cause is text, not a source.
+
+use std::{io, path::PathBuf, time::Duration};
+
+/// A plugin that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin {}: {reason}", super::text::printable(&file.to_string_lossy()))]
+pub struct Error {
+    /// Its file.
+    pub file: PathBuf,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a plugin can't be used, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// The file can't be read.
+    #[error("can't be read: {0}")]
+    Read(io::Error),
+    /// A directory, a device…
+    #[error("is not a regular file: name the .wasm file itself")]
+    NotAFile,
+    /// No bytes.
+    #[error("is empty: build or download it again")]
+    Empty,
+    /// More bytes than allowed.
+    #[error("is larger than {} MiB: build it with optimisation and without debug information", limit >> 20)]
+    TooLarge {
+        /// See [`Limits::file`](super::Limits::file).
+        limit: u64,
+    },
+    /// Machine code.
+    #[error(
+        "is precompiled code, which can't be trusted: give the .wasm file that it was made from"
+    )]
+    Precompiled,
+    /// The text format.
+    #[error("is WebAssembly text: convert it first, with `wasm-tools parse -o plugin.wasm`")]
+    Text,
+    /// Anything else.
+    #[error("is not WebAssembly: give the .wasm file that building the plugin has made")]
+    NotWasm,
+    /// WebAssembly that is not valid.
+    #[error("is damaged, truncated or too new: build or download it again ({0})")]
+    Malformed(String),
+    /// A core module from which no component can be made.
+    #[error(
+        "can't be made a component: build it for wasm32-unknown-unknown with the plugin SDK ({0})"
+    )]
+    Encode(String),
+    /// A core module that doesn't say what it is.
+    #[error(
+        "is a core module without a component-type section: build it with the plugin SDK or wit-bindgen"
+    )]
+    Untyped,
+    /// Not a plugin.
+    #[error("is no lightmon plugin: it exports {}, but not lightmon:plugin/filter; build it with the plugin SDK", list(.0))]
+    NoFilter(Vec<String>),
+    /// A contract that this host doesn't speak.
+    #[error(
+        "speaks version {plugin} of the plugin contract, this lightmon {host}: upgrade {upgrade}"
+    )]
+    Version {
+        /// The plugin's.
+        plugin: String,
+        /// The host's.
+        host: &'static str,
+        /// Which of the two is the older.
+        upgrade: &'static str,
+    },
+    /// Imports that nobody has granted.
+    #[error("wants {}, which plugins don't get: build it without", list(.0))]
+    Imports(Vec<String>),
+    /// The exports' types differ from the contract.
+    #[error(
+        "doesn't keep to the plugin contract that it names: build it again with the plugin SDK ({0})"
+    )]
+    Contract(String),
+    /// It failed before it said anything.
+    #[error("can't start: init {0}")]
+    Init(Fault),
+    /// Its own words.
+    #[error("refuses to start: {0}")]
+    Refused(String),
+    /// Its `when` is no expression.
+    #[error("asks for events by an expression that is wrong, `{expression}`: {cause}")]
+    When {
+        /// The expression.
+        expression: String,
+        /// What the language says to it.
+        cause: String,
+    },
+    /// The machine can't run WebAssembly.
+    #[error("can't be run on this machine: {0}")]
+    Engine(String),
+}
+
+/// How a call of a plugin failed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Fault {
+    /// Time.
+    #[error("took longer than {0:?}")]
+    Deadline(Duration),
+    /// Memory or tables.
+    #[error("wanted {wanted} {unit}, {limit} is the limit")]
+    Memory {
+        /// What it would have had then.
+        wanted: usize,
+        /// What it may have.
+        limit: usize,
+        /// Of what.
+        unit: &'static str,
+    },
+    /// Stack.
+    #[error("recursed deeper than its stack of {} KiB", .0 >> 10)]
+    Stack(usize),
+    /// An answer that is too large for the host.
+    #[error("gave an answer larger than {} KiB", .0 >> 10)]
+    Answer(usize),
+    /// Pointers, lengths or text that are none.
+    #[error("gave an answer that can't be read: {0}")]
+    Malformed(String),
+    /// Anything that WebAssembly stops at; a panic is `unreachable`.
+    #[error("trapped: {0}")]
+    Trap(String),
+    /// After a fault it did not start again.
+    #[error("did not start again: {0}")]
+    Restart(String),
+}
+
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        names => names.join(", "),
+    }
+}

@@ -1,0 +1,245 @@
+//! One plugin of the chain: what it is asked, what comes of its answers, and what happens when it gives none.
+//!
+//! An instance that has failed is thrown away. The events are then asked about again in halves, by a new instance, so
+//! that only those that the plugin can't bear go without its verdict; a budget of time and calls keeps one batch from
+//! holding up those behind it. A plugin that fails too often, or doesn't start again, is left out from then on.
+
+use std::{
+    collections::VecDeque,
+    mem::{Discriminant, discriminant},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Fault, Limits, OnFault, Reason, Spec, When,
+    action::{self, Effect},
+    engine::{Engine, TICK},
+    instance::{Instance, Template},
+    load,
+    text::printable,
+    v0_1::{Action, Fields},
+};
+use crate::{event::Event, stats};
+
+/// Most calls of one batch after the first has failed: enough to find two events among 256.
+const RETRIES: u32 = 32;
+
+pub(super) struct Guest {
+    name: String,
+    template: Template,
+    limits: Limits,
+    on_fault: OnFault,
+    /// What it asked for when it was started first.
+    needs: Fields,
+    when: Option<When>,
+    /// None after a fault, until it is needed again.
+    instance: Option<Instance>,
+    is_disabled: bool,
+    /// When the latest faults happened.
+    faults: VecDeque<Instant>,
+    /// The kinds of faults that were told.
+    told: Vec<Discriminant<Fault>>,
+}
+
+impl Guest {
+    /// Reads, compiles and starts it.
+    pub(super) fn load(
+        spec: &Spec,
+        name: String,
+        engine: &Arc<Engine>,
+        limits: &Limits,
+        when: impl Fn(&str) -> Result<When, String>,
+    ) -> Result<Self, Reason> {
+        let loaded = load::load(engine.wasm(), &spec.path, limits.file)?;
+        let config = serde_json::Value::Object(spec.config.clone()).to_string();
+        let template = Template::new(engine.clone(), &loaded, config, limits.clone())?;
+        let (instance, setup) = template.start()?;
+        let when = setup.when.map(|expression| {
+            when(&expression).map_err(|cause| Reason::When {
+                expression: printable(&expression),
+                cause: printable(&cause),
+            })
+        });
+        Ok(Self {
+            name,
+            template,
+            limits: limits.clone(),
+            on_fault: spec.on_fault,
+            needs: setup.needs,
+            when: when.transpose()?,
+            instance: Some(instance),
+            is_disabled: false,
+            faults: VecDeque::new(),
+            told: Vec::new(),
+        })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Hands over the events that it wants to see, and takes those that it drops out of the batch.
+    pub(super) fn run(&mut self, batch: &mut Vec<Event>, count: &stats::Plugin) {
+        let is_wanted = |event: &Event| self.when.as_ref().is_none_or(|when| when(event));
+        let chosen: Vec<usize> = (0..batch.len()).filter(|&i| is_wanted(&batch[i])).collect();
+        let mut judged = Judged {
+            is_dropped: vec![false; batch.len()],
+            events: batch,
+            count,
+        };
+        for chosen in chosen.chunks(self.limits.events.max(1)) {
+            self.judge(chosen, &mut judged, &mut None);
+        }
+        let mut is_dropped = judged.is_dropped.into_iter();
+        batch.retain(|_| is_dropped.next() != Some(true));
+    }
+
+    /// Asks about the chosen events, and after a fault about each half of them.
+    fn judge(&mut self, chosen: &[usize], judged: &mut Judged<'_>, retry: &mut Option<Retry>) {
+        let limit = match retry {
+            None => Some(self.limits.batch),
+            Some(retry) => retry.next(),
+        };
+        let Some(limit) = limit.filter(|_| !self.is_disabled) else {
+            return judged.skip(chosen, self.on_fault);
+        };
+        let fault = match self.ask(chosen, judged.events, limit) {
+            Ok(actions) => return judged.apply(actions, chosen, &self.limits),
+            Err(fault) => fault,
+        };
+        self.instance = None;
+        if retry.is_none() {
+            *retry = Some(Retry::new(self.limits.batch));
+            judged.count.faults.fetch_add(1, Relaxed);
+            self.record(&fault);
+        }
+        if chosen.len() == 1 || self.is_disabled {
+            return judged.skip(chosen, self.on_fault);
+        }
+        let (first, second) = chosen.split_at(chosen.len() / 2);
+        self.judge(first, judged, retry);
+        self.judge(second, judged, retry);
+    }
+
+    fn ask(
+        &mut self,
+        chosen: &[usize],
+        events: &[Event],
+        limit: Duration,
+    ) -> Result<Vec<Action>, Fault> {
+        let instance = match &mut self.instance {
+            Some(instance) => instance,
+            none => match self.template.start() {
+                Ok((instance, _)) => none.insert(instance),
+                Err(reason) => {
+                    self.disable(&reason.to_string());
+                    return Err(Fault::Restart(reason.to_string()));
+                }
+            },
+        };
+        let events = chosen.iter().map(|&i| &events[i]);
+        instance.process(events, self.needs, limit)
+    }
+
+    /// Tells a fault, if it is the first of its kind, and disables a plugin that has had too many.
+    fn record(&mut self, fault: &Fault) {
+        if self.is_disabled {
+            return;
+        }
+        let kind = discriminant(fault);
+        if !self.told.contains(&kind) {
+            self.told.push(kind);
+            tracing::warn!(plugin = %self.name, %fault, "plugin failed on a batch; it is restarted (told once for each kind of fault)");
+        }
+        let now = Instant::now();
+        self.faults.push_back(now);
+        let is_old = |then: &Instant| now.duration_since(*then) > self.limits.window;
+        while self.faults.front().is_some_and(is_old) {
+            self.faults.pop_front();
+        }
+        if self.faults.len() >= self.limits.faults {
+            let Limits { faults, window, .. } = self.limits;
+            self.disable(&format!(
+                "{faults} faults within {window:?}, the last: it {fault}"
+            ));
+        }
+    }
+
+    fn disable(&mut self, reason: &str) {
+        self.is_disabled = true;
+        self.instance = None;
+        let events = match self.on_fault {
+            OnFault::Pass => "pass unchanged",
+            OnFault::Drop => "are dropped",
+        };
+        tracing::error!(plugin = %self.name, reason, "plugin disabled until lightmon is started again; its events {events}");
+    }
+}
+
+/// A batch while a plugin's verdicts come in.
+struct Judged<'a> {
+    events: &'a mut [Event],
+    is_dropped: Vec<bool>,
+    count: &'a stats::Plugin,
+}
+
+impl Judged<'_> {
+    /// In their order. What is asked for an event that is dropped already is of no use any more, but no fault either.
+    fn apply(&mut self, actions: Vec<Action>, chosen: &[usize], limits: &Limits) {
+        let mut ignored = 0;
+        for action in actions {
+            let Some(&i) = chosen.get(action::target(&action) as usize) else {
+                ignored += 1;
+                continue;
+            };
+            if self.is_dropped[i] {
+                continue;
+            }
+            match action::apply(action, &mut self.events[i], limits) {
+                Effect::Drop => self.drop(i),
+                Effect::Changed => {}
+                Effect::Ignored => ignored += 1,
+            }
+        }
+        self.count.ignored.fetch_add(ignored, Relaxed);
+    }
+
+    /// For events that get no verdict.
+    fn skip(&mut self, chosen: &[usize], on_fault: OnFault) {
+        match on_fault {
+            OnFault::Pass => {}
+            OnFault::Drop => chosen.iter().for_each(|&i| self.drop(i)),
+        }
+    }
+
+    fn drop(&mut self, i: usize) {
+        self.is_dropped[i] = true;
+        self.count.dropped.fetch_add(1, Relaxed);
+    }
+}
+
+/// What is left for asking again about one batch: as much time as for a batch, restarts included, and some calls.
+struct Retry {
+    until: Instant,
+    calls: u32,
+    limit: Duration,
+}
+
+impl Retry {
+    /// A call gets a tenth, so that an endless loop can be found within the whole.
+    fn new(time: Duration) -> Self {
+        Self {
+            until: Instant::now() + time,
+            calls: RETRIES,
+            limit: (time / 10).max(TICK),
+        }
+    }
+
+    /// The time for one more call, if there may be one.
+    fn next(&mut self) -> Option<Duration> {
+        let limit = self.limit;
+        self.calls = self.calls.checked_sub(1)?;
+        (Instant::now() < self.until).then_some(limit)
+    }
+}

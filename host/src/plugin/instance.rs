@@ -1,0 +1,115 @@
+//! A plugin in memory: made, started and called. What a fault means for events is decided elsewhere.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::{
+    Store,
+    component::{ComponentExportIndex, InstancePre, Linker, TypedFunc},
+};
+
+use super::{
+    Fault, Limits, Reason,
+    engine::{Budget, Engine},
+    load::Loaded,
+    text::printable,
+    v0_1::{Action, Batch, Fields, Setup, tables::Tables},
+};
+use crate::event::Event;
+
+/// What instances of a plugin are made from.
+pub(super) struct Template {
+    engine: Arc<Engine>,
+    pre: InstancePre<Budget>,
+    init: ComponentExportIndex,
+    process: ComponentExportIndex,
+    config: String,
+    limits: Limits,
+}
+
+impl Template {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        loaded: &Loaded,
+        config: String,
+        limits: Limits,
+    ) -> Result<Self, Reason> {
+        let Loaded { component, filter } = loaded;
+        let interface = component.get_export_index(None, filter);
+        let function = |name: &str| {
+            interface
+                .as_ref()
+                .and_then(|interface| component.get_export_index(Some(interface), name))
+                .ok_or_else(|| Reason::Contract(format!("there is no function `{name}`")))
+        };
+        Ok(Self {
+            init: function("init")?,
+            process: function("process")?,
+            // Nothing is defined in the linker: nothing is granted.
+            pre: Linker::new(engine.wasm())
+                .instantiate_pre(component)
+                .map_err(contract)?,
+            engine,
+            config,
+            limits,
+        })
+    }
+
+    /// Makes an instance and calls its `init`.
+    pub(super) fn start(&self) -> Result<(Instance, Setup), Reason> {
+        let limit = self.limits.init;
+        let mut store = self.engine.store(&self.limits);
+        // A core module's start function runs here.
+        let instance = self
+            .engine
+            .call(&mut store, limit, |store| self.pre.instantiate(store))
+            .map_err(Reason::Init)?;
+        let init: TypedFunc<(&str,), (Result<Setup, String>,)> = instance
+            .get_typed_func(&mut store, self.init)
+            .map_err(contract)?;
+        let process = instance
+            .get_typed_func(&mut store, self.process)
+            .map_err(contract)?;
+        let (setup,) = self
+            .engine
+            .call(&mut store, limit, |store| init.call(store, (&self.config,)))
+            .map_err(Reason::Init)?;
+        let setup = setup.map_err(|text| Reason::Refused(printable(&text)))?;
+        let engine = self.engine.clone();
+        let instance = Instance {
+            engine,
+            store,
+            process,
+        };
+        Ok((instance, setup))
+    }
+}
+
+fn contract(error: wasmtime::Error) -> Reason {
+    Reason::Contract(printable(&format!("{error:#}")))
+}
+
+/// A plugin that has started. After a fault it can't be entered again.
+pub(super) struct Instance {
+    engine: Arc<Engine>,
+    store: Store<Budget>,
+    process: TypedFunc<(&'static Batch<'static>,), (Vec<Action>,)>,
+}
+
+impl Instance {
+    /// What the plugin wants done with the events, which it names by their place among them.
+    pub(super) fn process<'a>(
+        &mut self,
+        events: impl ExactSizeIterator<Item = &'a Event>,
+        needs: Fields,
+        limit: Duration,
+    ) -> Result<Vec<Action>, Fault> {
+        let tables = Tables::new(events, needs);
+        let batch = tables.batch();
+        // A function that takes what lives for ever takes what lives shorter too: it keeps neither.
+        let process: TypedFunc<(&Batch<'_>,), _> = self.process;
+        let (actions,) = self.engine.call(&mut self.store, limit, |store| {
+            process.call(store, (&batch,))
+        })?;
+        Ok(actions)
+    }
+}

@@ -1,0 +1,54 @@
+//! What a plugin may use. Only numbers; the parts that enforce them read them here.
+
+use std::time::Duration;
+
+/// What each plugin may use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Time for one batch.
+    pub batch: Duration,
+    /// Time for `init`, at the start and after a fault.
+    pub init: Duration,
+    /// Most events in one call.
+    pub events: usize,
+    /// Bytes of linear memory, all memories together.
+    pub memory: usize,
+    /// Table elements, all tables together.
+    pub table_elements: usize,
+    /// Bytes of WebAssembly stack.
+    pub stack: usize,
+    /// Bytes that one answer may take in the host.
+    pub answer: usize,
+    /// Bytes of the plugin's file.
+    pub file: u64,
+    /// Tags of one event.
+    pub tags: usize,
+    /// Bytes of one tag, key and value together.
+    pub tag: usize,
+    /// Bytes of an output line, or of a field that is replaced.
+    pub line: usize,
+    /// This many faults within [`window`](Self::window) disable a plugin.
+    pub faults: usize,
+    /// See [`faults`](Self::faults).
+    pub window: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            batch: Duration::from_millis(100),
+            init: Duration::from_secs(5),
+            events: 256,
+            memory: 64 << 20,
+            table_elements: 20_000,
+            stack: 512 << 10,
+            answer: 4 << 20,
+            file: 64 << 20,
+            tags: 32,
+            tag: 128,
+            line: 16 << 10,
+            faults: 5,
+            window: Duration::from_secs(60),
+        }
+    }
+}

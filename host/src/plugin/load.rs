@@ -1,0 +1,158 @@
+//! From a file to a compiled component that keeps to the contract by name. Runs nothing of it.
+
+use std::{borrow::Cow, fs::File, io::Read, path::Path};
+
+use wasmparser::Parser;
+use wasmtime::{
+    Engine,
+    component::{Component, types::ComponentItem},
+};
+
+use super::{Reason, module, text::printable};
+
+/// The exported interface, before `@` and its version.
+const FILTER: &str = "lightmon:plugin/filter";
+/// What this host speaks; a later patch version only adds what a host may ignore.
+const HOST: &str = "0.1";
+
+/// A component that has the right export and no wrong imports.
+pub(super) struct Loaded {
+    pub(super) component: Component,
+    /// The full name of the exported interface.
+    pub(super) filter: String,
+}
+
+/// Reads and compiles a plugin of at most `limit` bytes.
+pub(super) fn load(engine: &Engine, path: &Path, limit: u64) -> Result<Loaded, Reason> {
+    let bytes = read(path, limit)?;
+    let (bytes, is_core) = component_bytes(&bytes)?;
+    let component = Component::from_binary(engine, &bytes)
+        .map_err(|error| Reason::Malformed(printable(&format!("{error:#}"))))?;
+    let filter = filter(engine, &component, is_core)?;
+    let imports = ungranted(engine, &component);
+    if imports.is_empty() {
+        Ok(Loaded { component, filter })
+    } else {
+        Err(Reason::Imports(imports))
+    }
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Reason> {
+    // Asked before it is opened: opening a pipe would wait for its writer.
+    if !path.metadata().map_err(Reason::Read)?.is_file() {
+        return Err(Reason::NotAFile);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes))
+        .map_err(Reason::Read)?;
+    match bytes.len() as u64 {
+        0 => Err(Reason::Empty),
+        n if n > limit => Err(Reason::TooLarge { limit }),
+        _ => Ok(bytes),
+    }
+}
+
+/// The bytes of a component, made from the core module if it is one.
+fn component_bytes(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), Reason> {
+    if Engine::detect_precompiled(bytes).is_some() {
+        return Err(Reason::Precompiled);
+    }
+    if !bytes.starts_with(b"\0asm") {
+        let is_text = bytes.trim_ascii_start().starts_with(b"(");
+        return Err(if is_text {
+            Reason::Text
+        } else {
+            Reason::NotWasm
+        });
+    }
+    if !Parser::is_core_wasm(bytes) {
+        return Ok((Cow::Borrowed(bytes), false));
+    }
+    let component = module::encode(bytes)?;
+    Ok((Cow::Owned(component), true))
+}
+
+/// The export of the contract in the host's version.
+fn filter(engine: &Engine, component: &Component, is_core: bool) -> Result<String, Reason> {
+    let ty = component.component_type();
+    let exports: Vec<&str> = ty.exports(engine).map(|(name, _)| name).collect();
+    let versions = exports.iter().filter_map(|name| {
+        let version = name.strip_prefix(FILTER)?.strip_prefix('@')?;
+        Some((*name, version))
+    });
+    let mut other = None;
+    for (name, version) in versions {
+        if is_spoken(version) {
+            return Ok(name.to_owned());
+        }
+        other = Some(version);
+    }
+    Err(match other {
+        Some(version) => Reason::Version {
+            plugin: printable(version),
+            host: HOST,
+            upgrade: if is_newer(version) {
+                "lightmon"
+            } else {
+                "the plugin"
+            },
+        },
+        // Encoding a module without the section succeeds, with nothing in it.
+        None if is_core && exports.is_empty() => Reason::Untyped,
+        None => Reason::NoFilter(exports.into_iter().map(printable).collect()),
+    })
+}
+
+fn is_spoken(version: &str) -> bool {
+    let patch = version.strip_prefix(HOST).and_then(|v| v.strip_prefix('.'));
+    patch.is_some_and(|patch| patch.parse::<u32>().is_ok())
+}
+
+fn is_newer(version: &str) -> bool {
+    let numbers = |text: &str| -> Vec<u64> {
+        text.split('.')
+            .map_while(|number| number.parse().ok())
+            .collect()
+    };
+    numbers(version) > numbers(HOST)
+}
+
+/// Imports that are more than types, which need nobody to provide them.
+fn ungranted(engine: &Engine, component: &Component) -> Vec<String> {
+    let is_type = |item: &ComponentItem| matches!(item, ComponentItem::Type(_));
+    component
+        .component_type()
+        .imports(engine)
+        .filter(|(_, import)| match &import.ty {
+            ComponentItem::ComponentInstance(instance) => !instance
+                .exports(engine)
+                .all(|(_, export)| is_type(&export.ty)),
+            item => !is_type(item),
+        })
+        .map(|(name, _)| printable(name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        for (version, spoken, newer) in [
+            ("0.1.0", true, true),
+            ("0.1.17", true, true),
+            ("0.1.0-rc1", false, false),
+            ("0.0.9", false, false),
+            ("0.2.0", false, true),
+            ("0.10.0", false, true),
+            ("9.9.9", false, true),
+            ("0.1", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(is_spoken(version), spoken, "{version}");
+            assert_eq!(is_newer(version), newer, "{version}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What a user says of a plugin: which file, what settings, what happens to events when it fails.
+//! Doesn't open the file.
+
+use std::{path::PathBuf, str::FromStr};
+
+use serde_json::{Map, Value};
+
+use super::text::printable;
+
+/// One plugin of the chain, as the user asks for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// Component or core module.
+    pub path: PathBuf,
+    /// The plugin's own settings, which it gets as a JSON object.
+    pub config: Map<String, Value>,
+    /// What happens to the events of a batch that the plugin fails on.
+    pub on_fault: OnFault,
+}
+
+/// What happens to events that a plugin fails on.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnFault {
+    /// They pass unchanged: a monitor must not lose events.
+    #[default]
+    Pass,
+    /// They are dropped: better nothing than what a redactor has not seen.
+    Drop,
+}
+
+/// Text that is no [`Spec`].
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadSpec {
+    /// Nothing before the settings.
+    #[error("`{0}` names no file: expected FILE[:key=value,…]")]
+    NoFile(String),
+    /// A setting without `=`, or with nothing before it.
+    #[error("setting `{0}` is not of the form key=value")]
+    Setting(String),
+    /// The same key twice.
+    #[error("setting `{0}` is given twice")]
+    Twice(String),
+    /// A value of `on_fault` that there isn't.
+    #[error("on_fault={0} is not known: use on_fault=pass or on_fault=drop")]
+    OnFault(String),
+}
+
+/// `FILE[:key=value,…]`.
+///
+/// The file ends at the first `:` before which there is a file, so that its own name may contain `:` and `=`; where
+/// there is none, at the first `:`. A piece without `=` belongs to the value before it: in `keys=token,password` the
+/// value is `token,password`. `on_fault` is for the host, the other keys for the plugin.
+impl FromStr for Spec {
+    type Err = BadSpec;
+
+    fn from_str(text: &str) -> Result<Self, BadSpec> {
+        let is_file = |path: &str| PathBuf::from(path).is_file();
+        let mut colons = text.match_indices(':').map(|(at, _)| at);
+        let end = if is_file(text) {
+            None
+        } else {
+            colons
+                .clone()
+                .find(|&at| is_file(&text[..at]))
+                .or_else(|| colons.next())
+        };
+        let (path, settings) = match end {
+            Some(at) => (&text[..at], &text[at + 1..]),
+            None => (text, ""),
+        };
+        if path.is_empty() {
+            return Err(BadSpec::NoFile(printable(text)));
+        }
+        let mut spec = Self {
+            path: path.into(),
+            config: Map::new(),
+            on_fault: OnFault::default(),
+        };
+        spec.settings(settings)?;
+        Ok(spec)
+    }
+}
+
+impl Spec {
+    /// The file's name without its ending, fit for a message.
+    pub(super) fn name(&self) -> String {
+        let stem = self.path.file_stem().unwrap_or(self.path.as_os_str());
+        printable(&stem.to_string_lossy())
+    }
+
+    fn settings(&mut self, text: &str) -> Result<(), BadSpec> {
+        let mut pairs: Vec<(&str, String)> = Vec::new();
+        for piece in text.split(',').filter(|_| !text.is_empty()) {
+            match (piece.split_once('='), pairs.last_mut()) {
+                (Some(("", _)), _) | (None, None) => {
+                    return Err(BadSpec::Setting(printable(piece)));
+                }
+                (Some((key, value)), _) => pairs.push((key, value.to_owned())),
+                (None, Some((_, value))) => {
+                    value.push(',');
+                    value.push_str(piece);
+                }
+            }
+        }
+        let mut on_fault = None;
+        for (key, value) in pairs {
+            let twice = if key == "on_fault" {
+                on_fault.replace(value).is_some()
+            } else {
+                let value = Value::String(value);
+                self.config.insert(key.to_owned(), value).is_some()
+            };
+            if twice {
+                return Err(BadSpec::Twice(printable(key)));
+            }
+        }
+        self.on_fault = match on_fault.as_deref() {
+            None => self.on_fault,
+            Some("pass") => OnFault::Pass,
+            Some("drop") => OnFault::Drop,
+            Some(other) => return Err(BadSpec::OnFault(printable(other))),
+        };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `path {settings} on_fault`, or the error.
+    fn parse(text: &str) -> String {
+        match text.parse::<Spec>() {
+            Ok(Spec {
+                path,
+                config,
+                on_fault,
+            }) => format!(
+                "{} {} {on_fault:?}",
+                path.display(),
+                Value::Object(config).to_string().replace('"', "")
+            ),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn file_and_settings() {
+        for (text, expected) in [
+            ("geoip.wasm", "geoip.wasm {} Pass"),
+            ("geoip.wasm:", "geoip.wasm {} Pass"),
+            (
+                "./redact.wasm:on_fault=drop,keys=token",
+                "./redact.wasm {keys:token} Drop",
+            ),
+            ("a.wasm:on_fault=pass", "a.wasm {} Pass"),
+            (
+                "a.wasm:keys=token,password,x=1",
+                "a.wasm {keys:token,password,x:1} Pass",
+            ),
+            ("a.wasm:empty=", "a.wasm {empty:} Pass"),
+            ("a.wasm:q=a=b", "a.wasm {q:a=b} Pass"),
+            ("a.wasm:url=http://h:80/", "a.wasm {url:http://h:80/} Pass"),
+            ("", "`` names no file: expected FILE[:key=value,…]"),
+            (":a=b", "`:a=b` names no file: expected FILE[:key=value,…]"),
+            ("a.wasm:b", "setting `b` is not of the form key=value"),
+            ("a.wasm:=b", "setting `=b` is not of the form key=value"),
+            ("a.wasm:,", "setting `` is not of the form key=value"),
+            ("a.wasm:b=1,b=2", "setting `b` is given twice"),
+            (
+                "a.wasm:on_fault=pass,on_fault=drop",
+                "setting `on_fault` is given twice",
+            ),
+            (
+                "a.wasm:on_fault=halt",
+                "on_fault=halt is not known: use on_fault=pass or on_fault=drop",
+            ),
+        ] {
+            assert_eq!(parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_files_own_name_may_look_like_settings() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path().to_str().expect("UTF-8");
+        std::fs::create_dir(format!("{folder}/a:b=c")).expect("a folder");
+        let file = format!("{folder}/a:b=c/x:y=z.wasm");
+        std::fs::write(&file, "").expect("a file");
+        assert_eq!(parse(&file), format!("{file} {{}} Pass"));
+        assert_eq!(
+            parse(&format!("{file}:k=v:w")),
+            format!("{file} {{k:v:w}} Pass")
+        );
+    }
+
+    #[test]
+    fn names_are_fit_for_a_message() {
+        for (path, name) in [
+            ("/opt/geoip.wasm", "geoip"),
+            ("geo.ip.wasm", "geo.ip"),
+            ("..", ".."),
+            ("a\nb\x1b[1m.wasm", r"a\nb\u{1b}[1m"),
+        ] {
+            assert_eq!(path.parse::<Spec>().expect("a spec").name(), name);
+        }
+    }
+}

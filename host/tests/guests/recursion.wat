@@ -1,0 +1,6 @@
+(func $deeper (param i64 i64 i64 i64) (result i64)
+  (i64.add (i64.const 1)
+    (call $deeper (local.get 3) (local.get 2) (local.get 1) (i64.add (local.get 0) (i64.const 1)))))
+(func (export "lightmon:plugin/filter@0.1.0#process") (param $ps i32) (param $pn i32) (param $cs i32) (param $cn i32) (param $events i32) (param $n i32) (result i32)
+  (drop (call $deeper (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4)))
+  (call $answer (i32.const 0)))

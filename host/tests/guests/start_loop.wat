@@ -1,0 +1,3 @@
+;; Loops before any function is called.
+(func $start (loop $ever (br $ever)))
+(start $start)
