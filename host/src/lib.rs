@@ -11,5 +11,6 @@
 pub mod enrich;
 pub mod event;
 pub mod exclude;
+pub mod plugin;
 pub mod source;
 pub mod stats;
