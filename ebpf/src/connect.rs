@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::tracepoint,
     programs::TracePointContext,
 };
-use lightmon_common::stage;
+use lightmon_common::{counter, stage};
 
 use crate::{
     emit::{self, Ends},
@@ -102,7 +102,10 @@ fn try_enter(ctx: &TracePointContext) -> Result<(), i32> {
         },
         closed: 0,
     };
-    CALLS.insert(bpf_get_current_pid_tgid(), call, 0)
+    if CALLS.insert(bpf_get_current_pid_tgid(), call, 0).is_err() && protocol != IPPROTO_TCP {
+        emit::count(counter::LOST);
+    }
+    Ok(())
 }
 
 /// The other half of [`sys_enter_connect`].

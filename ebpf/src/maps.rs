@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{HashMap, PerCpuArray, RingBuf},
 };
 use lightmon_common::{Exec, MAX_ARGS, MAX_PATH, Task, counter};
 
@@ -21,7 +21,7 @@ pub static PENDING: HashMap<u64, Pending> = HashMap::with_max_entries(65_536, 0)
 
 /// connect(2) calls that a thread is in, by `bpf_get_current_pid_tgid`.
 #[map]
-pub static CALLS: LruHashMap<u64, Call> = LruHashMap::with_max_entries(16_384, 0);
+pub static CALLS: HashMap<u64, Call> = HashMap::with_max_entries(16_384, 0);
 
 /// Room to put an [`Exec`] together, which the stack of 512 bytes lacks.
 #[map]
