@@ -8,9 +8,14 @@
 //!
 //! Stages never import each other: what they share is the [`event`], and what they count goes to [`stats`].
 
+pub mod cli;
+pub mod config;
+pub mod run;
+pub mod pipeline;
+pub mod source;
 pub mod enrich;
-pub mod event;
 pub mod exclude;
 pub mod plugin;
-pub mod source;
+pub mod output;
+pub mod event;
 pub mod stats;

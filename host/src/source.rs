@@ -1,6 +1,7 @@
 //! Where events come from. A source brings records in batches and knows nothing of what happens to them.
 
 pub mod ebpf;
+pub mod replay;
 
 use std::{
     io,

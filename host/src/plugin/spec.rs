@@ -19,7 +19,8 @@ pub struct Spec {
 }
 
 /// What happens to events that a plugin fails on.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnFault {
     /// They pass unchanged: a monitor must not lose events.
     #[default]

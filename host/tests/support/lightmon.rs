@@ -38,7 +38,11 @@ pub struct Ended {
 /// lightmon with these arguments, in a folder without config.yaml.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lightmon"));
-    command.args(args).current_dir("/").env_remove("RUST_LOG").env_remove("NO_COLOR");
+    command
+        .args(args)
+        .current_dir("/")
+        .env_remove("RUST_LOG")
+        .env_remove("NO_COLOR");
     command
 }
 
@@ -50,10 +54,20 @@ impl Lightmon {
 
     /// The same with a command of the caller's.
     pub fn start_command(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let lines = lines_of(child.stdout.take().unwrap());
         let messages = lines_of(child.stderr.take().unwrap());
-        let mut lightmon = Self { child, lines, messages, heard: Vec::new() };
+        let mut lightmon = Self {
+            child,
+            lines,
+            messages,
+            heard: Vec::new(),
+        };
         lightmon.hear("watching");
         lightmon
     }
@@ -67,7 +81,11 @@ impl Lightmon {
                 Ok(message) => self.heard.push(message),
                 Err(_) => panic!("no message {text:?}, only {:#?}", self.heard),
             }
-            if self.heard.last().is_some_and(|message| message.contains(text)) {
+            if self
+                .heard
+                .last()
+                .is_some_and(|message| message.contains(text))
+            {
                 return;
             }
         }
@@ -81,7 +99,10 @@ impl Lightmon {
             match self.lines.recv_timeout(left) {
                 Ok(line) if wanted(&line) => return line,
                 Ok(_) => {}
-                Err(_) => panic!("the event did not come; stderr: {:#?}", self.messages.try_iter().collect::<Vec<_>>()),
+                Err(_) => panic!(
+                    "the event did not come; stderr: {:#?}",
+                    self.messages.try_iter().collect::<Vec<_>>()
+                ),
             }
         }
     }
@@ -107,13 +128,19 @@ impl Lightmon {
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None if Instant::now() > deadline => panic!("lightmon does not end: {:#?}", self.heard),
+                None if Instant::now() > deadline => {
+                    panic!("lightmon does not end: {:#?}", self.heard)
+                }
                 None => thread::sleep(Duration::from_millis(10)),
             }
         };
         assert_eq!(status.signal(), None, "{:#?}", self.heard);
         let messages = self.heard.drain(..).chain(self.messages.iter()).collect();
-        Ended { status, lines: self.lines.iter().collect(), messages }
+        Ended {
+            status,
+            lines: self.lines.iter().collect(),
+            messages,
+        }
     }
 }
 
@@ -127,12 +154,23 @@ impl Drop for Lightmon {
 impl Ended {
     /// The summary's numbers by their names, which must add up.
     pub fn balance(&self) -> Balance {
-        let summary = self.messages.iter().rev().find(|line| line.starts_with("lightmon: seen ")).unwrap_or_else(|| {
-            panic!("no summary in {:#?}", self.messages);
-        });
+        let summary = self
+            .messages
+            .iter()
+            .rev()
+            .find(|line| line.starts_with("lightmon: seen "))
+            .unwrap_or_else(|| {
+                panic!("no summary in {:#?}", self.messages);
+            });
         let number = |name: &str| -> u64 {
-            let (_, rest) = summary.split_once(&format!("{name} ")).unwrap_or_else(|| panic!("no {name} in {summary}"));
-            rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+            let (_, rest) = summary
+                .split_once(&format!("{name} "))
+                .unwrap_or_else(|| panic!("no {name} in {summary}"));
+            rest.split(|c: char| !c.is_ascii_digit())
+                .next()
+                .unwrap()
+                .parse()
+                .unwrap()
         };
         let balance = Balance {
             seen: number("seen"),
@@ -141,7 +179,13 @@ impl Ended {
             dropped: number("dropped"),
             lost: number("lost"),
         };
-        let Balance { seen, written, excluded, dropped, lost } = balance;
+        let Balance {
+            seen,
+            written,
+            excluded,
+            dropped,
+            lost,
+        } = balance;
         assert_eq!(seen, written + excluded + dropped + lost, "{summary}");
         balance
     }
@@ -161,7 +205,10 @@ fn lines_of(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
     thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n') {
             let Ok(line) = line else { return };
-            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+            if sender
+                .send(String::from_utf8_lossy(&line).into_owned())
+                .is_err()
+            {
                 return;
             }
         }

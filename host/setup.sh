@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs what cargo does not bring: host/setup.sh build|test. Does nothing where all of it is there.
+set -euo pipefail
+
+declare -A package=(
+    [cc]=gcc # cargo links with it
+    [dockerd]=docker.io [containerd]=containerd [runc]=runc [iptables]=iptables [busybox]=busybox-static [ip]=iproute2
+    [curl]=curl [nc]=netcat-openbsd [python3]=python3
+)
+case ${1:-} in
+build) needed=(cc) ;;
+test) needed=(cc dockerd containerd runc iptables busybox ip curl nc python3) ;;
+*)
+    echo "usage: host/setup.sh build|test" >&2
+    exit 2
+    ;;
+esac
+
+if ! command -v cargo >/dev/null; then
+    echo "host/setup.sh: cargo is missing; install Rust with rustup: https://rustup.rs" >&2
+    exit 1
+fi
+missing=()
+for command in "${needed[@]}"; do
+    PATH=$PATH:/usr/sbin:/sbin command -v "$command" >/dev/null || missing+=("${package[$command]}")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "host/setup.sh: missing: ${missing[*]}; install them, or run this as root on Debian or Ubuntu" >&2
+    exit 1
+fi
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

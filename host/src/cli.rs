@@ -1,0 +1,196 @@
+//! The command line, and what it starts. Nothing is attached before every setting has been understood.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueHint};
+
+use crate::{config::Config, output::Format, plugin, run};
+
+/// Reports each network connection that the processes and containers of this host open
+///
+/// Who (process, user, container), where to (address, port, protocol), and how it ended. Needs root, or CAP_BPF,
+/// CAP_PERFMON, CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE; `--replay` needs nothing.
+#[derive(Debug, Default, Parser)]
+#[command(name = "lightmon", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Args {
+    /// Read settings from FILE; flags and LIGHTMON_… variables are stronger [default: config.yaml, if it exists]
+    #[arg(short, long, value_name = "FILE", env = "LIGHTMON_CONFIG", hide_env = true, value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+
+    /// Write events in this format [default: log]
+    #[arg(short, long, alias = "output", env = "LIGHTMON_FORMAT", hide_env = true, help_heading = "Output")]
+    pub format: Option<Format>,
+
+    /// Write log and JSON to DIR/lightmon.log.%Y%m%d%H%M, a new file each hour, the newest 8 kept
+    #[arg(long, alias = "log_path", value_name = "DIR", env = "LIGHTMON_LOG_PATH", hide_env = true, value_hint = ValueHint::DirPath, help_heading = "Output")]
+    pub log_path: Option<PathBuf>,
+
+    /// Leave out events that match, such as 'dport=53; dip="10.0.0.0/8" && keyword="nginx"'; may be repeated
+    #[arg(long, value_name = "EXPRESSION", env = "LIGHTMON_EXCLUDE", hide_env = true, help_heading = "Filter")]
+    pub exclude: Vec<String>,
+
+    /// Run a WebAssembly plugin over the events; may be repeated, the order is the order of the chain
+    #[arg(long, value_name = "FILE[:KEY=VALUE,…]", env = "LIGHTMON_PLUGIN", hide_env = true, value_hint = ValueHint::FilePath, help_heading = "Filter")]
+    pub plugin: Vec<plugin::Spec>,
+
+    /// End after N events were written
+    #[arg(long, value_name = "N", env = "LIGHTMON_COUNT", hide_env = true, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
+    pub count: Option<u64>,
+
+    /// End after this time, such as 30s, 5m or 1h30m
+    #[arg(long, value_name = "TIME", env = "LIGHTMON_DURATION", hide_env = true, value_parser = duration, help_heading = "Run")]
+    pub duration: Option<std::time::Duration>,
+
+    /// Take events from a file that `-f json` has written instead of the kernel; - is stdin
+    #[arg(long, value_name = "FILE", env = "LIGHTMON_REPLAY", hide_env = true, value_hint = ValueHint::FilePath, help_heading = "Run")]
+    pub replay: Option<PathBuf>,
+
+    /// Ask this Docker daemon for the names of containers [default: unix:///var/run/docker.sock]
+    #[arg(long, value_name = "unix://SOCKET", env = "DOCKER_HOST", hide_env = true, help_heading = "Run")]
+    pub docker_host: Option<String>,
+
+    /// Accepted from the original lightmon: IPv6 is always reported, unless config.yaml says `ipv6: false`
+    #[arg(long = "v6", help_heading = "Original")]
+    pub v6: bool,
+
+    /// Accepted from the original lightmon: pod names come in a later version
+    #[arg(long, help_heading = "Original")]
+    pub k8s: bool,
+
+    /// Accepted from the original lightmon: containers are named by the Docker daemon
+    #[arg(long, alias = "docker_runtime", value_name = "DIR", hide = true)]
+    pub docker_runtime: Option<PathBuf>,
+
+    /// Accepted from the original lightmon: containers are named by the Docker daemon
+    #[arg(long, alias = "docker_data", value_name = "DIR", hide = true)]
+    pub docker_data: Option<PathBuf>,
+
+    /// Accepted from the original lightmon: the hooks choose themselves
+    #[arg(long, alias = "ebpf_type", value_name = "N", hide = true)]
+    pub ebpf_type: Option<u32>,
+
+    /// Load this kernel object instead of the one in the binary
+    #[arg(long, value_name = "FILE", env = "LIGHTMON_EBPF_OBJECT", hide = true)]
+    pub ebpf_object: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+Each option but the original's can be set in the environment, as LIGHTMON_FORMAT, LIGHTMON_EXCLUDE, …; the original's
+single-dash spellings (-exclude, -output, -v6, -log_path) are accepted too.
+
+Events go to stdout, everything else to stderr. SIGINT and SIGTERM end lightmon with a summary that adds up.
+Exit codes: 0 fine, 1 failed while running, 2 wrong usage or settings.";
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    let duration = std::time::Duration::try_from(span).map_err(|_| "must not be negative".to_owned())?;
+    if duration.is_zero() { Err("must be longer than 0s".to_owned()) } else { Ok(duration) }
+}
+
+/// Runs lightmon with these arguments, the program's name first.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::command().try_get_matches_from(go_style(args)).and_then(|matches| Args::from_arg_matches(&matches)) {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    start_log();
+    match Config::layered(args).and_then(run::prepare) {
+        Ok(prepared) => finish(prepared.run(), 1),
+        Err(error) => finish(Err(error), 2),
+    }
+}
+
+fn finish(result: anyhow::Result<()>, code: u8) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when stderr is closed.
+            let _ = writeln!(io::stderr(), "lightmon: {error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Messages go to stderr, from `info` on unless RUST_LOG says otherwise.
+fn start_log() {
+    use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(is_terminal)
+        .with_target(false)
+        .without_time()
+        .try_init();
+}
+
+/// Go's flag package takes `-exclude x` for `--exclude x`: so do we, for our own long options.
+fn go_style(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    let command = Args::command();
+    let names: Vec<String> = command
+        .get_arguments()
+        .flat_map(|arg| arg.get_long_and_visible_aliases().into_iter().flatten().chain(arg.get_all_aliases().into_iter().flatten()))
+        .map(str::to_owned)
+        .chain(["help".to_owned(), "version".to_owned()])
+        .collect();
+    let mut is_over = false;
+    args.into_iter().enumerate().map(move |(i, arg)| {
+        is_over |= arg == "--";
+        let Some(text) = arg.to_str().filter(|_| i > 0 && !is_over) else { return arg };
+        let name = text.strip_prefix('-').map(|rest| rest.split_once('=').map_or(rest, |(name, _)| name));
+        match name {
+            Some(name) if names.iter().any(|known| known == name) => format!("-{text}").into(),
+            _ => arg,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(go_style(["lightmon"].iter().chain(args).map(OsString::from)))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_originals_spellings_are_accepted() {
+        for args in [
+            &["-exclude", "dport=80", "-output", "json", "-v6", "-k8s", "-log_path", "/tmp/x"][..],
+            &["-exclude=dport=80", "-output=json", "--v6", "--k8s", "-log_path=/tmp/x"],
+            &["--exclude", "dport=80", "-f", "json", "-v6", "-k8s", "--log-path=/tmp/x"],
+        ] {
+            let args = parse(args).unwrap();
+            assert_eq!(args.exclude, ["dport=80"]);
+            assert_eq!(args.format, Some(Format::Json));
+            assert!(args.v6 && args.k8s);
+            assert_eq!(args.log_path, Some("/tmp/x".into()));
+        }
+        assert_eq!(parse(&["-f", "logfile"]).unwrap().format, Some(Format::Log));
+        assert_eq!(parse(&["-docker_runtime", "/a", "-docker_data=/b", "-ebpf_type", "1"]).unwrap().ebpf_type, Some(1));
+        assert!(parse(&["-f", "xml"]).is_err());
+        assert!(parse(&["-exclud", "x"]).is_err());
+    }
+
+    #[test]
+    fn durations_are_positive() {
+        assert_eq!(duration("1m30s"), Ok(std::time::Duration::from_secs(90)));
+        for bad in ["", "0s", "-1s", "5", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

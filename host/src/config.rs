@@ -1,0 +1,244 @@
+//! All settings in one place: flag, environment, file, default, the first that says something wins.
+//! The only reader of config.yaml; stages get what they need as values.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+use crate::{
+    cli::Args,
+    exclude::Exclude,
+    output::Format,
+    plugin,
+};
+
+/// Read when no file is named.
+const DEFAULT_FILE: &str = "config.yaml";
+
+/// `ipv6: false` as an exclude expression; IPv4-mapped addresses are IPv4.
+const ALL_OF_IPV6: &str = "dip='::/0'";
+
+/// What lightmon is to do.
+#[derive(Debug)]
+pub struct Config {
+    /// Of the output.
+    pub format: Format,
+    /// Folder for files instead of stdout.
+    pub log_path: Option<PathBuf>,
+    /// What to leave out.
+    pub exclude: Exclude,
+    /// The chain, in order.
+    pub plugins: Vec<plugin::Spec>,
+    /// Events to write before the end.
+    pub count: Option<u64>,
+    /// Time to run.
+    pub duration: Option<Duration>,
+    /// Recording to read instead of the kernel.
+    pub replay: Option<PathBuf>,
+    /// Socket of the Docker daemon.
+    pub docker_host: Option<String>,
+    /// Kernel object to load.
+    pub ebpf_object: Option<PathBuf>,
+    /// What the user should know about settings that no longer do anything.
+    pub notes: Vec<&'static str>,
+}
+
+/// config.yaml; the first eight are the original's.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct File {
+    ipv6: Option<bool>,
+    k8s: Option<bool>,
+    #[serde(default, deserialize_with = "format")]
+    format: Option<Format>,
+    #[serde(rename = "docker_runtime")]
+    docker_runtime: Option<PathBuf>,
+    #[serde(rename = "docker_data")]
+    docker_data: Option<PathBuf>,
+    exclude: Option<String>,
+    log_path: Option<PathBuf>,
+    ebpf_type: Option<u32>,
+    plugins: Option<Vec<Plugin>>,
+    count: Option<u64>,
+}
+
+fn format<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    word.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// An entry of `plugins`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plugin {
+    path: PathBuf,
+    #[serde(default)]
+    config: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    on_fault: plugin::OnFault,
+}
+
+impl From<Plugin> for plugin::Spec {
+    fn from(Plugin { path, config, on_fault }: Plugin) -> Self {
+        Self { path, config, on_fault }
+    }
+}
+
+impl Config {
+    /// Puts flags (and the environment, which clap has read) over the file over the defaults.
+    ///
+    /// # Errors
+    /// When the file can't be read or understood, or an exclude expression is wrong.
+    pub fn layered(args: Args) -> anyhow::Result<Self> {
+        let file = match &args.config {
+            Some(path) => read(path)?,
+            None => read_default()?,
+        };
+        let Args {
+            config: _,
+            format,
+            log_path,
+            exclude,
+            plugin,
+            count,
+            duration,
+            replay,
+            docker_host,
+            v6,
+            k8s,
+            docker_runtime,
+            docker_data,
+            ebpf_type,
+            ebpf_object,
+        } = args;
+        let mut exclude = if exclude.is_empty() { file.exclude.into_iter().collect() } else { exclude };
+        let hides_ipv6 = !v6 && file.ipv6 == Some(false);
+        exclude.extend(hides_ipv6.then(|| ALL_OF_IPV6.to_owned()));
+        let notes = [
+            (hides_ipv6, "ipv6: false: connections over IPv6 are not reported; they are counted as excluded"),
+            (k8s || file.k8s == Some(true), "k8s: has no effect yet: pod names come in a later version"),
+            (
+                docker_runtime.or(file.docker_runtime).is_some() || docker_data.or(file.docker_data).is_some(),
+                "docker_runtime, docker_data: no longer used: containers are named by the Docker daemon (--docker-host)",
+            ),
+            (ebpf_type.or(file.ebpf_type).is_some(), "ebpf_type: no longer used: there is one kernel program for all kernels"),
+        ];
+        Ok(Self {
+            format: format.or(file.format).unwrap_or_default(),
+            log_path: log_path.or(file.log_path).filter(|path| !path.as_os_str().is_empty()),
+            exclude: Exclude::parse(exclude).map_err(anyhow::Error::new)?,
+            plugins: match plugin.is_empty() {
+                true => file.plugins.into_iter().flatten().map(plugin::Spec::from).collect(),
+                false => plugin,
+            },
+            count: count.or(file.count),
+            duration,
+            replay,
+            docker_host,
+            ebpf_object,
+            notes: notes.into_iter().filter_map(|(applies, note)| applies.then_some(note)).collect(),
+        })
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<File> {
+    let text = fs::read_to_string(path).with_context(|| format!("read settings from {}", path.display()))?;
+    parse(path, &text)
+}
+
+/// The file in the working folder, unless it is somebody else's: it could hide connections from a root that
+/// happens to stand in /tmp.
+fn read_default() -> anyhow::Result<File> {
+    let path = Path::new(DEFAULT_FILE);
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(error) => return Err(error).with_context(|| format!("read settings from {DEFAULT_FILE}")),
+    };
+    let (owner, me) = (metadata.uid(), nix::unistd::geteuid().as_raw());
+    if (owner != 0 && owner != me) || metadata.permissions().mode() & 0o022 != 0 {
+        bail!("{DEFAULT_FILE} in this folder belongs to or can be written by others; if it is yours, say `-c {DEFAULT_FILE}`");
+    }
+    read(path)
+}
+
+fn parse(path: &Path, text: &str) -> anyhow::Result<File> {
+    if text.trim().is_empty() {
+        return Ok(File::default());
+    }
+    serde_saphyr::from_str(text).map_err(|error| {
+        let place = error.location().map_or(String::new(), |at| format!(":{}:{}", at.line(), at.column()));
+        anyhow::anyhow!("{}{place}: {}", path.display(), error.without_snippet())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(file: &str, args: Args) -> Config {
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        fs::write(&path, file).unwrap();
+        Config::layered(Args { config: Some(path.to_path_buf()), ..args }).unwrap()
+    }
+
+    fn error(text: &str) -> String {
+        format!("{:#}", parse(Path::new("config.yaml"), text).unwrap_err())
+    }
+
+    #[test]
+    fn the_originals_keys_keep_working() {
+        let file = "ipv6: true\nk8s: false\nformat: table\ndocker_runtime: /run/docker\ndocker_data: /var/lib/docker\n\
+                    exclude: 'dport=80'\nlogPath: /tmp/logs\nebpfType: 1\n";
+        let config = config(file, Args::default());
+        assert_eq!(config.format, Format::Table);
+        assert_eq!(config.log_path, Some("/tmp/logs".into()));
+        assert!(!config.exclude.is_empty());
+        assert_eq!(config.notes.len(), 2, "{:?}", config.notes);
+    }
+
+    #[test]
+    fn a_flag_is_stronger_than_the_file() {
+        let args = Args { format: Some(Format::Json), exclude: vec![" ".into()], v6: true, ..Args::default() };
+        let config = config("format: table\nexclude: dport=80\nipv6: false", args);
+        assert_eq!(config.format, Format::Json);
+        assert!(config.exclude.is_empty() && config.notes.is_empty());
+    }
+
+    #[test]
+    fn defaults_hold_without_a_file() {
+        let config = config("", Args::default());
+        assert_eq!((config.format, config.count), (Format::Log, None));
+        assert!(config.exclude.is_empty() && config.plugins.is_empty() && config.notes.is_empty());
+    }
+
+    #[test]
+    fn plugins_have_settings_of_any_type() {
+        let file = "plugins:\n  - path: a.wasm\n  - path: b.wasm\n    config: {keys: [token], n: 3}\n    on_fault: drop\n";
+        let [a, b] = config(file, Args::default()).plugins.try_into().unwrap();
+        assert_eq!((a.path, a.on_fault), ("a.wasm".into(), plugin::OnFault::Pass));
+        assert_eq!((b.config["keys"][0].as_str(), b.config["n"].as_i64()), (Some("token"), Some(3)));
+        assert_eq!(b.on_fault, plugin::OnFault::Drop);
+    }
+
+    #[test]
+    fn errors_name_file_line_and_column() {
+        insta::assert_snapshot!(error("format: json\nexlude: dport=80\n"));
+        insta::assert_snapshot!(error("ipv6: maybe\n"));
+        insta::assert_snapshot!(error("format: xml\n"));
+        insta::assert_snapshot!(error("a: [\n"));
+    }
+
+    #[test]
+    fn a_missing_named_file_is_an_error() {
+        let args = Args { config: Some("/does/not/exist.yaml".into()), ..Args::default() };
+        let error = format!("{:#}", Config::layered(args).unwrap_err());
+        assert!(error.starts_with("read settings from /does/not/exist.yaml: "), "{error}");
+    }
+}

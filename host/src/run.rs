@@ -1,0 +1,133 @@
+//! One run of lightmon: builds the stages from the settings, runs them on a thread of their own, and watches over
+//! signals, time limits and the containers' runtimes meanwhile.
+
+use std::{
+    io::{self, Write as _},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+    time::timeout,
+};
+
+use crate::{
+    config::Config,
+    enrich::{Enrich, container::{Containers, docker}},
+    exclude::{self, Expr},
+    output::{self, Output},
+    pipeline::{self, Pipeline},
+    plugin::{Chain, Limits},
+    source::{Source, Stop, ebpf, replay},
+    stats::Stats,
+};
+
+/// How long the pipeline may take to write what it holds once it was told to end.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// All that can be wrong with the settings has been found: only the machine can still object.
+pub struct Prepared {
+    config: Config,
+    replay: Option<replay::Replay>,
+    plugins: Chain,
+}
+
+/// Builds what needs neither kernel nor daemon.
+///
+/// # Errors
+/// When a plugin or a recording can't be used.
+pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
+    for note in &config.notes {
+        tracing::warn!("{note}");
+    }
+    let plugins = Chain::load(&config.plugins, &Limits::default(), |when| {
+        let when: Expr = when.parse().map_err(|error: exclude::Error| error.to_string())?;
+        Ok(Box::new(move |event| when.matches(event)))
+    })?;
+    let replay = config.replay.as_deref().map(replay::Replay::open).transpose()?;
+    Ok(Prepared { config, replay, plugins })
+}
+
+impl Prepared {
+    /// Runs until the source ends, a limit is reached or a signal comes, and says what became of all events.
+    ///
+    /// # Errors
+    /// When the machine does not allow it, or something failed on the way.
+    pub fn run(self) -> anyhow::Result<()> {
+        let runtime = Runtime::new().context("start the runtime")?;
+        let stop = Stop::new().context("create an eventfd")?;
+        let stats = Arc::new(Stats::new(self.plugins.names()));
+        // Before anything is attached, so that no signal can end us between the two.
+        let mut signals = {
+            let _in_runtime = runtime.enter();
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        };
+        let duration = self.config.duration;
+        let pipeline = self.pipeline(&runtime)?;
+
+        let (done, mut ended) = oneshot::channel();
+        let (stop_too, stats_too) = (stop.clone(), stats.clone());
+        let stages = thread::Builder::new().name("pipeline".into()).stack_size(pipeline::STACK_SIZE).spawn(move || {
+            let result = pipeline.run(&stop_too, &stats_too);
+            let _ = done.send(());
+            result
+        })?;
+        let has_ended = runtime.block_on(async {
+            tokio::select! {
+                _ = &mut ended => {}
+                _ = signals.0.recv() => {}
+                _ = signals.1.recv() => {}
+                () = sleep(duration) => {}
+            }
+            stop.set();
+            timeout(DRAIN, &mut ended).await.is_ok() || stages.is_finished()
+        });
+        runtime.shutdown_background();
+        let result = if has_ended {
+            stages.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the pipeline has panicked; this is a bug")))
+        } else {
+            stats.lost_output.fetch_add(stats.unaccounted(), Relaxed);
+            Err(anyhow::anyhow!("the output takes nothing any more; what was not written within {DRAIN:?} is lost"))
+        };
+        // Nobody is left to tell when stderr is closed.
+        let _ = writeln!(io::stderr(), "lightmon: {stats}");
+        result?;
+        if stats.malformed.load(Relaxed) > 0 {
+            bail!("some of the input was malformed and skipped");
+        }
+        Ok(())
+    }
+
+    fn pipeline(self, runtime: &Runtime) -> anyhow::Result<Pipeline> {
+        let Self { config, replay, plugins } = self;
+        let options = output::Options::new(config.format, config.log_path, !plugins.names().is_empty());
+        let output = Output::open(&options).context("open the output")?;
+        let (source, enrich): (Box<dyn Source>, _) = match replay {
+            Some(replay) => (Box::new(replay), None),
+            None => {
+                let source = ebpf::EbpfSource::open(&ebpf::Options { object: config.ebpf_object })?;
+                for degraded in &source.degraded {
+                    tracing::warn!("{degraded}");
+                }
+                let containers = Containers::new();
+                runtime.spawn(docker::watch(containers.clone(), config.docker_host));
+                tracing::info!("watching");
+                (Box::new(source), Some(Enrich::new(containers)))
+            }
+        };
+        Ok(Pipeline { source, enrich, exclude: config.exclude, plugins, output, count: config.count })
+    }
+}
+
+/// For ever without a duration.
+async fn sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
