@@ -1,5 +1,7 @@
 //! Where events come from. A source brings records in batches and knows nothing of what happens to them.
 
+pub mod replay;
+
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
@@ -18,15 +20,19 @@ pub const MAX_BATCH: usize = 256;
 
 /// A source of events.
 pub trait Source: Send {
-    /// Waits for records and appends at most [`MAX_BATCH`] of them to `batch`; may append none. Returns when there
-    /// are some, when `stop` is set, or when the source has ended. Adds to `seen`, `lost_kernel` and `malformed`.
+    /// Waits for records and appends at most `max` of them to `batch`; may append none. Returns when there are some, when `stop` is set, or when the source has ended. Adds to `seen`, `lost_kernel` and `malformed`.
     ///
     /// After `stop` is set it goes on returning what has happened until then, and [`Next::End`] at last.
     ///
     /// # Errors
     /// When the source can't be read any more.
-    fn next(&mut self, batch: &mut Vec<Record>, stop: &Stop, stats: &Stats)
-    -> anyhow::Result<Next>;
+    fn next(
+        &mut self,
+        batch: &mut Vec<Record>,
+        max: usize,
+        stop: &Stop,
+        stats: &Stats,
+    ) -> anyhow::Result<Next>;
 }
 
 /// Whether a source has more.
