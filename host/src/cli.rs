@@ -23,7 +23,14 @@ pub struct Args {
     pub config: Option<PathBuf>,
 
     /// Write events in this format [default: log]
-    #[arg(short, long, alias = "output", env = "LIGHTMON_FORMAT", hide_env = true, help_heading = "Output")]
+    #[arg(
+        short,
+        long,
+        alias = "output",
+        env = "LIGHTMON_FORMAT",
+        hide_env = true,
+        help_heading = "Output"
+    )]
     pub format: Option<Format>,
 
     /// Write log and JSON to DIR/lightmon.log.%Y%m%d%H%M, a new file each hour, the newest 8 kept
@@ -31,7 +38,13 @@ pub struct Args {
     pub log_path: Option<PathBuf>,
 
     /// Leave out events that match, such as 'dport=53; dip="10.0.0.0/8" && keyword="nginx"'; may be repeated
-    #[arg(long, value_name = "EXPRESSION", env = "LIGHTMON_EXCLUDE", hide_env = true, help_heading = "Filter")]
+    #[arg(
+        long,
+        value_name = "EXPRESSION",
+        env = "LIGHTMON_EXCLUDE",
+        hide_env = true,
+        help_heading = "Filter"
+    )]
     pub exclude: Vec<String>,
 
     /// Run a WebAssembly plugin over the events; may be repeated, the order is the order of the chain
@@ -51,7 +64,13 @@ pub struct Args {
     pub replay: Option<PathBuf>,
 
     /// Ask this Docker daemon for the names of containers [default: unix:///var/run/docker.sock]
-    #[arg(long, value_name = "unix://SOCKET", env = "DOCKER_HOST", hide_env = true, help_heading = "Run")]
+    #[arg(
+        long,
+        value_name = "unix://SOCKET",
+        env = "DOCKER_HOST",
+        hide_env = true,
+        help_heading = "Run"
+    )]
     pub docker_host: Option<String>,
 
     /// Accepted from the original lightmon: IPv6 is always reported, unless config.yaml says `ipv6: false`
@@ -87,14 +106,24 @@ Events go to stdout, everything else to stderr. SIGINT and SIGTERM end lightmon 
 Exit codes: 0 fine, 1 failed while running, 2 wrong usage or settings.";
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    let duration = std::time::Duration::try_from(span).map_err(|_| "must not be negative".to_owned())?;
-    if duration.is_zero() { Err("must be longer than 0s".to_owned()) } else { Ok(duration) }
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|error: jiff::Error| error.to_string())?;
+    let duration =
+        std::time::Duration::try_from(span).map_err(|_| "must not be negative".to_owned())?;
+    if duration.is_zero() {
+        Err("must be longer than 0s".to_owned())
+    } else {
+        Ok(duration)
+    }
 }
 
 /// Runs lightmon with these arguments, the program's name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::command().try_get_matches_from(go_style(args)).and_then(|matches| Args::from_arg_matches(&matches)) {
+    let args = match Args::command()
+        .try_get_matches_from(go_style(args))
+        .and_then(|matches| Args::from_arg_matches(&matches))
+    {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
@@ -122,7 +151,9 @@ fn finish(result: anyhow::Result<()>, code: u8) -> ExitCode {
 /// Messages go to stderr, from `info` on unless RUST_LOG says otherwise.
 fn start_log() {
     use tracing_subscriber::{EnvFilter, filter::LevelFilter};
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env_lossy();
     let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -138,15 +169,24 @@ fn go_style(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = Os
     let command = Args::command();
     let names: Vec<String> = command
         .get_arguments()
-        .flat_map(|arg| arg.get_long_and_visible_aliases().into_iter().flatten().chain(arg.get_all_aliases().into_iter().flatten()))
+        .flat_map(|arg| {
+            arg.get_long_and_visible_aliases()
+                .into_iter()
+                .flatten()
+                .chain(arg.get_all_aliases().into_iter().flatten())
+        })
         .map(str::to_owned)
         .chain(["help".to_owned(), "version".to_owned()])
         .collect();
     let mut is_over = false;
     args.into_iter().enumerate().map(move |(i, arg)| {
         is_over |= arg == "--";
-        let Some(text) = arg.to_str().filter(|_| i > 0 && !is_over) else { return arg };
-        let name = text.strip_prefix('-').map(|rest| rest.split_once('=').map_or(rest, |(name, _)| name));
+        let Some(text) = arg.to_str().filter(|_| i > 0 && !is_over) else {
+            return arg;
+        };
+        let name = text
+            .strip_prefix('-')
+            .map(|rest| rest.split_once('=').map_or(rest, |(name, _)| name));
         match name {
             Some(name) if names.iter().any(|known| known == name) => format!("-{text}").into(),
             _ => arg,
@@ -159,7 +199,9 @@ mod tests {
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Args, clap::Error> {
-        Args::try_parse_from(go_style(["lightmon"].iter().chain(args).map(OsString::from)))
+        Args::try_parse_from(go_style(
+            ["lightmon"].iter().chain(args).map(OsString::from),
+        ))
     }
 
     #[test]
@@ -170,9 +212,32 @@ mod tests {
     #[test]
     fn the_originals_spellings_are_accepted() {
         for args in [
-            &["-exclude", "dport=80", "-output", "json", "-v6", "-k8s", "-log_path", "/tmp/x"][..],
-            &["-exclude=dport=80", "-output=json", "--v6", "--k8s", "-log_path=/tmp/x"],
-            &["--exclude", "dport=80", "-f", "json", "-v6", "-k8s", "--log-path=/tmp/x"],
+            &[
+                "-exclude",
+                "dport=80",
+                "-output",
+                "json",
+                "-v6",
+                "-k8s",
+                "-log_path",
+                "/tmp/x",
+            ][..],
+            &[
+                "-exclude=dport=80",
+                "-output=json",
+                "--v6",
+                "--k8s",
+                "-log_path=/tmp/x",
+            ],
+            &[
+                "--exclude",
+                "dport=80",
+                "-f",
+                "json",
+                "-v6",
+                "-k8s",
+                "--log-path=/tmp/x",
+            ],
         ] {
             let args = parse(args).unwrap();
             assert_eq!(args.exclude, ["dport=80"]);
@@ -181,7 +246,18 @@ mod tests {
             assert_eq!(args.log_path, Some("/tmp/x".into()));
         }
         assert_eq!(parse(&["-f", "logfile"]).unwrap().format, Some(Format::Log));
-        assert_eq!(parse(&["-docker_runtime", "/a", "-docker_data=/b", "-ebpf_type", "1"]).unwrap().ebpf_type, Some(1));
+        assert_eq!(
+            parse(&[
+                "-docker_runtime",
+                "/a",
+                "-docker_data=/b",
+                "-ebpf_type",
+                "1"
+            ])
+            .unwrap()
+            .ebpf_type,
+            Some(1)
+        );
         assert!(parse(&["-f", "xml"]).is_err());
         assert!(parse(&["-exclud", "x"]).is_err());
     }

@@ -11,12 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
-use crate::{
-    cli::Args,
-    exclude::Exclude,
-    output::Format,
-    plugin,
-};
+use crate::{cli::Args, exclude::Exclude, output::Format, plugin};
 
 /// Read when no file is named.
 const DEFAULT_FILE: &str = "config.yaml";
@@ -85,8 +80,18 @@ struct Plugin {
 }
 
 impl From<Plugin> for plugin::Spec {
-    fn from(Plugin { path, config, on_fault }: Plugin) -> Self {
-        Self { path, config, on_fault }
+    fn from(
+        Plugin {
+            path,
+            config,
+            on_fault,
+        }: Plugin,
+    ) -> Self {
+        Self {
+            path,
+            config,
+            on_fault,
+        }
     }
 }
 
@@ -117,24 +122,45 @@ impl Config {
             ebpf_type,
             ebpf_object,
         } = args;
-        let mut exclude = if exclude.is_empty() { file.exclude.into_iter().collect() } else { exclude };
+        let mut exclude = if exclude.is_empty() {
+            file.exclude.into_iter().collect()
+        } else {
+            exclude
+        };
         let hides_ipv6 = !v6 && file.ipv6 == Some(false);
         exclude.extend(hides_ipv6.then(|| ALL_OF_IPV6.to_owned()));
         let notes = [
-            (hides_ipv6, "ipv6: false: connections over IPv6 are not reported; they are counted as excluded"),
-            (k8s || file.k8s == Some(true), "k8s: has no effect yet: pod names come in a later version"),
             (
-                docker_runtime.or(file.docker_runtime).is_some() || docker_data.or(file.docker_data).is_some(),
+                hides_ipv6,
+                "ipv6: false: connections over IPv6 are not reported; they are counted as excluded",
+            ),
+            (
+                k8s || file.k8s == Some(true),
+                "k8s: has no effect yet: pod names come in a later version",
+            ),
+            (
+                docker_runtime.or(file.docker_runtime).is_some()
+                    || docker_data.or(file.docker_data).is_some(),
                 "docker_runtime, docker_data: no longer used: containers are named by the Docker daemon (--docker-host)",
             ),
-            (ebpf_type.or(file.ebpf_type).is_some(), "ebpf_type: no longer used: there is one kernel program for all kernels"),
+            (
+                ebpf_type.or(file.ebpf_type).is_some(),
+                "ebpf_type: no longer used: there is one kernel program for all kernels",
+            ),
         ];
         Ok(Self {
             format: format.or(file.format).unwrap_or_default(),
-            log_path: log_path.or(file.log_path).filter(|path| !path.as_os_str().is_empty()),
+            log_path: log_path
+                .or(file.log_path)
+                .filter(|path| !path.as_os_str().is_empty()),
             exclude: Exclude::parse(exclude).map_err(anyhow::Error::new)?,
             plugins: match plugin.is_empty() {
-                true => file.plugins.into_iter().flatten().map(plugin::Spec::from).collect(),
+                true => file
+                    .plugins
+                    .into_iter()
+                    .flatten()
+                    .map(plugin::Spec::from)
+                    .collect(),
                 false => plugin,
             },
             count: count.or(file.count),
@@ -142,13 +168,17 @@ impl Config {
             replay,
             docker_host,
             ebpf_object,
-            notes: notes.into_iter().filter_map(|(applies, note)| applies.then_some(note)).collect(),
+            notes: notes
+                .into_iter()
+                .filter_map(|(applies, note)| applies.then_some(note))
+                .collect(),
         })
     }
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {
-    let text = fs::read_to_string(path).with_context(|| format!("read settings from {}", path.display()))?;
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("read settings from {}", path.display()))?;
     parse(path, &text)
 }
 
@@ -159,11 +189,15 @@ fn read_default() -> anyhow::Result<File> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(File::default()),
-        Err(error) => return Err(error).with_context(|| format!("read settings from {DEFAULT_FILE}")),
+        Err(error) => {
+            return Err(error).with_context(|| format!("read settings from {DEFAULT_FILE}"));
+        }
     };
     let (owner, me) = (metadata.uid(), nix::unistd::geteuid().as_raw());
     if (owner != 0 && owner != me) || metadata.permissions().mode() & 0o022 != 0 {
-        bail!("{DEFAULT_FILE} in this folder belongs to or can be written by others; if it is yours, say `-c {DEFAULT_FILE}`");
+        bail!(
+            "{DEFAULT_FILE} in this folder belongs to or can be written by others; if it is yours, say `-c {DEFAULT_FILE}`"
+        );
     }
     read(path)
 }
@@ -173,8 +207,15 @@ fn parse(path: &Path, text: &str) -> anyhow::Result<File> {
         return Ok(File::default());
     }
     serde_saphyr::from_str(text).map_err(|error| {
-        let place = error.location().map_or(String::new(), |at| format!(":{}:{}", at.line(), at.column()));
-        anyhow::anyhow!("{}{place}: {}", path.display(), error.without_snippet())
+        let place = error.location().map_or(String::new(), |at| {
+            format!(":{}:{}", at.line(), at.column())
+        });
+        // The place stands before it, where editors and terminals look for it.
+        let text = error.without_snippet().to_string();
+        let reason = text
+            .rsplit_once(" at line ")
+            .map_or(&*text, |(reason, _)| reason);
+        anyhow::anyhow!("{}{place}: {reason}", path.display())
     })
 }
 
@@ -185,7 +226,11 @@ mod tests {
     fn config(file: &str, args: Args) -> Config {
         let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
         fs::write(&path, file).unwrap();
-        Config::layered(Args { config: Some(path.to_path_buf()), ..args }).unwrap()
+        Config::layered(Args {
+            config: Some(path.to_path_buf()),
+            ..args
+        })
+        .unwrap()
     }
 
     fn error(text: &str) -> String {
@@ -205,7 +250,12 @@ mod tests {
 
     #[test]
     fn a_flag_is_stronger_than_the_file() {
-        let args = Args { format: Some(Format::Json), exclude: vec![" ".into()], v6: true, ..Args::default() };
+        let args = Args {
+            format: Some(Format::Json),
+            exclude: vec![" ".into()],
+            v6: true,
+            ..Args::default()
+        };
         let config = config("format: table\nexclude: dport=80\nipv6: false", args);
         assert_eq!(config.format, Format::Json);
         assert!(config.exclude.is_empty() && config.notes.is_empty());
@@ -222,8 +272,14 @@ mod tests {
     fn plugins_have_settings_of_any_type() {
         let file = "plugins:\n  - path: a.wasm\n  - path: b.wasm\n    config: {keys: [token], n: 3}\n    on_fault: drop\n";
         let [a, b] = config(file, Args::default()).plugins.try_into().unwrap();
-        assert_eq!((a.path, a.on_fault), ("a.wasm".into(), plugin::OnFault::Pass));
-        assert_eq!((b.config["keys"][0].as_str(), b.config["n"].as_i64()), (Some("token"), Some(3)));
+        assert_eq!(
+            (a.path, a.on_fault),
+            ("a.wasm".into(), plugin::OnFault::Pass)
+        );
+        assert_eq!(
+            (b.config["keys"][0].as_str(), b.config["n"].as_i64()),
+            (Some("token"), Some(3))
+        );
         assert_eq!(b.on_fault, plugin::OnFault::Drop);
     }
 
@@ -237,8 +293,14 @@ mod tests {
 
     #[test]
     fn a_missing_named_file_is_an_error() {
-        let args = Args { config: Some("/does/not/exist.yaml".into()), ..Args::default() };
+        let args = Args {
+            config: Some("/does/not/exist.yaml".into()),
+            ..Args::default()
+        };
         let error = format!("{:#}", Config::layered(args).unwrap_err());
-        assert!(error.starts_with("read settings from /does/not/exist.yaml: "), "{error}");
+        assert!(
+            error.starts_with("read settings from /does/not/exist.yaml: "),
+            "{error}"
+        );
     }
 }

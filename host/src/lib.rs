@@ -10,12 +10,12 @@
 
 pub mod cli;
 pub mod config;
-pub mod run;
-pub mod pipeline;
-pub mod source;
 pub mod enrich;
-pub mod exclude;
-pub mod plugin;
-pub mod output;
 pub mod event;
+pub mod exclude;
+pub mod output;
+pub mod pipeline;
+pub mod plugin;
+pub mod run;
+pub mod source;
 pub mod stats;

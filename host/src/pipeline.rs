@@ -68,7 +68,9 @@ impl Pipeline {
 
     /// How many records may be read; none when enough was written.
     fn room(&self, stats: &Stats) -> Option<usize> {
-        let Some(count) = self.count else { return Some(MAX_BATCH) };
+        let Some(count) = self.count else {
+            return Some(MAX_BATCH);
+        };
         let left = count.saturating_sub(stats.written.load(Relaxed));
         (left > 0).then(|| usize::try_from(left).unwrap_or(MAX_BATCH).min(MAX_BATCH))
     }

@@ -18,7 +18,10 @@ use tokio::{
 
 use crate::{
     config::Config,
-    enrich::{Enrich, container::{Containers, docker}},
+    enrich::{
+        Enrich,
+        container::{Containers, docker},
+    },
     exclude::{self, Expr},
     output::{self, Output},
     pipeline::{self, Pipeline},
@@ -46,11 +49,21 @@ pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
         tracing::warn!("{note}");
     }
     let plugins = Chain::load(&config.plugins, &Limits::default(), |when| {
-        let when: Expr = when.parse().map_err(|error: exclude::Error| error.to_string())?;
+        let when: Expr = when
+            .parse()
+            .map_err(|error: exclude::Error| error.to_string())?;
         Ok(Box::new(move |event| when.matches(event)))
     })?;
-    let replay = config.replay.as_deref().map(replay::Replay::open).transpose()?;
-    Ok(Prepared { config, replay, plugins })
+    let replay = config
+        .replay
+        .as_deref()
+        .map(replay::Replay::open)
+        .transpose()?;
+    Ok(Prepared {
+        config,
+        replay,
+        plugins,
+    })
 }
 
 impl Prepared {
@@ -65,34 +78,44 @@ impl Prepared {
         // Before anything is attached, so that no signal can end us between the two.
         let mut signals = {
             let _in_runtime = runtime.enter();
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+            (
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+            )
         };
         let duration = self.config.duration;
         let pipeline = self.pipeline(&runtime)?;
 
         let (done, mut ended) = oneshot::channel();
         let (stop_too, stats_too) = (stop.clone(), stats.clone());
-        let stages = thread::Builder::new().name("pipeline".into()).stack_size(pipeline::STACK_SIZE).spawn(move || {
-            let result = pipeline.run(&stop_too, &stats_too);
-            let _ = done.send(());
-            result
-        })?;
+        let stages = thread::Builder::new()
+            .name("pipeline".into())
+            .stack_size(pipeline::STACK_SIZE)
+            .spawn(move || {
+                let result = pipeline.run(&stop_too, &stats_too);
+                let _ = done.send(());
+                result
+            })?;
         let has_ended = runtime.block_on(async {
-            tokio::select! {
-                _ = &mut ended => {}
-                _ = signals.0.recv() => {}
-                _ = signals.1.recv() => {}
-                () = sleep(duration) => {}
-            }
+            let has_ended = tokio::select! {
+                _ = &mut ended => true,
+                _ = signals.0.recv() => false,
+                _ = signals.1.recv() => false,
+                () = sleep(duration) => false,
+            };
             stop.set();
-            timeout(DRAIN, &mut ended).await.is_ok() || stages.is_finished()
+            has_ended || timeout(DRAIN, ended).await.is_ok()
         });
         runtime.shutdown_background();
         let result = if has_ended {
-            stages.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the pipeline has panicked; this is a bug")))
+            stages.join().unwrap_or_else(|_| {
+                Err(anyhow::anyhow!("the pipeline has panicked; this is a bug"))
+            })
         } else {
             stats.lost_output.fetch_add(stats.unaccounted(), Relaxed);
-            Err(anyhow::anyhow!("the output takes nothing any more; what was not written within {DRAIN:?} is lost"))
+            Err(anyhow::anyhow!(
+                "the output takes nothing any more; what was not written within {DRAIN:?} is lost"
+            ))
         };
         // Nobody is left to tell when stderr is closed.
         let _ = writeln!(io::stderr(), "lightmon: {stats}");
@@ -104,13 +127,20 @@ impl Prepared {
     }
 
     fn pipeline(self, runtime: &Runtime) -> anyhow::Result<Pipeline> {
-        let Self { config, replay, plugins } = self;
-        let options = output::Options::new(config.format, config.log_path, !plugins.names().is_empty());
+        let Self {
+            config,
+            replay,
+            plugins,
+        } = self;
+        let options =
+            output::Options::new(config.format, config.log_path, !plugins.names().is_empty());
         let output = Output::open(&options).context("open the output")?;
         let (source, enrich): (Box<dyn Source>, _) = match replay {
             Some(replay) => (Box::new(replay), None),
             None => {
-                let source = ebpf::EbpfSource::open(&ebpf::Options { object: config.ebpf_object })?;
+                let source = ebpf::EbpfSource::open(&ebpf::Options {
+                    object: config.ebpf_object,
+                })?;
                 for degraded in &source.degraded {
                     tracing::warn!("{degraded}");
                 }
@@ -120,7 +150,14 @@ impl Prepared {
                 (Box::new(source), Some(Enrich::new(containers)))
             }
         };
-        Ok(Pipeline { source, enrich, exclude: config.exclude, plugins, output, count: config.count })
+        Ok(Pipeline {
+            source,
+            enrich,
+            exclude: config.exclude,
+            plugins,
+            output,
+            count: config.count,
+        })
     }
 }
 

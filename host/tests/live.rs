@@ -2,7 +2,7 @@
 //! process, ends and outcome, and the summary adds up. Looks only at destinations of its own.
 
 mod support {
-    pub mod lightmon;
+    pub(crate) mod lightmon;
 }
 
 use std::{
@@ -15,12 +15,12 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::lightmon::{Lightmon, command};
 
-/// The program that a command stands for, links followed.
+/// The program that a command ends up as, links and version managers followed.
 fn program(name: &str) -> String {
-    let output = Command::new("sh")
-        .args(["-c", &format!("readlink -f \"$(command -v {name})\"")])
-        .output()
-        .unwrap();
+    let python = "python3 -c 'import os; print(os.readlink(\"/proc/self/exe\"))'";
+    let other = format!("readlink -f \"$(command -v {name})\"");
+    let script = if name == "python3" { python } else { &other };
+    let output = Command::new("sh").args(["-c", script]).output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -223,7 +223,7 @@ fn log_goes_to_a_file() {
         assert_eq!(event[key], value, "{key}");
     }
     assert_eq!(event["pid"], pid.to_string());
-    assert_eq!(event["procArgs"], "nc -z 127.0.11.1 9");
+    assert_eq!(event["procArgs"], "-z 127.0.11.1 9");
     assert_eq!(event["ipv6"], 0);
     assert_eq!(lightmon.stop(Signal::SIGTERM).lines, [] as [String; 0]);
 }

@@ -16,10 +16,10 @@ use nix::{
 use serde_json::Value;
 
 /// Generous: the machine may be busy.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running lightmon; killed when dropped.
-pub struct Lightmon {
+pub(crate) struct Lightmon {
     child: Child,
     lines: Receiver<String>,
     messages: Receiver<String>,
@@ -27,16 +27,16 @@ pub struct Lightmon {
 }
 
 /// What it has left behind.
-pub struct Ended {
-    pub status: ExitStatus,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
     /// Lines of stdout that nobody has asked for before.
-    pub lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// All of stderr.
-    pub messages: Vec<String>,
+    pub(crate) messages: Vec<String>,
 }
 
 /// lightmon with these arguments, in a folder without config.yaml.
-pub fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lightmon"));
     command
         .args(args)
@@ -48,12 +48,12 @@ pub fn command(args: &[&str]) -> Command {
 
 impl Lightmon {
     /// Starts it, and waits until its hooks are attached.
-    pub fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_command(command(args))
     }
 
     /// The same with a command of the caller's.
-    pub fn start_command(mut command: Command) -> Self {
+    pub(crate) fn start_command(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -73,7 +73,7 @@ impl Lightmon {
     }
 
     /// Waits for a message on stderr.
-    pub fn hear(&mut self, text: &str) {
+    pub(crate) fn hear(&mut self, text: &str) {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -92,7 +92,7 @@ impl Lightmon {
     }
 
     /// The next line of stdout that is as wanted.
-    pub fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -108,7 +108,7 @@ impl Lightmon {
     }
 
     /// The next JSON event whose destination is that.
-    pub fn event_to(&self, daddr: &str, dport: u16) -> Value {
+    pub(crate) fn event_to(&self, daddr: &str, dport: u16) -> Value {
         let is_it = |line: &str| {
             let event: Value = serde_json::from_str(line).unwrap();
             event["daddr"] == daddr && event["dport"] == dport
@@ -117,13 +117,13 @@ impl Lightmon {
     }
 
     /// Ends it with a signal.
-    pub fn stop(self, signal: Signal) -> Ended {
+    pub(crate) fn stop(self, signal: Signal) -> Ended {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
         self.wait()
     }
 
     /// Waits until it ends by itself.
-    pub fn wait(mut self) -> Ended {
+    pub(crate) fn wait(mut self) -> Ended {
         let deadline = Instant::now() + DEADLINE;
         let status = loop {
             match self.child.try_wait().unwrap() {
@@ -153,7 +153,7 @@ impl Drop for Lightmon {
 
 impl Ended {
     /// The summary's numbers by their names, which must add up.
-    pub fn balance(&self) -> Balance {
+    pub(crate) fn balance(&self) -> Balance {
         let summary = self
             .messages
             .iter()
@@ -192,12 +192,12 @@ impl Ended {
 }
 
 /// Numbers of the exit summary.
-pub struct Balance {
-    pub seen: u64,
-    pub written: u64,
-    pub excluded: u64,
-    pub dropped: u64,
-    pub lost: u64,
+pub(crate) struct Balance {
+    pub(crate) seen: u64,
+    pub(crate) written: u64,
+    pub(crate) excluded: u64,
+    pub(crate) dropped: u64,
+    pub(crate) lost: u64,
 }
 
 fn lines_of(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {

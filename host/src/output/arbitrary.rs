@@ -1,0 +1,188 @@
+//! Any event at all, for the properties of the formats; hostile text is likelier than it is outside.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+};
+
+use crate::event::{Container, Event, Outcome, Parent, Process, Protocol};
+
+/// Text with what a terminal, a table or JSON could trip over.
+pub(super) fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z/]{0,12}",
+        any::<String>(),
+        vec(
+            prop_oneof![
+                Just("\n"),
+                Just("\r"),
+                Just("\t"),
+                Just("\0"),
+                Just("\x1b[2J"),
+                Just("\u{9b}1m"),
+                Just("\x7f"),
+                Just("|"),
+                Just("\u{202e}"),
+                Just("\u{2066}"),
+                Just("\u{200b}"),
+                Just("\u{2028}"),
+                Just("\u{e0041}"),
+                Just("\""),
+                Just("\\"),
+                Just(" | 12:00:00 | root "),
+                Just("日本"),
+                Just("e\u{301}"),
+                Just("👩\u{200d}🚀"),
+                Just("a b"),
+            ],
+            0..8
+        )
+        .prop_map(|parts| parts.concat()),
+    ]
+}
+
+fn shared() -> impl Strategy<Value = Arc<str>> {
+    text().prop_map(Into::into)
+}
+
+fn nanoseconds() -> impl Strategy<Value = Duration> {
+    any::<u64>().prop_map(Duration::from_nanos)
+}
+
+fn address() -> impl Strategy<Value = SocketAddr> {
+    let ip = prop_oneof![
+        any::<[u8; 4]>().prop_map(IpAddr::from),
+        any::<[u8; 16]>().prop_map(IpAddr::from),
+        Just(IpAddr::from([0; 4])),
+        Just(IpAddr::from([0; 16])),
+    ];
+    (ip, any::<u16>()).prop_map(|address| Event::canonical(address.into()))
+}
+
+fn process() -> impl Strategy<Value = Process> {
+    let parent = (
+        any::<u32>(),
+        option::of(nanoseconds()),
+        shared(),
+        option::of(shared()),
+    )
+        .prop_map(|(pid, started, comm, path)| Parent {
+            pid,
+            started,
+            comm,
+            path,
+        });
+    (
+        option::of(nanoseconds()),
+        shared(),
+        option::of(shared()),
+        option::of(vec(shared(), 0..4)),
+        any::<bool>(),
+        vec(parent, 0..3),
+    )
+        .prop_map(|(started, comm, path, args, args_cut, parents)| Process {
+            pid: 0,
+            started,
+            comm,
+            path,
+            args,
+            args_cut,
+            parents,
+        })
+}
+
+fn container() -> impl Strategy<Value = Container> {
+    let some = || {
+        text()
+            .prop_filter("unknown is none", |text| !text.is_empty())
+            .prop_map(Arc::from)
+    };
+    (
+        some(),
+        option::of(some()),
+        option::of(shared()),
+        btree_map(shared(), shared(), 0..3),
+    )
+        .prop_map(|(id, name, image, labels)| Container {
+            id,
+            name,
+            image,
+            labels: labels.into_iter().collect(),
+        })
+}
+
+/// An event as enrichment and plugins may leave it, without a line.
+pub(super) fn event() -> impl Strategy<Value = Event> {
+    let time = (
+        Timestamp::MIN.as_second()..=Timestamp::MAX.as_second(),
+        0..1_000_000_000,
+    )
+        .prop_map(|(second, nanosecond)| {
+            Timestamp::new(second, nanosecond).unwrap_or(Timestamp::MAX)
+        });
+    let protocol = prop_oneof![Just(6), Just(17), any::<u8>()].prop_map(Protocol::from_number);
+    let ids = (
+        any::<u32>(),
+        any::<u32>(),
+        any::<u32>(),
+        any::<u32>(),
+        any::<u64>(),
+    );
+    (
+        (time, nanoseconds(), protocol, address(), address()),
+        (
+            proptest::sample::select(Outcome::ALL),
+            option::of(any::<u16>()),
+            option::of(nanoseconds()),
+        ),
+        ids,
+        (
+            option::of(shared()),
+            shared(),
+            process(),
+            option::of(container()),
+        ),
+        btree_map(text(), text(), 0..3),
+    )
+        .prop_map(
+            |(
+                (time, kernel_time, protocol, source, destination),
+                (outcome, errno, latency),
+                ids,
+                who,
+                tags,
+            )| {
+                let (pid, tid, uid, gid, cgroup_id) = ids;
+                let (user, comm, process, container) = who;
+                Event {
+                    time,
+                    kernel_time,
+                    protocol,
+                    source,
+                    destination,
+                    outcome,
+                    errno,
+                    latency,
+                    pid,
+                    tid,
+                    uid,
+                    gid,
+                    user,
+                    comm,
+                    process: Arc::new(Process { pid, ..process }),
+                    container: container.map(Arc::new),
+                    cgroup_id,
+                    tags: tags.into_iter().collect(),
+                    line: None,
+                }
+            },
+        )
+}

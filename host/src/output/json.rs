@@ -1,0 +1,418 @@
+//! An event as a line of JSON, and back: an API, whose keys are never renamed; what changes incompatibly raises `v`.
+//! Cuts nothing and leaves nothing out; decides nothing about where the line goes to or comes from.
+//!
+//! ```json
+//! {"v":1,"kernelTime":"13898485459656","goTime":"2026-11-23T23:04:05.123456789+08:00",
+//!  "time":"2026-11-23T23:04:05.123456789+08:00","pid":1234,"comm":"curl","addressFamily":"AF_INET",
+//!  "saddr":"192.168.1.100","sport":34567,"daddr":"93.184.215.14","dport":443,"container":"web-server","tid":1235,
+//!  "uid":0,"gid":0,"user":"root","protocol":"tcp","outcome":"established","latencyNs":1234000,
+//!  "procPath":"/usr/bin/curl","procArgs":["curl","-s","https://example.org/"],"processStarted":"13898000000000",
+//!  "parents":[{"pid":1000,"started":"12000000000000","comm":"bash","path":"/usr/bin/bash"}],"containerId":"3f4e8d0c5b6a…",
+//!  "containerImage":"nginx:1.27","labels":{"app":"web"},"cgroupId":4711,"tags":{"country":"US"}}
+//! ```
+//!
+//! Always there: `v` to `container` (`""`: in none, or its name is not known), `tid`, `protocol` (`tcp`, `udp` or the
+//! IANA number) and `outcome` (its word). All else is absent when it is not known, has no name, or is empty. `errno` and
+//! `error` (`ECONNREFUSED`) are there where an errno is behind the outcome, `processComm` where the process is called
+//! otherwise than its thread (`comm`), and `procArgsCut` where there are more arguments than `procArgs` holds. `kernelTime`,
+//! `processStarted` and `started` are nanoseconds since boot as strings: after 104
+//! days they exceed what a JSON number holds in many readers.
+//!
+//! Reading asks for `pid`, `daddr`, `dport` and one of `time` and `goTime`, and takes what else is there, so that the
+//! original lightmon's lines are read too (TCP, and established, as it said nothing else). Unknown keys are ignored.
+
+pub(super) mod value;
+
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use self::value::{ErrorName, Map, OutcomeWord, Parents, ProtocolName, Quoted, Time};
+use super::escape;
+use crate::event::{Container, Event, Outcome, Process};
+
+/// The schema's version.
+const VERSION: u64 = 1;
+
+/// (uid_t)-1, which no user has: the kernel's own "none", and a record's that names no uid.
+pub(super) const NO_ID: u32 = u32::MAX;
+
+/// Appends the event and a newline.
+pub(super) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
+    write(&Line::new(event, zone), out);
+}
+
+/// Appends `line` as JSON that a terminal can bear, and a newline.
+pub(super) fn write(line: &impl Serialize, out: &mut Vec<u8>) {
+    line.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut *out,
+        escape::Json,
+    ))
+    .expect("invariant: plain data with text keys, into memory");
+    out.push(b'\n');
+}
+
+/// Reads a line that [`event`] or the original lightmon has written.
+pub(crate) fn parse_line(line: &[u8]) -> Result<Event, Malformed> {
+    let line: Line<'_> = serde_json::from_slice(line)?;
+    line.try_into()
+}
+
+/// Why a line is no event. Its text is safe to show.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("{}", brief(.0))]
+    Json(#[from] serde_json::Error),
+    #[error("it has neither `time` nor `goTime`")]
+    NoTime,
+    #[error(
+        "its schema is version {0}, and this lightmon reads {VERSION}: replay it with a newer one"
+    )]
+    Version(u64),
+}
+
+/// serde_json's text quotes the input at any length, and counts lines from this one.
+fn brief(error: &serde_json::Error) -> String {
+    const LONGEST: usize = 160;
+    let text = error.to_string();
+    let reason = text
+        .rsplit_once(" at line ")
+        .map_or(&*text, |(reason, _)| reason);
+    let cut: String = reason.chars().take(LONGEST).collect();
+    let dots = if cut.len() < reason.len() { "…" } else { "" };
+    format!("column {}: {}{dots}", error.column(), escape::Text(&cut))
+}
+
+/// The line, both ways.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    #[serde(default = "version")]
+    v: u64,
+    #[serde(default)]
+    kernel_time: Quoted<u64>,
+    go_time: Option<Time>,
+    time: Option<Time>,
+    pid: u32,
+    #[serde(default)]
+    comm: Arc<str>,
+    #[serde(skip_deserializing)]
+    address_family: &'static str,
+    saddr: Option<IpAddr>,
+    #[serde(default)]
+    sport: u16,
+    daddr: IpAddr,
+    dport: u16,
+    #[serde(default)]
+    container: Arc<str>,
+    tid: Option<u32>,
+    #[serde(default = "no_id", skip_serializing_if = "is_no_id")]
+    uid: u32,
+    #[serde(default = "no_id", skip_serializing_if = "is_no_id")]
+    gid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Arc<str>>,
+    #[serde(default)]
+    protocol: ProtocolName,
+    outcome: Option<OutcomeWord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errno: Option<u16>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proc_path: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proc_args: Option<Cow<'a, [Arc<str>]>>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    proc_args_cut: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process_comm: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process_started: Option<Quoted<u64>>,
+    #[serde(default, skip_serializing_if = "Parents::is_empty")]
+    parents: Parents<'a>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    container_id: Arc<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_image: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    labels: Map<'a, Arc<str>>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    cgroup_id: u64,
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    tags: Map<'a, String>,
+}
+
+impl<'a> Line<'a> {
+    fn new(event: &'a Event, zone: &TimeZone) -> Self {
+        let Event {
+            time,
+            kernel_time,
+            protocol,
+            source,
+            destination,
+            outcome,
+            errno,
+            latency,
+            pid,
+            tid,
+            uid,
+            gid,
+            user,
+            comm,
+            process,
+            container,
+            cgroup_id,
+            tags,
+            line: _,
+        } = event;
+        let Process {
+            pid: _,
+            started,
+            comm: process_comm,
+            path,
+            args,
+            args_cut,
+            parents,
+        } = &**process;
+        let time = Time::new(*time, zone, 9);
+        let container = container.as_deref();
+        Self {
+            v: VERSION,
+            kernel_time: Quoted(nanoseconds(*kernel_time)),
+            go_time: Some(time),
+            time: Some(time),
+            pid: *pid,
+            comm: comm.clone(),
+            address_family: if destination.is_ipv4() {
+                "AF_INET"
+            } else {
+                "AF_INET6"
+            },
+            saddr: Some(source.ip()),
+            sport: source.port(),
+            daddr: destination.ip(),
+            dport: destination.port(),
+            container: container.and_then(|it| it.name.clone()).unwrap_or_default(),
+            tid: Some(*tid),
+            uid: *uid,
+            gid: *gid,
+            user: user.clone(),
+            protocol: ProtocolName(*protocol),
+            outcome: Some(OutcomeWord(*outcome)),
+            errno: *errno,
+            error: errno.and_then(ErrorName::of),
+            latency_ns: latency.map(nanoseconds),
+            proc_path: path.clone(),
+            proc_args: args.as_deref().map(Cow::Borrowed),
+            proc_args_cut: *args_cut,
+            process_comm: (process_comm != comm).then(|| process_comm.clone()),
+            process_started: started.map(|it| Quoted(nanoseconds(it))),
+            parents: Parents(Cow::Borrowed(parents)),
+            container_id: container.map(|it| it.id.clone()).unwrap_or_default(),
+            container_image: container.and_then(|it| it.image.clone()),
+            labels: Map(Cow::Borrowed(container.map_or(&[], |it| &it.labels))),
+            cgroup_id: *cgroup_id,
+            tags: Map(Cow::Borrowed(tags)),
+        }
+    }
+}
+
+impl TryFrom<Line<'_>> for Event {
+    type Error = Malformed;
+
+    fn try_from(line: Line<'_>) -> Result<Self, Malformed> {
+        if line.v != VERSION {
+            return Err(Malformed::Version(line.v));
+        }
+        let destination = Self::canonical((line.daddr, line.dport).into());
+        let nowhere = if destination.is_ipv4() {
+            IpAddr::from([0; 4])
+        } else {
+            IpAddr::from([0; 16])
+        };
+        let outcome = line.outcome.map_or_else(
+            || line.errno.map_or(Outcome::Established, Outcome::from_errno),
+            |OutcomeWord(outcome)| outcome,
+        );
+        let mut container = Container {
+            id: line.container_id,
+            name: Some(line.container).filter(|name| !name.is_empty()),
+            image: line.container_image,
+            labels: line.labels.0.into_owned(),
+        };
+        container.labels.sort();
+        Ok(Self {
+            time: line.time.or(line.go_time).ok_or(Malformed::NoTime)?.at,
+            kernel_time: Duration::from_nanos(line.kernel_time.0),
+            protocol: line.protocol.0,
+            source: (line.saddr.unwrap_or(nowhere), line.sport).into(),
+            destination,
+            outcome,
+            errno: line.errno,
+            latency: line.latency_ns.map(Duration::from_nanos),
+            pid: line.pid,
+            tid: line.tid.unwrap_or(line.pid),
+            uid: line.uid,
+            gid: line.gid,
+            user: line.user,
+            process: Arc::new(Process {
+                pid: line.pid,
+                started: line.process_started.map(|it| Duration::from_nanos(it.0)),
+                comm: line.process_comm.unwrap_or_else(|| line.comm.clone()),
+                path: line.proc_path,
+                args: line.proc_args.map(Cow::into_owned),
+                args_cut: line.proc_args_cut,
+                parents: line.parents.0.into_owned(),
+            }),
+            comm: line.comm,
+            container: (container != Container::default()).then(|| Arc::new(container)),
+            cgroup_id: line.cgroup_id,
+            tags: line.tags.0.into_owned(),
+            line: None,
+        })
+    }
+}
+
+const fn version() -> u64 {
+    VERSION
+}
+
+const fn no_id() -> u32 {
+    NO_ID
+}
+
+const fn is_no_id(id: &u32) -> bool {
+    *id == NO_ID
+}
+
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// The 584 years that fit are more than any machine has been up.
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::output::arbitrary;
+
+    fn json(it: &Event) -> Vec<u8> {
+        let mut out = Vec::new();
+        event(it, &TimeZone::fixed(tz::offset(8)), &mut out);
+        out
+    }
+
+    #[test]
+    fn an_ordinary_event() {
+        let line = String::from_utf8(json(&Event::sample())).unwrap();
+        assert_eq!(
+            line,
+            concat!(
+                r#"{"v":1,"kernelTime":"13898485459656","goTime":"2026-11-23T23:04:05.123456789+08:00","#,
+                r#""time":"2026-11-23T23:04:05.123456789+08:00","pid":1234,"comm":"curl","addressFamily":"AF_INET","#,
+                r#""saddr":"192.168.1.100","sport":34567,"daddr":"93.184.215.14","dport":443,"container":"web-server","#,
+                r#""tid":1235,"uid":0,"gid":0,"user":"root","protocol":"tcp","outcome":"established","latencyNs":1234000,"#,
+                r#""procPath":"/usr/bin/curl","procArgs":["curl","-s","https://example.org/"],"#,
+                r#""processStarted":"13898000000000","#,
+                r#""parents":[{"pid":1000,"started":"12000000000000","comm":"bash","path":"/usr/bin/bash"}],"#,
+                r#""containerId":"3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100","#,
+                r#""containerImage":"nginx:1.27","labels":{"app":"web"},"cgroupId":4711,"tags":{"country":"US"}}"#,
+                "\n"
+            )
+        );
+        assert_eq!(parse_line(line.as_bytes()).unwrap(), Event::sample());
+    }
+
+    #[test]
+    fn the_least_that_is_an_event() {
+        let line = br#"{"time":"2026-11-23T15:04:05Z","pid":7,"daddr":"::ffff:192.0.2.1","dport":80,"errno":111}"#;
+        let event = parse_line(line).unwrap();
+        assert_eq!(event.destination, "192.0.2.1:80".parse().unwrap());
+        assert_eq!(event.source, "0.0.0.0:0".parse().unwrap());
+        assert_eq!(
+            (event.pid, event.tid, event.process.pid, event.uid),
+            (7, 7, 7, NO_ID)
+        );
+        assert_eq!(
+            (event.outcome, event.protocol),
+            (Outcome::Refused, crate::event::Protocol::Tcp)
+        );
+        assert_eq!((event.container, event.user), (None, None));
+    }
+
+    #[test]
+    fn reasons_are_short_and_safe() {
+        let reason = |line: &str| parse_line(line.as_bytes()).unwrap_err().to_string();
+        assert_eq!(
+            reason(r#"{"pid":"\u001b[2J"}"#),
+            r#"column 18: invalid type: string "\u{1b}[2J", expected u32"#
+        );
+        let long = reason(&format!("{{\"pid\":\"{}\"}}", "é".repeat(100_000)));
+        assert!(long.chars().count() < 200 && long.ends_with('…'), "{long}");
+        assert_eq!(
+            reason(r#"{"pid":1,"daddr":"::1","dport":1}"#),
+            "it has neither `time` nor `goTime`"
+        );
+        assert_eq!(
+            reason(r#"{"v":2,"pid":1,"daddr":"::1","dport":1}"#),
+            "its schema is version 2, and this lightmon reads 1: replay it with a newer one"
+        );
+    }
+
+    #[test]
+    fn offsets_have_no_seconds() {
+        let event = Event {
+            time: "1880-01-01T00:00:00Z".parse().unwrap(),
+            ..Event::sample()
+        };
+        let zone = TimeZone::fixed(tz::Offset::from_seconds(-4 * 3600 - 56 * 60 - 2).unwrap());
+        let mut out = Vec::new();
+        super::event(&event, &zone, &mut out);
+        assert_eq!(parse_line(&out).unwrap().time, event.time);
+    }
+
+    proptest! {
+        #[test]
+        fn any_event_is_read_back(event in arbitrary::event()) {
+            let line = json(&event);
+            let read = parse_line(&line).unwrap();
+            prop_assert_eq!(json(&read), line);
+            prop_assert_eq!(read, event);
+        }
+
+        #[test]
+        fn any_event_is_one_line_of_json_that_a_terminal_can_bear(event in arbitrary::event()) {
+            let line = String::from_utf8(json(&event)).unwrap();
+            let line = line.strip_suffix('\n').unwrap();
+            prop_assert!(!line.chars().any(escape::is_unsafe), "{}", line);
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            prop_assert_eq!(value["comm"].as_str(), Some(&*event.comm));
+            prop_assert_eq!(value["container"].as_str(), Some(event.container.as_ref().and_then(|it| it.name.as_deref()).unwrap_or("")));
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(line: Vec<u8>, cut in 0..600_usize, byte: u8) {
+            let _ = parse_line(&line);
+            let mut line = json(&Event::sample());
+            let at = cut % line.len();
+            line[at] = byte;
+            let _ = parse_line(&line);
+            line.truncate(at);
+            prop_assert!(parse_line(&line).is_err());
+        }
+    }
+}

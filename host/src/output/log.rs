@@ -1,0 +1,162 @@
+//! An event as a line of the log: the original lightmon's JSON, its keys first and in its order, then what is new.
+//! Holds no more than a log's reader wants; the `json` format is the complete one.
+//!
+//! ```json
+//! {"conatiner":"web-server","dip":"93.184.215.14","dport":"443","ipv6":0,"level":"info","msg":"","pid":"1234",
+//!  "procArgs":"-s https://example.org/","procPath":"/usr/bin/curl","time":"2026-11-23T23:04:05+08:00","user":"root",
+//!  "container":"web-server","sip":"192.168.1.100","sport":"34567","comm":"curl","protocol":"tcp",
+//!  "outcome":"established","latencyNs":1234000,"containerId":"3f4e8d0c5b6a…","tags":{"country":"US"}}
+//! ```
+//!
+//! The original's keys are always there, with its types. `conatiner` (its spelling, which users parse) and `container`
+//! are the container's name, `""` in none or when it has not been told; `procArgs` has the arguments without the program's
+//! name, `procPath` and `procArgs` are `""` when not known; `user` is the uid where it has no name, `""` when not known.
+//! `error` (`ECONNREFUSED`), `latencyNs`, `containerId` and `tags` are absent where there are none.
+
+use std::{borrow::Cow, fmt, net::IpAddr};
+
+use jiff::tz::TimeZone;
+use serde::{Serialize, Serializer};
+
+use super::{
+    format::user,
+    json::{
+        self,
+        value::{ErrorName, Map, OutcomeWord, ProtocolName, Quoted, Time},
+    },
+};
+use crate::event::Event;
+
+/// Appends the event and a newline.
+pub(super) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
+    let container = event.container.as_deref();
+    let name = container
+        .and_then(|it| it.name.as_deref())
+        .unwrap_or_default();
+    let line = Line {
+        conatiner: name,
+        dip: event.destination.ip(),
+        dport: Quoted(event.destination.port()),
+        ipv6: event.destination.is_ipv6().into(),
+        level: "info",
+        msg: "",
+        pid: Quoted(event.pid),
+        proc_args: Joined(event.process.args.as_deref().unwrap_or_default()),
+        proc_path: event.process.path.as_deref().unwrap_or_default(),
+        time: Time::new(event.time, zone, 0),
+        user: user(event).unwrap_or_default(),
+        container: name,
+        sip: event.source.ip(),
+        sport: Quoted(event.source.port()),
+        comm: &event.comm,
+        protocol: ProtocolName(event.protocol),
+        outcome: OutcomeWord(event.outcome),
+        error: event.errno.and_then(ErrorName::of),
+        latency_ns: event.latency.map(json::nanoseconds),
+        container_id: container.map(|it| &*it.id).filter(|id| !id.is_empty()),
+        tags: Map(Cow::Borrowed(&event.tags)),
+    };
+    json::write(&line, out);
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    conatiner: &'a str,
+    dip: IpAddr,
+    dport: Quoted<u16>,
+    ipv6: u8,
+    level: &'static str,
+    msg: &'static str,
+    pid: Quoted<u32>,
+    proc_args: Joined<'a>,
+    proc_path: &'a str,
+    time: Time,
+    user: Cow<'a, str>,
+    container: &'a str,
+    sip: IpAddr,
+    sport: Quoted<u16>,
+    comm: &'a str,
+    protocol: ProtocolName,
+    outcome: OutcomeWord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    tags: Map<'a, String>,
+}
+
+/// The arguments after the program's name, with spaces between.
+struct Joined<'a>(&'a [std::sync::Arc<str>]);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, arg) in self.0.iter().skip(1).enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            f.write_str(arg)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Joined<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::output::{arbitrary, escape};
+
+    fn log(it: &Event) -> String {
+        let mut out = Vec::new();
+        event(it, &TimeZone::fixed(tz::offset(8)), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_ordinary_event_begins_like_the_originals() {
+        assert_eq!(
+            log(&Event::sample()),
+            concat!(
+                r#"{"conatiner":"web-server","dip":"93.184.215.14","dport":"443","ipv6":0,"level":"info","msg":"","#,
+                r#""pid":"1234","procArgs":"-s https://example.org/","procPath":"/usr/bin/curl","#,
+                r#""time":"2026-11-23T23:04:05+08:00","user":"root","container":"web-server","sip":"192.168.1.100","#,
+                r#""sport":"34567","comm":"curl","protocol":"tcp","outcome":"established","latencyNs":1234000,"#,
+                r#""containerId":"3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100","#,
+                r#""tags":{"country":"US"}}"#,
+                "\n"
+            )
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_originals_keys_are_always_there_with_its_types(event in arbitrary::event()) {
+            let line = log(&event);
+            let line = line.strip_suffix('\n').unwrap();
+            prop_assert!(!line.chars().any(escape::is_unsafe), "{}", line);
+            let value: Value = serde_json::from_str(line).unwrap();
+            let texts = [
+                "conatiner", "dip", "dport", "level", "msg", "pid", "procArgs", "procPath", "time", "user", "container",
+                "sip", "sport",
+            ];
+            for key in texts {
+                prop_assert!(value[key].is_string(), "{}", key);
+            }
+            prop_assert!(matches!(value["ipv6"].as_u64(), Some(0 | 1)));
+            prop_assert_eq!(&value["conatiner"], &value["container"]);
+        }
+    }
+}

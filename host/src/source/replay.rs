@@ -1,0 +1,355 @@
+//! Events from recorded JSON lines (`lightmon -f json`), out of a file or standard input.
+//! Keeps no time: events come as fast as they are read. A line that is no event is skipped and counted.
+//!
+//! What the recording's line says is the whole event, so nothing is left to enrich, and written as JSON again in the same
+//! time zone it is the very same line.
+
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader, ErrorKind},
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    sync::atomic::Ordering::Relaxed,
+};
+
+use anyhow::Context as _;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+use super::{Next, Source, Stop};
+use crate::{event::Record, output::json, stats::Stats};
+
+/// No event is longer; of a longer line no more is held in memory.
+const LONGEST: usize = 1 << 20;
+
+/// A recording.
+#[derive(Debug)]
+pub struct Replay {
+    name: String,
+    file: BufReader<File>,
+    /// The line that is being read, as far as it has come.
+    line: Vec<u8>,
+    /// Its number.
+    number: u64,
+    /// Whether it is longer than an event can be.
+    too_long: bool,
+    ended: bool,
+    /// Whether a malformed line has been told of.
+    told: bool,
+}
+
+/// The recording can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("open the recording {}: {cause}", path.display())]
+pub struct Error {
+    /// Which.
+    pub path: PathBuf,
+    /// Why.
+    pub cause: io::Error,
+}
+
+impl Replay {
+    /// Opens a recording; `-` is standard input.
+    ///
+    /// # Errors
+    /// When there is no such file, or it can't be read.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let open = || {
+            if path == Path::new("-") {
+                return Ok((
+                    "standard input".to_owned(),
+                    io::stdin().as_fd().try_clone_to_owned()?.into(),
+                ));
+            }
+            let file = File::open(path)?;
+            if file.metadata()?.is_dir() {
+                return Err(ErrorKind::IsADirectory.into());
+            }
+            Ok((path.display().to_string(), file))
+        };
+        let (name, file) = open().map_err(|cause| Error {
+            path: path.to_owned(),
+            cause,
+        })?;
+        Ok(Self::new(name, file))
+    }
+
+    fn new(name: String, file: File) -> Self {
+        Self {
+            name,
+            file: BufReader::with_capacity(1 << 16, file),
+            line: Vec::new(),
+            number: 1,
+            too_long: false,
+            ended: false,
+            told: false,
+        }
+    }
+
+    /// Moves what has been read on into `line`; whether that has become a whole line.
+    fn advance(&mut self) -> bool {
+        let new = self.file.buffer();
+        let (part, taken, whole) = match new.iter().position(|&byte| byte == b'\n') {
+            Some(end) => (&new[..end], end + 1, true),
+            None => (new, new.len(), false),
+        };
+        if self.line.len() + part.len() > LONGEST {
+            self.too_long = true;
+        } else {
+            self.line.extend_from_slice(part);
+        }
+        self.file.consume(taken);
+        whole
+    }
+
+    /// Takes the line for an event, if it is one.
+    fn take(&mut self, stats: &Stats) -> Option<Record> {
+        let record = if self.too_long {
+            self.malformed(&format_args!("it is longer than {LONGEST} bytes"), stats);
+            None
+        } else if self.line.trim_ascii().is_empty() {
+            None
+        } else {
+            match json::parse_line(&self.line) {
+                Ok(event) => {
+                    stats.seen.fetch_add(1, Relaxed);
+                    Some(Record::Connection(Box::new(event)))
+                }
+                Err(reason) => {
+                    self.malformed(&reason, stats);
+                    None
+                }
+            }
+        };
+        self.line.clear();
+        self.too_long = false;
+        self.number += 1;
+        record
+    }
+
+    fn malformed(&mut self, reason: &dyn std::fmt::Display, stats: &Stats) {
+        stats.malformed.fetch_add(1, Relaxed);
+        if !self.told {
+            self.told = true;
+            tracing::warn!(
+                recording = self.name, line = self.number, %reason,
+                "skipped a line that is no event; more of them are only counted"
+            );
+        }
+    }
+
+    /// Waits until there is something to read, or `stop` is set; reads it.
+    fn fill(&mut self, stop: &Stop) -> io::Result<()> {
+        let mut fds = [
+            PollFd::new(self.file.get_ref().as_fd(), PollFlags::POLLIN),
+            PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+        ];
+        // A regular file is always ready.
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) if fds[0].any() == Some(true) => {}
+            Ok(_) | Err(Errno::EINTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        match self.file.fill_buf() {
+            Ok(new) => self.ended = new.is_empty(),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+impl Source for Replay {
+    fn next(
+        &mut self,
+        batch: &mut Vec<Record>,
+        max: usize,
+        stop: &Stop,
+        stats: &Stats,
+    ) -> anyhow::Result<Next> {
+        let (empty, full) = (batch.len(), batch.len() + max);
+        loop {
+            while !self.file.buffer().is_empty() {
+                if self.advance() {
+                    batch.extend(self.take(stats));
+                }
+                if batch.len() == full {
+                    return Ok(Next::More);
+                }
+            }
+            // The last line may lack its newline.
+            if self.ended && (!self.line.is_empty() || self.too_long) {
+                batch.extend(self.take(stats));
+            }
+            if batch.len() > empty {
+                return Ok(Next::More);
+            }
+            if self.ended || stop.is_set() {
+                return Ok(Next::End);
+            }
+            self.fill(stop)
+                .with_context(|| format!("read the recording {}", self.name))?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::Write as _,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use nix::unistd::pipe;
+
+    use super::*;
+    use crate::source::MAX_BATCH;
+
+    const LINE: &[u8] =
+        br#"{"time":"2026-11-23T15:04:05Z","pid":7,"daddr":"192.0.2.1","dport":80}"#;
+
+    fn piped() -> (Replay, File) {
+        let (read, write) = pipe().unwrap();
+        (Replay::new("pipe".to_owned(), read.into()), write.into())
+    }
+
+    fn next(replay: &mut Replay, stop: &Stop, stats: &Stats) -> (usize, Next) {
+        let mut batch = Vec::new();
+        let next = replay.next(&mut batch, MAX_BATCH, stop, stats).unwrap();
+        (batch.len(), next)
+    }
+
+    #[test]
+    fn a_slow_pipe_is_read_line_by_line() {
+        let (mut replay, mut write) = piped();
+        let (stop, stats) = (Stop::new().unwrap(), Stats::default());
+        write.write_all(LINE).unwrap();
+        write.write_all(b"\n").unwrap();
+        assert_eq!(next(&mut replay, &stop, &stats), (1, Next::More));
+        write.write_all(&LINE[..20]).unwrap();
+        let writer = thread::spawn(move || write.write_all(&LINE[20..]).unwrap());
+        // The newline never comes.
+        assert_eq!(next(&mut replay, &stop, &stats), (1, Next::More));
+        assert_eq!(next(&mut replay, &stop, &stats), (0, Next::End));
+        assert_eq!(next(&mut replay, &stop, &stats), (0, Next::End));
+        writer.join().unwrap();
+        assert_eq!(stats.seen.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn stop_ends_the_wait_for_a_pipe() {
+        let (mut replay, mut write) = piped();
+        let (stop, stats) = (Stop::new().unwrap(), Stats::default());
+        write
+            .write_all(&[LINE, b"\n", LINE, b"\n", &LINE[..20]].concat())
+            .unwrap();
+        assert_eq!(next(&mut replay, &stop, &stats), (2, Next::More));
+        let waiting = thread::spawn({
+            let stop = stop.clone();
+            move || next(&mut replay, &stop, &stats)
+        });
+        stop.set();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !waiting.is_finished() && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        assert!(
+            waiting.is_finished(),
+            "it waits for a pipe that brings nothing"
+        );
+        assert_eq!(waiting.join().unwrap(), (0, Next::End));
+        drop(write);
+    }
+
+    #[test]
+    fn batches_are_bounded() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(
+            file.path(),
+            [LINE, b"\n"].concat().repeat(2 * MAX_BATCH + 1),
+        )
+        .unwrap();
+        let mut replay = Replay::open(file.path()).unwrap();
+        let (stop, stats) = (Stop::new().unwrap(), Stats::default());
+        let (mut batches, mut total) = (Vec::new(), 0);
+        while let (count, Next::More) = next(&mut replay, &stop, &stats) {
+            batches.push(count);
+            total += count;
+        }
+        assert_eq!(total, 2 * MAX_BATCH + 1);
+        assert!(
+            batches.iter().all(|&count| count <= MAX_BATCH) && batches.contains(&MAX_BATCH),
+            "{batches:?}"
+        );
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_not_held() {
+        let (mut replay, mut write) = piped();
+        let (stop, stats) = (Stop::new().unwrap(), Stats::default());
+        let writer = thread::spawn(move || {
+            for _ in 0..64 {
+                write.write_all(&[b' '; 1 << 16]).unwrap();
+            }
+            write.write_all(b"\n").unwrap();
+            write.write_all(LINE).unwrap();
+        });
+        assert_eq!(next(&mut replay, &stop, &stats), (1, Next::More));
+        writer.join().unwrap();
+        assert!(replay.line.capacity() <= 2 * LONGEST);
+        assert_eq!(
+            (stats.seen.load(Relaxed), stats.malformed.load(Relaxed)),
+            (1, 1)
+        );
+    }
+
+    #[test]
+    fn the_first_malformed_line_is_told_of() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(
+            file.path(),
+            [LINE, b"\n{\"pid\":\"\x7f\"}\nnonsense\n"].concat(),
+        )
+        .unwrap();
+        let told = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(std::sync::Mutex::new(told.reopen().unwrap()))
+            .with_ansi(false)
+            .finish();
+        let stats = Stats::default();
+        tracing::subscriber::with_default(subscriber, || {
+            let (mut replay, stop) = (Replay::open(file.path()).unwrap(), Stop::new().unwrap());
+            while next(&mut replay, &stop, &stats).1 == Next::More {}
+        });
+        assert_eq!(
+            (stats.seen.load(Relaxed), stats.malformed.load(Relaxed)),
+            (1, 2)
+        );
+        let told = fs::read_to_string(told.path()).unwrap();
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(
+            told.contains("line=2 ")
+                && told.contains(r#"invalid type: string "\u{7f}", expected u32"#),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_at_once() {
+        let error = |path: &str| Replay::open(Path::new(path)).unwrap_err().to_string();
+        assert_eq!(
+            error("/nowhere/events.jsonl"),
+            "open the recording /nowhere/events.jsonl: No such file or directory (os error 2)"
+        );
+        assert!(
+            error("/tmp").contains("is a directory"),
+            "{}",
+            error("/tmp")
+        );
+    }
+}
