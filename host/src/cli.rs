@@ -16,7 +16,7 @@ use crate::{config::Config, output::Format, plugin, run};
 /// Who (process, user, container), where to (address, port, protocol), and how it ended. Needs root, or CAP_BPF,
 /// CAP_PERFMON, CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE; `--replay` needs nothing.
 #[derive(Debug, Default, Parser)]
-#[command(name = "lightmon", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "lightmon", version, max_term_width = 110, after_help = AFTER_HELP)]
 pub struct Args {
     /// Read settings from FILE; flags and LIGHTMON_… variables are stronger [default: config.yaml, if it exists]
     #[arg(short, long, value_name = "FILE", env = "LIGHTMON_CONFIG", hide_env = true, value_hint = ValueHint::FilePath)]
@@ -99,10 +99,10 @@ pub struct Args {
 }
 
 const AFTER_HELP: &str = "\
-Each option but the original's can be set in the environment, as LIGHTMON_FORMAT, LIGHTMON_EXCLUDE, …; the original's
-single-dash spellings (-exclude, -output, -v6, -log_path) are accepted too.
+Settings can come from the environment too: LIGHTMON_FORMAT, LIGHTMON_EXCLUDE and so on. The original's
+single-dash spellings (-exclude, -output, -v6, -log_path) are accepted.
 
-Events go to stdout, everything else to stderr. SIGINT and SIGTERM end lightmon with a summary that adds up.
+Events go to stdout, all else to stderr. SIGINT and SIGTERM end with a summary of what became of them.
 Exit codes: 0 fine, 1 failed while running, 2 wrong usage or settings.";
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {

@@ -70,6 +70,12 @@ pub(super) fn endpoint(address: SocketAddr, width: Option<u16>) -> String {
         full.rfind(':')
     };
     let (head, tail) = full.split_at(end.unwrap_or(full.len()));
+    // Nothing of the address fits: then its bracket says nothing either.
+    let tail = if width <= 1 + tail.len() {
+        tail.trim_start_matches(']')
+    } else {
+        tail
+    };
     let head = &head[..width.saturating_sub(1 + tail.len()).min(head.len())];
     format!("{head}…{tail}")
 }
