@@ -12,7 +12,6 @@ wit_bindgen::generate!({
     path: "../wit/v0.1",
     world: "plugin",
     pub_export_macro: true,
-    export_macro_name: "__export",
     default_bindings_module: "lightmon_plugin::bindings",
     additional_derives: [PartialEq],
 });

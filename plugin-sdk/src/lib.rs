@@ -29,7 +29,7 @@
 //! ```
 //!
 //! The crate is a `cdylib`, built for `wasm32-unknown-unknown`; the plugin is the file that comes out. It also builds for
-//! the machine it is written on, where [`test`] runs it without a host. The README leads from nothing to a running plugin.
+//! the machine it is written on, where [`mod@test`] runs it without a host. The README leads from nothing to a running plugin.
 //!
 //! # Fields
 //!

@@ -38,6 +38,9 @@ impl<P: Registered> Guest for P {
     }
 }
 
+/// Names the plugin, and does nothing.
+pub const fn used<P: Registered>() {}
+
 /// Makes a type that implements [`Plugin`](crate::Plugin) the crate's plugin. Once a crate.
 ///
 /// What Cargo.toml does not say can be added, as fields of [`Manifest`](crate::Manifest):
@@ -93,8 +96,11 @@ macro_rules! register {
                 }
             }
 
+            // Elsewhere nobody calls the plugin, which is no reason to warn of it.
+            const _: () = $crate::register::used::<$plugin>();
+
             #[cfg(target_arch = "wasm32")]
-            $crate::__export!($plugin with_types_in $crate::bindings);
+            $crate::bindings::export!($plugin with_types_in $crate::bindings);
         };
     };
 }
