@@ -1,0 +1,166 @@
+//! What a plugin says of itself, as JSON that is made at compile time and kept in the custom section
+//! `lightmon:manifest`: readable without running the plugin. Most of it comes from Cargo.toml.
+
+/// What a plugin says of itself. [`register!`](crate::register) fills the first five in from Cargo.toml.
+#[derive(Clone, Copy, Debug)]
+pub struct Manifest {
+    /// `package.name`.
+    pub name: &'static str,
+    /// `package.version`.
+    pub version: &'static str,
+    /// `package.description`.
+    pub description: &'static str,
+    /// `package.license`, of the code; data in it that has another one belongs into `notice`.
+    pub license: &'static str,
+    /// `package.homepage`, or else `package.repository`.
+    pub homepage: &'static str,
+    /// What it does to events.
+    pub role: Role,
+    /// JSON Schema of the settings; empty when there are none.
+    pub config: &'static str,
+    /// How it is given to lightmon: `--plugin redact.wasm:keys=pin`.
+    pub example: &'static str,
+    /// What a licence wants to be said, such as where the data in it comes from.
+    pub notice: &'static str,
+}
+
+/// What a plugin does to events; what the host does when it fails depends on it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Role {
+    /// Drops or tags. When it fails, events pass without it.
+    #[default]
+    Filter,
+    /// Takes secrets out. When it fails, events are dropped rather than written as they are.
+    Redactor,
+    /// Writes lines. When it fails, events are written in lightmon's own format.
+    Formatter,
+}
+
+impl Manifest {
+    /// The JSON's length in bytes.
+    #[doc(hidden)]
+    pub const fn json_len(&self) -> usize {
+        self.write(Json {
+            bytes: [],
+            length: 0,
+        })
+        .length
+    }
+
+    /// The JSON; `N` is its length.
+    #[doc(hidden)]
+    pub const fn json<const N: usize>(&self) -> [u8; N] {
+        let json = self.write(Json {
+            bytes: [0; N],
+            length: 0,
+        });
+        assert!(json.length == N, "N is the manifest's length");
+        json.bytes
+    }
+
+    const fn write<const N: usize>(&self, json: Json<N>) -> Json<N> {
+        let role = match self.role {
+            Role::Filter => "filter",
+            Role::Redactor => "redactor",
+            Role::Formatter => "formatter",
+        };
+        json.raw("{")
+            .text("name", self.name)
+            .text("version", self.version)
+            .text("description", self.description)
+            .text("license", self.license)
+            .text("homepage", self.homepage)
+            .text("role", role)
+            .object("config", self.config)
+            .text("example", self.example)
+            .text("notice", self.notice)
+            .raw("}")
+    }
+}
+
+/// Writes what fits, counts what is written.
+struct Json<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Json<N> {
+    const fn text(self, key: &str, value: &str) -> Self {
+        if value.is_empty() {
+            return self;
+        }
+        self.key(key).raw("\"").escaped(value).raw("\"")
+    }
+
+    const fn object(self, key: &str, json: &str) -> Self {
+        if json.is_empty() {
+            return self;
+        }
+        self.key(key).raw(json)
+    }
+
+    const fn key(self, key: &str) -> Self {
+        let comma = if self.length > 1 { "," } else { "" };
+        self.raw(comma).raw("\"").raw(key).raw("\":")
+    }
+
+    const fn raw(mut self, text: &str) -> Self {
+        let text = text.as_bytes();
+        let mut i = 0;
+        while i < text.len() {
+            self = self.byte(text[i]);
+            i += 1;
+        }
+        self
+    }
+
+    const fn escaped(mut self, text: &str) -> Self {
+        let text = text.as_bytes();
+        let mut i = 0;
+        while i < text.len() {
+            self = match text[i] {
+                b'\n' => self.raw("\\n"),
+                // No other control character belongs into such a text.
+                0..0x20 => self.byte(b' '),
+                byte @ (b'"' | b'\\') => self.byte(b'\\').byte(byte),
+                byte => self.byte(byte),
+            };
+            i += 1;
+        }
+        self
+    }
+
+    const fn byte(mut self, byte: u8) -> Self {
+        if self.length < N {
+            self.bytes[self.length] = byte;
+        }
+        self.length += 1;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_at_compile_time() {
+        const MANIFEST: Manifest = Manifest {
+            name: "x",
+            version: "0.1.0",
+            description: "says \"é\\\"\tand\nmore",
+            license: "",
+            homepage: "",
+            role: Role::Redactor,
+            config: r#"{"type":"object"}"#,
+            example: "",
+            notice: "",
+        };
+        const JSON: [u8; MANIFEST.json_len()] = MANIFEST.json();
+        assert_eq!(
+            std::str::from_utf8(&JSON).unwrap(),
+            r#"{"name":"x","version":"0.1.0","description":"says \"é\\\" and\nmore","role":"redactor","config":{"type":"object"}}"#
+        );
+        serde_json::from_slice::<serde_json::Value>(&JSON).unwrap();
+    }
+}

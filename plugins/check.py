@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Checks built plugins: says of each file in target/plugins what it is, and what keeps lightmon from loading it.
+
+    check.py NAME.wasm…
+
+Reads the files as WebAssembly core modules; runs nothing, and needs nothing but Python's own library.
+"""
+
+import json
+import pathlib
+import sys
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "target" / "plugins"
+LARGEST = 4 << 20
+EXPORTS = ("memory", "cabi_realloc", "lightmon:plugin/filter@0.1.0#init", "lightmon:plugin/filter@0.1.0#process")
+CUSTOM, IMPORT, EXPORT = 0, 2, 7
+
+
+class Reader:
+    """Bytes, and where we are in them."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, length):
+        if self.at + length > len(self.data):
+            raise ValueError("cut off")
+        self.at += length
+        return self.data[self.at - length : self.at]
+
+    def number(self):
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    def name(self):
+        return self.take(self.number()).decode()
+
+    def rest(self):
+        return self.take(len(self.data) - self.at)
+
+
+def check(path):
+    """A line that describes the plugin, and what is wrong with it."""
+    data = path.read_bytes()
+    reader = Reader(data)
+    if reader.take(8) != b"\0asm\1\0\0\0":
+        return "", ["not a WebAssembly core module"]
+    imports, exports, custom = [], [], {}
+    while reader.at < len(data):
+        kind, body = reader.take(1)[0], Reader(reader.take(reader.number()))
+        if kind == CUSTOM:
+            name = body.name()
+            custom[name] = custom.get(name, b"") + body.rest()
+        elif kind == IMPORT:
+            imports = [f"{body.name()}.{body.name()}" for _ in range(min(body.number(), 1))]
+        elif kind == EXPORT:
+            for _ in range(body.number()):
+                exports.append(body.name())
+                body.take(1), body.number()
+    wrong = []
+    if imports:
+        wrong.append(f"imports {imports[0]}, lightmon has no imports to give")
+    wrong += [f"does not export {name}" for name in EXPORTS if name not in exports]
+    types = [name for name in custom if name.startswith("component-type:")]
+    if not any(b"lightmon:plugin/filter@0.1.0" in custom[name] for name in types):
+        wrong.append("no component-type section with lightmon:plugin/filter@0.1.0: stripped?")
+    manifest = {}
+    try:
+        manifest = json.loads(custom["lightmon:manifest"])
+    except (KeyError, ValueError) as error:
+        wrong.append(f"section lightmon:manifest: {error!r}")
+    if len(data) > LARGEST:
+        wrong.append(f"larger than {LARGEST} bytes")
+    told = " ".join(str(manifest.get(key, "?")) for key in ("version", "role"))
+    return f"{path.name}: {told}, {len(data)} bytes", wrong
+
+
+def main(names):
+    failed = False
+    for name in names:
+        try:
+            line, wrong = check(FOLDER / name)
+        except (OSError, ValueError) as error:
+            line, wrong = name, [str(error)]
+        print(line)
+        for what in wrong:
+            failed = True
+            print(f"{name}: {what}", file=sys.stderr)
+    return 1 if failed or not names else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

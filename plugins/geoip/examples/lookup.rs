@@ -1,0 +1,32 @@
+//! Reads addresses, one a line, as the hex digits of their 128 bits; writes the code of each one's country, or `-`.
+//! With `--time`, looks each up a few times instead and says how long one look-up takes. For `data/make.py --check`.
+#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+
+use std::{error::Error, hint::black_box, io, net::Ipv6Addr, time::Instant};
+
+use geoip::Geoip;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let geoip = Geoip::load();
+    let addresses = io::stdin()
+        .lines()
+        .map(|line| Ok(Ipv6Addr::from_bits(u128::from_str_radix(line?.trim(), 16)?)))
+        .collect::<Result<Vec<_>, Box<dyn Error>>>()?;
+    if std::env::args().any(|argument| argument == "--time") {
+        const ROUNDS: usize = 5;
+        let start = Instant::now();
+        for address in addresses.iter().cycle().take(addresses.len() * ROUNDS) {
+            black_box(geoip.country(black_box(*address)));
+        }
+        let each = start.elapsed().as_nanos() / (addresses.len() * ROUNDS).max(1) as u128;
+        println!("{each} ns a look-up, {} addresses", addresses.len());
+        return Ok(());
+    }
+    let mut text = String::new();
+    for address in addresses {
+        text.push_str(geoip.country(address).map_or("-", |country| country.code));
+        text.push('\n');
+    }
+    print!("{text}");
+    Ok(())
+}

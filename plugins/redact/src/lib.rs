@@ -1,0 +1,163 @@
+//! Masks secrets in the arguments of processes: passwords, tokens, keys, in the forms in which command lines carry them.
+//! Masks too much rather than too little, and changes nothing else; a secret that looks like nothing stays.
+
+mod flag;
+mod name;
+mod text;
+
+use std::{ops::Range, ptr};
+
+use lightmon_plugin::{Actions, Batch, Config, Event, Field, Fields, Plugin, Role, Verdict};
+use serde::Deserialize;
+
+use crate::name::Names;
+
+/// Bytes of a process's arguments that are looked at; the arguments after them are masked unseen.
+const LOOKED_AT: usize = 64 << 10;
+
+/// Bytes of changed arguments that are given back for a process: past it, the mask stands for a whole argument. A longer
+/// text the host would refuse, and leave the secret where it was.
+const ANSWER: usize = 12 << 10;
+
+const LONGEST_MASK: usize = 64;
+
+/// The settings.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Settings {
+    /// Names of secrets, besides the known ones.
+    keys: Vec<String>,
+    /// What stands in the place of a secret.
+    mask: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            keys: vec![],
+            mask: "***".to_owned(),
+        }
+    }
+}
+
+/// The plugin.
+struct Redact {
+    names: Names,
+    mask: String,
+}
+
+impl Redact {
+    /// The arguments that change: which, and what each becomes.
+    fn arguments(&self, args: &[String]) -> Vec<(usize, String)> {
+        let mut left = Some(LOOKED_AT);
+        let seen: Vec<&str> = args
+            .iter()
+            .map(|arg| {
+                left = left.and_then(|left| left.checked_sub(arg.len()));
+                if left.is_some() { arg } else { "" }
+            })
+            .collect();
+        let mut room = ANSWER;
+        let mut changes = vec![];
+        for (i, value) in flag::values(&seen, &self.names).into_iter().enumerate() {
+            let mut secrets: Vec<_> = value.into_iter().collect();
+            text::secrets(seen[i], &self.names, &mut secrets);
+            secrets.push(seen[i].len()..args[i].len());
+            let Some(mut text) = self.mask(&args[i], secrets) else {
+                continue;
+            };
+            if text.len() > room {
+                text.clone_from(&self.mask);
+            }
+            room = room.saturating_sub(text.len());
+            if text != args[i] {
+                changes.push((i, text));
+            }
+        }
+        changes
+    }
+
+    /// The text with each secret replaced; none when there is none.
+    fn mask(&self, text: &str, mut secrets: Vec<Range<usize>>) -> Option<String> {
+        secrets.retain(|it| !it.is_empty());
+        secrets.sort_unstable_by_key(|it| it.start);
+        let mut masked = String::new();
+        let mut at = 0;
+        for Range { start, end } in secrets {
+            if start >= at {
+                masked.push_str(text.get(at..start)?);
+                masked.push_str(&self.mask);
+            }
+            at = at.max(end);
+        }
+        masked.push_str(text.get(at..)?);
+        (at > 0).then_some(masked)
+    }
+}
+
+impl Plugin for Redact {
+    fn new(config: &Config) -> Result<Self, String> {
+        let Settings { keys, mask } = config.parse()?;
+        if mask.len() > LONGEST_MASK {
+            return Err(format!("setting `mask`: longer than {LONGEST_MASK} bytes"));
+        }
+        let names = Names::with(&keys)
+            .map_err(|key| format!("setting `keys`: `{key}` has no letter or digit"))?;
+        Ok(Self { names, mask })
+    }
+
+    fn needs(&self) -> Fields {
+        Fields::ARGS
+    }
+
+    fn on_event(&mut self, event: &Event<'_>) -> Verdict {
+        let process = event.process();
+        verdict(&process.map_or(vec![], |it| self.arguments(it.args())))
+    }
+
+    /// A process is looked at once, however many connections of it there are.
+    fn on_batch(&mut self, batch: &Batch, actions: &mut Actions) {
+        let processes = batch.processes();
+        let changes: Vec<_> = processes
+            .iter()
+            .map(|it| self.arguments(it.args()))
+            .collect();
+        for event in batch.events() {
+            let process = event.process();
+            let at = processes
+                .iter()
+                .position(|it| process.is_some_and(|own| ptr::eq(it, own)));
+            if let Some(changes) = at.and_then(|at| changes.get(at)) {
+                actions.push(&event, verdict(changes));
+            }
+        }
+    }
+}
+
+fn verdict(changes: &[(usize, String)]) -> Verdict {
+    changes.iter().fold(Verdict::keep(), |verdict, (i, text)| {
+        verdict.set(Field::Arg(*i), text)
+    })
+}
+
+lightmon_plugin::register!(
+    Redact,
+    role: Role::Redactor,
+    config: r#"{
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "keys": {
+                "description": "Names of secrets, besides the known ones",
+                "type": "array",
+                "items": {"type": "string"},
+                "default": []
+            },
+            "mask": {"description": "What stands in the place of a secret", "type": "string", "default": "***"}
+        }
+    }"#,
+    example: "--plugin redact.wasm:keys=pin+badge",
+);
+
+#[cfg(test)]
+mod tests;

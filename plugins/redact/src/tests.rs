@@ -1,0 +1,367 @@
+//! The list of what is masked, and of what is not.
+
+use std::time::Instant;
+
+use lightmon_plugin::test::{Harness, event, manifest};
+
+use super::*;
+
+/// `{…}` in a command line is what must become `***`; `¦` parts the arguments.
+fn check_with(settings: &str, command: &str) {
+    let plain = command.replace(['{', '}'], "");
+    let args: Vec<&str> = plain.split('¦').collect();
+    let mut expect = Verdict::keep();
+    for (i, arg) in command.split('¦').enumerate() {
+        let mut masked = String::new();
+        let mut rest = arg;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (_, after) = after.split_once('}').unwrap();
+            masked = format!("{masked}{before}***");
+            rest = after;
+        }
+        if rest.len() < arg.len() {
+            expect = expect.set(Field::Arg(i), format!("{masked}{rest}"));
+        }
+    }
+    let mut plugin = Harness::<Redact>::new(settings).unwrap();
+    assert_eq!(plugin.event(event().args(args)), expect, "{command}");
+}
+
+fn check(command: &str) {
+    check_with("{}", command);
+}
+
+#[test]
+fn flags() {
+    check("app¦--password={hunter2}");
+    check("app¦--password={two words, and = more}");
+    check("app¦--password¦{hunter2}¦--port¦1");
+    check("app¦-password={hunter2}");
+    check("app¦--db.password={hunter2}¦--verbose");
+    check("app¦--api-key={abc}¦--client-secret¦{def}¦--token={ghi}");
+    check("java¦-Dspring.datasource.password={hunter2}¦-jar¦app.jar");
+    check("app¦--passwd¦{пароль}¦--ключ=1");
+    check("mysql¦-uroot¦-p{hunter2}¦db");
+    check("sshpass¦-p¦{hunter2}¦ssh¦-p¦22¦host");
+    check("curl¦-u¦joe:{hunter2}¦https://example.org/");
+    check("docker¦login¦-u¦joe¦-p¦{hunter2}¦registry.example.org");
+}
+
+#[test]
+fn variables() {
+    check("env¦PGPASSWORD={hunter2}¦AWS_SECRET_ACCESS_KEY={wJalrXUtnFEMI/K7MDENG}¦psql");
+    check("docker¦run¦-e¦MYSQL_ROOT_PASSWORD={two words}¦mysql");
+    check("docker¦run¦--env=DB_PASSWORD={hunter2}¦app");
+    check("psql¦host=db user=joe password={hunter2} dbname=x");
+    check("psql¦host=db password='{two words}' dbname=x");
+    check("mount¦-o¦username=joe,password={hunter2},vers=3");
+    check("app¦Server=db;User Id=joe;Password={hunter2};Encrypt=true");
+}
+
+#[test]
+fn headers_and_json() {
+    check("curl¦-H¦Authorization: Bearer {abc.def-123}");
+    check("curl¦-H¦authorization: basic {am9lOmh1bnRlcjI=}");
+    check("curl¦-H¦Authorization: {abc def}");
+    check("curl¦-HAuthorization: Bearer {abcdefgh}");
+    check("curl¦-H¦X-Api-Key: {abc}¦-H¦Accept: text/html");
+    check("curl¦-H¦Cookie: {session=abc; theme=dark}");
+    // With `[` for `{`, which marks secrets here.
+    check(r#"curl¦-d¦["user":"joe","password":"{hunter2}","x":1]"#);
+    check(r#"curl¦-d¦["password" : "{hun\"ter2}", "x": 1]"#);
+    check(r#"sh¦-c¦curl -d "[\"token\":\"{abc}\",\"x\":\"y\"]""#);
+    check("sh¦-c¦curl -H 'Authorization: Bearer {abcdefgh}' https://example.org");
+    check("grpcurl¦-H¦bearer {abcdefgh}");
+}
+
+#[test]
+fn urls() {
+    check("psql¦postgres://joe:{hunter2}@db:5432/x?sslmode=disable");
+    check("app¦--db=postgres://joe:{hunter2}@db/x");
+    check("app¦redis://:{hunter2}@cache:6379/0");
+    check("app¦amqp://joe:{h@unter2}@mq");
+    check("git¦clone¦https://joe:{hunter2}@example.org/x.git");
+    check("git¦clone¦https://{ghp_abcdefghijklmnopqrstuvwxyz0123456789}@example.org/x.git");
+    check("app¦joe:{hunter2}@tcp(db:3306)/x");
+    check("app¦--dsn=joe:{hunter2}@tcp(db:3306)/x");
+    // Has the form: masked rather than guessed.
+    check("app¦--ratio=1:{2}@3x");
+    check("curl¦https://example.org/?token={abc}&page=2");
+    check("curl¦https://example.org/?page=2&api_key={abc#top}");
+}
+
+#[test]
+fn keys_of_known_form() {
+    check("aws¦configure¦{AKIAIOSFODNN7EXAMPLE}");
+    check("app¦--id¦({AKIAIOSFODNN7EXAMPLE})");
+    check("app¦{eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N}");
+    check("app¦{glpat-abcdefghij0123456789}¦{xoxb-123456789012-abcdef}");
+    check("app¦-----BEGIN PRIVATE KEY-----{ MIIEvQ -----END PRIVATE KEY-----}");
+}
+
+#[test]
+fn commands_in_an_argument() {
+    check("sh¦-c¦PGPASSWORD={hunter2 psql -h db}");
+    check("sh¦-c¦exec app --password {hunter2} --port 1");
+    check("sh¦-c¦exec app --password '{two words}' --port 1");
+    check("bash¦-lc¦mysqldump -u root -p{hunter2} db | gzip");
+    check("sh¦-c¦sshpass -p {hunter2} ssh -p 22 host 'app --token {abc}'");
+}
+
+#[test]
+fn left_alone() {
+    for command in [
+        "curl¦-s¦https://example.org/path@x?page=2&sort=key",
+        "ssh¦-p¦2222¦joe@host",
+        "docker¦run¦-p¦80:80¦-v¦/run/secrets:/run/secrets¦nginx:1.27@sha256:0123456789abcdef",
+        "docker¦run¦-v¦token:/data¦x",
+        "rsync¦joe@host:/path¦.",
+        "llm¦--max-tokens=5¦--tokenizer¦bpe",
+        "app¦--password-file=/run/password¦--token-url=https://example.org/token",
+        "app¦--key=/etc/tls.key¦--user¦joe",
+        "mail¦mailto:joe@example.org",
+        "git¦clone¦git@github.com:x/y.git",
+        "app¦--password¦--host¦db",
+        "grep¦-r¦password¦.",
+        "sk-short¦AKIA¦eyJ",
+        "",
+    ] {
+        check(command);
+    }
+}
+
+#[test]
+fn settings() {
+    check_with(
+        r#"{"keys":"pin+badge-id"}"#,
+        "app¦--pin={1234}¦badge_id={7}¦--pinned=1¦--password={x}",
+    );
+    let mut plugin = Harness::<Redact>::new(r#"{"mask":"<gone>"}"#).unwrap();
+    let verdict = plugin.event(event().args(["app", "--password=x", "y"]));
+    assert_eq!(
+        verdict,
+        Verdict::keep().set(Field::Arg(1), "--password=<gone>")
+    );
+    for (settings, error) in [
+        (
+            r#"{"key":"x"}"#,
+            "unknown field `key`, expected `keys` or `mask`",
+        ),
+        (
+            r#"{"mask":"0123456789012345678901234567890123456789012345678901234567890123456789"}"#,
+            "setting `mask`: longer than 64 bytes",
+        ),
+        (
+            r#"{"keys":"a+-"}"#,
+            "setting `keys`: `-` has no letter or digit",
+        ),
+    ] {
+        assert_eq!(
+            Harness::<Redact>::new(settings).err().as_deref(),
+            Some(error)
+        );
+    }
+}
+
+#[test]
+fn nothing_to_look_at() {
+    let mut plugin = Harness::<Redact>::new("{}").unwrap();
+    assert_eq!(plugin.event(event().no_process()), Verdict::keep());
+    assert_eq!(plugin.event(event().short_lived()), Verdict::keep());
+    assert_eq!(manifest::<Redact>()["role"], "redactor");
+}
+
+/// What is masked stays masked, and a second look finds nothing new to say.
+#[test]
+fn masking_twice_changes_nothing() {
+    let redact = Redact {
+        names: Names::default(),
+        mask: "***".into(),
+    };
+    let args = [
+        "app",
+        "--password=x",
+        "Authorization: Bearer abcdefgh",
+        "postgres://a:b@c",
+        "PASSWORD=x y",
+    ]
+    .map(String::from);
+    let mut masked = args.to_vec();
+    for (i, text) in redact.arguments(&args) {
+        masked[i] = text;
+    }
+    assert_eq!(
+        masked[1..],
+        [
+            "--password=***",
+            "Authorization: Bearer ***",
+            "postgres://a:***@c",
+            "PASSWORD=***"
+        ]
+    );
+    assert_eq!(redact.arguments(&masked), []);
+}
+
+/// Pieces that the searches look for, put together at random with what tears apart characters and quotes.
+#[test]
+fn hostile_text() {
+    const PIECES: &[&str] = &[
+        "password",
+        "Authorization",
+        "Bearer ",
+        "=",
+        ":",
+        "://",
+        "@",
+        "\"",
+        "'",
+        "\\",
+        "\\\"",
+        " ",
+        "--",
+        "-p",
+        "mysql ",
+        "é",
+        "ключ",
+        "🔑",
+        "\u{0}",
+        "\u{202e}",
+        "&",
+        ",",
+        "eyJ",
+        "AKIA",
+        "KEY-----",
+        "PRIVATE ",
+        "\n",
+        "a",
+        "****",
+        "\u{feff}",
+        "İ",
+        "ß",
+    ];
+    let redact = Redact {
+        names: Names::with(&["ключ".into()]).unwrap(),
+        mask: "***".into(),
+    };
+    let mut random = 1u64;
+    for _ in 0..20_000 {
+        let args: Vec<String> = (0..3)
+            .map(|_| {
+                let pieces = (0..8).map(|_| {
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    PIECES[(random >> 33) as usize % PIECES.len()]
+                });
+                pieces.collect()
+            })
+            .collect();
+        for (i, text) in redact.arguments(&args) {
+            assert!(text != args[i] && text.contains("***"), "{args:?}");
+        }
+    }
+}
+
+/// A lot of what each search looks for: no search may go back to the beginning again and again.
+#[test]
+fn long_text() {
+    let names = Names::default();
+    for piece in [
+        "@",
+        ":",
+        "=",
+        "a:",
+        "a=",
+        "password=",
+        "\"",
+        "'",
+        "\\\"",
+        "://",
+        "a:b@",
+        " ",
+        "x ",
+        "bearer ",
+        "token:\"",
+        "-p ",
+        "eyJ.",
+        "é",
+    ] {
+        let text = piece.repeat((1 << 18) / piece.len());
+        let start = Instant::now();
+        text::secrets(&text, &names, &mut vec![]);
+        assert!(start.elapsed().as_secs() < 20, "{piece}");
+    }
+}
+
+/// The host refuses answers that are too long, and would keep what they were to mask.
+#[test]
+fn long_arguments() {
+    let redact = Redact {
+        names: Names::default(),
+        mask: "***".into(),
+    };
+    let args = |args: &[&str]| {
+        redact.arguments(&args.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>())
+    };
+
+    // As long as a class path: nothing is in it, nothing changes.
+    let path = "/opt/app/lib/some-library-1.2.3.jar:".repeat(1000);
+    assert_eq!(
+        args(&["java", "-cp", &path, "--password=x"]),
+        [(3, "--password=***".to_owned())]
+    );
+
+    // A secret in it: the whole argument goes, and later ones keep their short texts.
+    let secret = format!("{path} password=x");
+    assert_eq!(
+        args(&["java", &secret, "--password=x"]),
+        [(1, "***".to_owned()), (2, "--password=***".to_owned())]
+    );
+
+    // Past what is looked at nothing is shown, character boundaries or not.
+    let endless = "é".repeat(LOOKED_AT);
+    let changes = args(&[
+        &format!("x{}", &endless[..8192]),
+        &endless,
+        "plain",
+        "",
+        "a",
+    ]);
+    assert_eq!(
+        changes,
+        [
+            (1, "***".to_owned()),
+            (2, "***".to_owned()),
+            (4, "***".to_owned())
+        ]
+    );
+
+    let many = vec!["token=x"; 9000];
+    let changes = args(&many);
+    assert_eq!(changes.len(), 9000);
+    assert_eq!(changes[0].1, "token=***");
+    assert_eq!(changes[8999].1, "***");
+}
+
+#[test]
+fn a_batch_is_as_its_events() {
+    let events = || {
+        [
+            event().args(["app", "--token=x"]),
+            event().no_process(),
+            event().args(["app", "plain"]),
+            event().args(["app", "--token=x"]),
+        ]
+    };
+    let mut plugin = Harness::<Redact>::new("{}").unwrap();
+    let masked = Verdict::keep().set(Field::Arg(1), "--token=***");
+    assert_eq!(
+        plugin.batch(events()),
+        [masked.clone(), Verdict::keep(), Verdict::keep(), masked]
+    );
+    for (sample, expect) in events().into_iter().zip(plugin.batch(events())) {
+        let batch = plugin.make_batch([sample]);
+        let event = batch.events().next().unwrap();
+        assert_eq!(plugin.plugin.on_event(&event), expect);
+    }
+}

@@ -1,0 +1,256 @@
+//! Secrets that a text shows by itself: `NAME=value` and `name: value` where the name is one of a secret, URLs with a
+//! password, bearer tokens, keys of a known form. Knows nothing of the arguments around it.
+//!
+//! Each search walks through the text once, whatever is in it: arguments are as long and as hostile as their owner likes.
+
+use std::ops::Range;
+
+use crate::{flag, name::Names};
+
+/// Adds where secrets are; the places may overlap.
+pub(crate) fn secrets(text: &str, names: &Names, found: &mut Vec<Range<usize>>) {
+    assignments(text, names, found);
+    for word in words(text, is_gap) {
+        user_info(text, &word, found);
+    }
+    for word in words(text, |c| !is_token(c)) {
+        known_form(text, &word, found);
+    }
+    bearer(text, found);
+    command_line(text, names, found);
+}
+
+/// `NAME=value`, `name: value`, `"name": "value"`.
+fn assignments(text: &str, names: &Names, found: &mut Vec<Range<usize>>) {
+    let mut done = 0;
+    for (at, _) in text.match_indices(['=', ':']) {
+        if at < done {
+            continue;
+        }
+        // Back over `"name" `.
+        let before = text[..at].trim_end_matches(' ');
+        let bare = before.trim_end_matches(['"', '\'', '\\']);
+        let quoted = bare.len() < before.len();
+        let start = bare
+            .rfind(|c| !is_name(c))
+            .map_or(0, |i| i + width(bare, i));
+        let name = bare[start..].trim_start_matches('-');
+        if !names.is_secret(name) {
+            continue;
+        }
+        let flag = &bare[..bare.len() - name.len()];
+        let first = !quoted && flag.chars().all(|c| c == '-');
+        let value = value(text, at, first, quoted, name);
+        done = value.end;
+        found.push(value);
+    }
+}
+
+/// The value of an assignment whose `=` or `:` is at `at`.
+fn value(text: &str, at: usize, first: bool, quoted: bool, name: &str) -> Range<usize> {
+    let colon = text[at..].starts_with(':');
+    let rest = text[at + 1..].trim_start_matches(['=', '>', ' ']);
+    // `token:/run/x` is a volume, and `secret://` a scheme.
+    if colon && !quoted && rest.starts_with('/') {
+        return at..at;
+    }
+    let opened = rest.trim_start_matches('\\');
+    let escaped = opened.len() < rest.len();
+    if let Some(quote) = opened.chars().next().filter(|c| is_quote(*c)) {
+        let start = text.len() - opened.len() + 1;
+        return start..closing(text, start, quote, escaped);
+    }
+    let start = text.len() - rest.len();
+    let header = colon
+        && (name.to_ascii_lowercase().ends_with("authorization")
+            || name.to_ascii_lowercase().ends_with("cookie"));
+    let start = if header { start + scheme(rest) } else { start };
+    let rest = &text[start..];
+    // A header, or an argument that is nothing but this one assignment, goes on to its end, spaces and all.
+    let length = if first {
+        rest.len()
+    } else if header {
+        rest.find(['"', '\'', '\n', '\r']).unwrap_or(rest.len())
+    } else {
+        rest.find(|c| is_gap(c) || matches!(c, '&' | ';' | ','))
+            .unwrap_or(rest.len())
+    };
+    start..start + length
+}
+
+/// The length of `Bearer `, `Basic ` and the like at the beginning, which is no secret.
+fn scheme(text: &str) -> usize {
+    match text.split_once(' ') {
+        Some((scheme, rest))
+            if ["bearer", "basic", "digest", "token", "negotiate", "apikey"]
+                .iter()
+                .any(|it| it.eq_ignore_ascii_case(scheme)) =>
+        {
+            text.len() - rest.len()
+        }
+        _ => 0,
+    }
+}
+
+/// Where the quotation that begins at `start` ends. In `\"…\"` the closing mark has its backslash too.
+fn closing(text: &str, start: usize, quote: char, escaped: bool) -> usize {
+    let rest = &text[start..];
+    let mut backslash = false;
+    for (i, c) in rest.char_indices() {
+        if c == quote && backslash == escaped {
+            return start + i - usize::from(escaped);
+        }
+        backslash = c == '\\' && (escaped || !backslash);
+    }
+    text.len()
+}
+
+/// `scheme://user:password@host`, `user:password@tcp(host)`.
+fn user_info(text: &str, word: &Range<usize>, found: &mut Vec<Range<usize>>) {
+    let word_text = &text[word.clone()];
+    let (start, authority) = match word_text.find("://") {
+        Some(at) => {
+            let start = word.start + at + 3;
+            let rest = &text[start..word.end];
+            let slash = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            (start, &rest[..slash])
+        }
+        // Without a scheme it is one assignment's value, or all of the word.
+        None => {
+            let start = word_text.rfind(['=', ',']).map_or(0, |i| i + 1);
+            (word.start + start, &word_text[start..])
+        }
+    };
+    let Some((user, host)) = authority.rsplit_once('@') else {
+        return;
+    };
+    let Some((name, password)) = user.split_once(':') else {
+        return;
+    };
+    // A digest of an image, and addresses of people.
+    if ["sha256:", "sha512:"].iter().any(|it| host.starts_with(it))
+        || ["mailto", "sip", "sips", "acct"].contains(&name)
+    {
+        return;
+    }
+    let start = start + name.len() + 1;
+    found.push(start..start + password.len());
+}
+
+/// Beginnings of keys and tokens, and how many letters must follow.
+const FORMS: &[(&str, usize)] = &[
+    ("AKIA", 16),
+    ("ASIA", 16),
+    ("ghp_", 30),
+    ("gho_", 30),
+    ("ghu_", 30),
+    ("ghs_", 30),
+    ("ghr_", 30),
+    ("github_pat_", 30),
+    ("glpat-", 16),
+    ("xoxa-", 10),
+    ("xoxb-", 10),
+    ("xoxp-", 10),
+    ("xoxr-", 10),
+    ("xoxs-", 10),
+    ("xapp-", 10),
+    ("sk-", 20),
+    ("sk_live_", 10),
+    ("sk_test_", 10),
+    ("rk_live_", 10),
+    ("AIza", 30),
+    ("ya29.", 20),
+    ("npm_", 30),
+    ("pypi-", 30),
+    ("hf_", 30),
+    ("hvs.", 20),
+    ("SG.", 30),
+    ("dop_v1_", 30),
+    ("AGE-SECRET-KEY-1", 30),
+];
+
+/// Keys of a known form, JSON web tokens, private keys.
+fn known_form(text: &str, word: &Range<usize>, found: &mut Vec<Range<usize>>) {
+    let token = &text[word.clone()];
+    let known = FORMS
+        .iter()
+        .any(|(start, rest)| token.len() >= start.len() + rest && token.starts_with(start));
+    let jwt = token.starts_with("eyJ") && token.len() >= 30 && token.matches('.').count() >= 2;
+    if known || jwt {
+        found.push(word.clone());
+    }
+    if token == "KEY-----" && text[..word.start].ends_with("PRIVATE ") {
+        found.push(word.end..text.len());
+    }
+}
+
+/// What follows the word `Bearer`.
+fn bearer(text: &str, found: &mut Vec<Range<usize>>) {
+    let mut before = "";
+    for word in words(text, is_gap) {
+        let token = text[word.clone()].trim_end_matches([',', ';', ')']);
+        if ends_with_word(before, "bearer") && token.len() >= 8 {
+            found.push(word.start..word.start + token.len());
+        }
+        before = &text[word];
+    }
+}
+
+fn ends_with_word(text: &str, word: &str) -> bool {
+    let Some(at) = text.len().checked_sub(word.len()) else {
+        return false;
+    };
+    text.get(at..)
+        .is_some_and(|end| end.eq_ignore_ascii_case(word))
+        && !text[..at].ends_with(|c: char| c.is_alphanumeric())
+}
+
+/// A command line in one argument: `sh -c 'mysql -px'`. Words are told apart by gaps, quotes among them, so that a command
+/// in a command counts too; a value that is quoted goes to its closing quote.
+fn command_line(text: &str, names: &Names, found: &mut Vec<Range<usize>>) {
+    if !text.contains([' ', '\t', '\n']) {
+        return;
+    }
+    let words: Vec<_> = words(text, is_gap).collect();
+    let texts: Vec<&str> = words.iter().map(|word| &text[word.clone()]).collect();
+    for (word, value) in words.iter().zip(flag::values(&texts, names)) {
+        if let Some(value) = value {
+            let quote = text[..word.start]
+                .chars()
+                .next_back()
+                .filter(|c| is_quote(*c));
+            let end = quote.map_or(word.end, |quote| closing(text, word.start, quote, false));
+            found.push(word.start + value.start..end.max(word.end));
+        }
+    }
+}
+
+/// The runs between gaps.
+fn words(text: &str, is_gap: impl Fn(char) -> bool) -> impl Iterator<Item = Range<usize>> {
+    let start = move |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
+    text.split(is_gap)
+        .filter(|word| !word.is_empty())
+        .map(move |word| start(word)..start(word) + word.len())
+}
+
+fn is_gap(c: char) -> bool {
+    c.is_whitespace() || is_quote(c) || matches!(c, '`' | '\\')
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '\'')
+}
+
+/// What names of flags, variables, headers and members are made of.
+fn is_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
+/// What keys and tokens are made of.
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
+fn width(text: &str, at: usize) -> usize {
+    text[at..].chars().next().map_or(1, char::len_utf8)
+}
