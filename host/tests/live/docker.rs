@@ -1,17 +1,12 @@
 //! The binary beside a real Docker daemon: connections of containers carry the container's name, image and id, from
 //! the first one on, also of containers that are started later or live for one command only.
 
-mod support {
-    pub(crate) mod dockerd;
-    pub(crate) mod lightmon;
-}
-
-use nix::sys::signal::Signal;
-use serde_json::Value;
-use support::{
+use crate::{
     dockerd::{Dockerd, IMAGE},
     lightmon::Lightmon,
 };
+use nix::sys::signal::Signal;
+use serde_json::Value;
 
 /// Connects from inside a container: nobody listens there, so it is refused.
 const CONNECT: &str = "nc -w 5 127.0.13.1 9; true";

@@ -2,16 +2,12 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
-use lightmon::{
+use crate::dockerd::{Dockerd, IMAGE, wait_until};
+use ::lightmon::{
     enrich::container::{Containers, docker},
     event::Container,
 };
-use support::dockerd::{Dockerd, IMAGE, wait_until};
 use tokio::runtime::{Builder, Runtime};
-
-mod support {
-    pub(crate) mod dockerd;
-}
 
 /// Watches in the background until the result is dropped.
 fn watch(containers: &Containers, dockerd: &Dockerd) -> Runtime {

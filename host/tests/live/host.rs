@@ -1,19 +1,15 @@
 //! The binary on the real kernel, with the programs that people use: each connection comes out once, with the right
 //! process, ends and outcome, and the summary adds up. Looks only at destinations of its own.
 
-mod support {
-    pub(crate) mod lightmon;
-}
-
 use std::{
     net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     os::unix::process::CommandExt as _,
     process::Command,
 };
 
+use crate::lightmon::{Lightmon, command};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::lightmon::{Lightmon, command};
 
 /// The program that a command ends up as, links and version managers followed.
 fn program(name: &str) -> String {
@@ -189,7 +185,7 @@ fn log_goes_to_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let lightmon = Lightmon::start(&["-log_path", folder.path().to_str().unwrap()]);
     let pid = spawn("nc", &["-z", "127.0.11.1", "9"]);
-    let deadline = std::time::Instant::now() + support::lightmon::DEADLINE;
+    let deadline = std::time::Instant::now() + crate::lightmon::DEADLINE;
     let line = loop {
         let files: Vec<_> = std::fs::read_dir(folder.path())
             .unwrap()
@@ -237,7 +233,7 @@ fn a_reader_that_goes_away_ends_it_quietly() {
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    let deadline = std::time::Instant::now() + support::lightmon::DEADLINE;
+    let deadline = std::time::Instant::now() + crate::lightmon::DEADLINE;
     while child.try_wait().unwrap().is_none() {
         spawn("nc", &["-z", "127.0.12.1", "9"]);
         assert!(std::time::Instant::now() < deadline);

@@ -1,0 +1,9 @@
+//! lightmon on the real kernel and beside a real Docker daemon. Looks only at what it has started itself.
+
+mod containers;
+mod docker;
+mod host;
+mod plugins;
+
+mod dockerd;
+mod lightmon;
