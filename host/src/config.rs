@@ -75,8 +75,7 @@ struct Plugin {
     path: PathBuf,
     #[serde(default)]
     config: serde_json::Map<String, serde_json::Value>,
-    #[serde(default)]
-    on_fault: plugin::OnFault,
+    on_fault: Option<plugin::OnFault>,
 }
 
 impl From<Plugin> for plugin::Spec {
@@ -272,15 +271,12 @@ mod tests {
     fn plugins_have_settings_of_any_type() {
         let file = "plugins:\n  - path: a.wasm\n  - path: b.wasm\n    config: {keys: [token], n: 3}\n    on_fault: drop\n";
         let [a, b] = config(file, Args::default()).plugins.try_into().unwrap();
-        assert_eq!(
-            (a.path, a.on_fault),
-            ("a.wasm".into(), plugin::OnFault::Pass)
-        );
+        assert_eq!((a.path, a.on_fault), ("a.wasm".into(), None));
         assert_eq!(
             (b.config["keys"][0].as_str(), b.config["n"].as_i64()),
             (Some("token"), Some(3))
         );
-        assert_eq!(b.on_fault, plugin::OnFault::Drop);
+        assert_eq!(b.on_fault, Some(plugin::OnFault::Drop));
     }
 
     #[test]

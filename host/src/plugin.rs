@@ -23,6 +23,7 @@ mod guest;
 mod instance;
 mod limits;
 mod load;
+mod manifest;
 mod module;
 mod spec;
 mod text;

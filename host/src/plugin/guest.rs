@@ -17,6 +17,7 @@ use super::{
     engine::{Engine, TICK},
     instance::{Instance, Template},
     load,
+    manifest::Role,
     text::printable,
     v0_1::{Action, Fields},
 };
@@ -65,7 +66,10 @@ impl Guest {
             name,
             template,
             limits: limits.clone(),
-            on_fault: spec.on_fault,
+            on_fault: spec.on_fault.unwrap_or(match loaded.role {
+                Role::Redactor => OnFault::Drop,
+                Role::Filter | Role::Formatter => OnFault::Pass,
+            }),
             needs: setup.needs,
             when: when.transpose()?,
             instance: Some(instance),

@@ -33,7 +33,9 @@ impl Template {
         config: String,
         limits: Limits,
     ) -> Result<Self, Reason> {
-        let Loaded { component, filter } = loaded;
+        let Loaded {
+            component, filter, ..
+        } = loaded;
         let interface = component.get_export_index(None, filter);
         let function = |name: &str| {
             interface

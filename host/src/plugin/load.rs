@@ -8,7 +8,12 @@ use wasmtime::{
     component::{Component, types::ComponentItem},
 };
 
-use super::{Reason, module, text::printable};
+use super::{
+    Reason,
+    manifest::{self, Role},
+    module,
+    text::printable,
+};
 
 /// The exported interface, before `@` and its version.
 const FILTER: &str = "lightmon:plugin/filter";
@@ -20,18 +25,24 @@ pub(super) struct Loaded {
     pub(super) component: Component,
     /// The full name of the exported interface.
     pub(super) filter: String,
+    pub(super) role: Role,
 }
 
 /// Reads and compiles a plugin of at most `limit` bytes.
 pub(super) fn load(engine: &Engine, path: &Path, limit: u64) -> Result<Loaded, Reason> {
     let bytes = read(path, limit)?;
+    let role = manifest::role(&bytes);
     let (bytes, is_core) = component_bytes(&bytes)?;
     let component = Component::from_binary(engine, &bytes)
         .map_err(|error| Reason::Malformed(printable(&format!("{error:#}"))))?;
     let filter = filter(engine, &component, is_core)?;
     let imports = ungranted(engine, &component);
     if imports.is_empty() {
-        Ok(Loaded { component, filter })
+        Ok(Loaded {
+            component,
+            filter,
+            role,
+        })
     } else {
         Err(Reason::Imports(imports))
     }

@@ -14,16 +14,16 @@ pub struct Spec {
     pub path: PathBuf,
     /// The plugin's own settings, which it gets as a JSON object.
     pub config: Map<String, Value>,
-    /// What happens to the events of a batch that the plugin fails on.
-    pub on_fault: OnFault,
+    /// What happens to the events of a batch that the plugin fails on. When nothing is said, a plugin whose manifest
+    /// says `redactor` drops them, any other passes them on.
+    pub on_fault: Option<OnFault>,
 }
 
 /// What happens to events that a plugin fails on.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFault {
     /// They pass unchanged: a monitor must not lose events.
-    #[default]
     Pass,
     /// They are dropped: better nothing than what a redactor has not seen.
     Drop,
@@ -75,7 +75,7 @@ impl FromStr for Spec {
         let mut spec = Self {
             path: path.into(),
             config: Map::new(),
-            on_fault: OnFault::default(),
+            on_fault: None,
         };
         spec.settings(settings)?;
         Ok(spec)
@@ -116,9 +116,9 @@ impl Spec {
             }
         }
         self.on_fault = match on_fault.as_deref() {
-            None => self.on_fault,
-            Some("pass") => OnFault::Pass,
-            Some("drop") => OnFault::Drop,
+            None => None,
+            Some("pass") => Some(OnFault::Pass),
+            Some("drop") => Some(OnFault::Drop),
             Some(other) => return Err(BadSpec::OnFault(printable(other))),
         };
         Ok(())
@@ -148,20 +148,20 @@ mod tests {
     #[test]
     fn file_and_settings() {
         for (text, expected) in [
-            ("geoip.wasm", "geoip.wasm {} Pass"),
-            ("geoip.wasm:", "geoip.wasm {} Pass"),
+            ("geoip.wasm", "geoip.wasm {} None"),
+            ("geoip.wasm:", "geoip.wasm {} None"),
             (
                 "./redact.wasm:on_fault=drop,keys=token",
-                "./redact.wasm {keys:token} Drop",
+                "./redact.wasm {keys:token} Some(Drop)",
             ),
-            ("a.wasm:on_fault=pass", "a.wasm {} Pass"),
+            ("a.wasm:on_fault=pass", "a.wasm {} Some(Pass)"),
             (
                 "a.wasm:keys=token,password,x=1",
-                "a.wasm {keys:token,password,x:1} Pass",
+                "a.wasm {keys:token,password,x:1} None",
             ),
-            ("a.wasm:empty=", "a.wasm {empty:} Pass"),
-            ("a.wasm:q=a=b", "a.wasm {q:a=b} Pass"),
-            ("a.wasm:url=http://h:80/", "a.wasm {url:http://h:80/} Pass"),
+            ("a.wasm:empty=", "a.wasm {empty:} None"),
+            ("a.wasm:q=a=b", "a.wasm {q:a=b} None"),
+            ("a.wasm:url=http://h:80/", "a.wasm {url:http://h:80/} None"),
             ("", "`` names no file: expected FILE[:key=value,…]"),
             (":a=b", "`:a=b` names no file: expected FILE[:key=value,…]"),
             ("a.wasm:b", "setting `b` is not of the form key=value"),
@@ -188,10 +188,10 @@ mod tests {
         std::fs::create_dir(format!("{folder}/a:b=c")).expect("a folder");
         let file = format!("{folder}/a:b=c/x:y=z.wasm");
         std::fs::write(&file, "").expect("a file");
-        assert_eq!(parse(&file), format!("{file} {{}} Pass"));
+        assert_eq!(parse(&file), format!("{file} {{}} None"));
         assert_eq!(
             parse(&format!("{file}:k=v:w")),
-            format!("{file} {{k:v:w}} Pass")
+            format!("{file} {{k:v:w}} None")
         );
     }
 

@@ -62,6 +62,25 @@ fn on_fault_drop_drops_and_counts() {
     assert_eq!(run.counts(1), [0, 0, 0]);
 }
 
+/// What a redactor could not see must not get out, unless the user says so.
+#[test]
+fn a_redactor_drops_what_it_fails_on() {
+    let redactor = || {
+        let (name, manifest) = (b"lightmon:manifest", br#"{"role":"redactor"}"#);
+        let mut wasm = module(&["trap"]);
+        // A custom section: id 0, then lengths that fit into one byte each (WebAssembly 5.5.3).
+        wasm.extend([0, (1 + name.len() + manifest.len()) as u8, name.len() as u8]);
+        wasm.extend([&name[..], &manifest[..]].concat());
+        wasm
+    };
+    for (settings, left) in [("", 0), (":on_fault=drop", 0), (":on_fault=pass", 2)] {
+        let mut run = Host::new(patient())
+            .with("redactor.wasm", redactor(), settings)
+            .run();
+        assert_eq!(run.pass(events(&[1, 2])).len(), left, "{settings}");
+    }
+}
+
 #[test]
 fn a_plugin_that_fails_does_not_spoil_the_chain() {
     let mut run = Host::new(patient())

@@ -71,7 +71,7 @@ pub(super) fn endpoint(address: SocketAddr, width: Option<u16>) -> String {
     };
     let (head, tail) = full.split_at(end.unwrap_or(full.len()));
     // Nothing of the address fits: then its bracket says nothing either.
-    let tail = if width <= 1 + tail.len() {
+    let tail = if width < 1 + tail.len() {
         tail.trim_start_matches(']')
     } else {
         tail
@@ -176,7 +176,9 @@ mod tests {
             18,
             "[2001:db8:85…]:443",
         );
-        check("[2001:db8::1]:65535", 4, "…]:65535");
+        check("[2001:db8::1]:65535", 8, "…]:65535");
+        check("[2001:db8::1]:65535", 7, "…:65535");
+        check("[2001:db8::1]:65535", 4, "…:65535");
         check("[::]:0", 12, "-");
         check("0.0.0.0:0", 12, "-");
     }
