@@ -98,7 +98,7 @@ fn assert_is_me(event: &Event) {
     assert_eq!(event.tid, nix::unistd::gettid().as_raw() as u32);
     assert_eq!(event.uid, nix::unistd::getuid().as_raw());
     assert_eq!(event.gid, nix::unistd::getgid().as_raw());
-    let comm = std::fs::read_to_string(format!("/proc/thread-self/comm")).unwrap();
+    let comm = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
     assert_eq!(&*event.comm, comm.trim_end());
     assert_eq!(
         event.process.path.as_deref(),
