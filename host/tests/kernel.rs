@@ -20,7 +20,10 @@ use lightmon::{
     },
     stats::Stats,
 };
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6};
+use nix::{
+    errno::Errno,
+    sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6},
+};
 
 /// Generous: the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -161,36 +164,43 @@ fn closed_port(ip: impl Into<IpAddr>) -> (OwnedFd, SocketAddr) {
     (fd, SocketAddr::new(ip, port))
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
-fn established() {
-    let monitor = Monitor::start();
-    let (_listener, address) = listen(Ipv4Addr::LOCALHOST);
-    let stream = TcpStream::connect(address).unwrap();
-    let event = monitor.to(address);
-    assert_is_me(&event);
-    assert_eq!(
-        (event.protocol, event.outcome, event.errno),
-        (Protocol::Tcp, Outcome::Established, None)
-    );
-    assert_eq!(event.source, stream.local_addr().unwrap());
-    assert_eq!(monitor.rest(&[address]), []);
+const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
+
+/// Runs on a thread with a network of its own, where nothing but loopback is.
+fn in_own_network(test: impl FnOnce() + Send + 'static) {
+    let thread = thread::spawn(|| {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        assert!(
+            Command::new("ip")
+                .args(["link", "set", "lo", "up"])
+                .status()
+                .unwrap()
+                .success()
+        );
+        test();
+    });
+    thread.join().unwrap();
 }
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn ipv6() {
+fn established() {
     let monitor = Monitor::start();
-    let (_listener, address) = listen(Ipv6Addr::LOCALHOST);
-    let stream = TcpStream::connect(address).unwrap();
-    let event = monitor.to(address);
-    assert_is_me(&event);
-    assert_eq!(
-        (event.protocol, event.outcome, event.errno),
-        (Protocol::Tcp, Outcome::Established, None)
-    );
-    assert_eq!(event.source, stream.local_addr().unwrap());
-    assert_eq!(monitor.rest(&[address]), []);
+    for ip in LOOPBACK {
+        let (_listener, address) = listen(ip);
+        let stream = TcpStream::connect(address).unwrap();
+        let event = monitor.to(address);
+        assert_is_me(&event);
+        assert_eq!(
+            (event.protocol, event.outcome, event.errno),
+            (Protocol::Tcp, Outcome::Established, None)
+        );
+        assert_eq!(event.source, stream.local_addr().unwrap());
+    }
+    assert_eq!(monitor.rest(&[]), []);
 }
 
 #[test]
@@ -211,10 +221,7 @@ fn ipv4_mapped_is_reported_as_ipv4() {
 #[ignore = "needs root: make test runs it"]
 fn refused() {
     let monitor = Monitor::start();
-    for ip in [
-        IpAddr::from(Ipv4Addr::LOCALHOST),
-        Ipv6Addr::LOCALHOST.into(),
-    ] {
+    for ip in LOOPBACK {
         let (_guard, address) = closed_port(ip);
         assert_eq!(
             TcpStream::connect(address).unwrap_err().raw_os_error(),
@@ -254,12 +261,12 @@ fn non_blocking() {
         )
         .unwrap();
         let connect = || socket::connect(fd.as_raw_fd(), &SockaddrIn::from(v4));
-        assert_eq!(connect(), Err(nix::errno::Errno::EINPROGRESS));
+        assert_eq!(connect(), Err(Errno::EINPROGRESS));
         let event = monitor.to(address);
         let again = [connect(), connect()];
         match outcome {
-            Outcome::Established => assert_eq!(again, [Ok(()), Err(nix::errno::Errno::EISCONN)]),
-            _ => assert_eq!(again[0], Err(nix::errno::Errno::ECONNREFUSED)),
+            Outcome::Established => assert_eq!(again, [Ok(()), Err(Errno::EISCONN)]),
+            _ => assert_eq!(again[0], Err(Errno::ECONNREFUSED)),
         }
         assert_is_me(&event);
         assert_eq!(
@@ -281,10 +288,7 @@ fn non_blocking() {
 #[ignore = "needs root: make test runs it"]
 fn udp_connect() {
     let monitor = Monitor::start();
-    for ip in [
-        IpAddr::from(Ipv4Addr::LOCALHOST),
-        Ipv6Addr::LOCALHOST.into(),
-    ] {
+    for ip in LOOPBACK {
         let peer = UdpSocket::bind((ip, 0)).unwrap();
         let address = peer.local_addr().unwrap();
         let socket = UdpSocket::bind((ip, 0)).unwrap();
@@ -301,57 +305,46 @@ fn udp_connect() {
     assert_eq!(monitor.rest(&[]), []);
 }
 
-/// Class E has no route but `unreachable`; the discard prefix (RFC 6666) has none on a machine without IPv6 uplink.
+/// Nothing but loopback: there is no route to anywhere else.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn network_unreachable() {
-    let address: SocketAddr = "203.0.113.7:4242".parse().unwrap();
-    thread::spawn(move || {
-        // An own network namespace has no route but none.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+    in_own_network(|| {
+        let address: SocketAddr = "203.0.113.7:4242".parse().unwrap();
         let monitor = Monitor::start();
+        let unreachable = (Outcome::Unreachable, Some(Errno::ENETUNREACH as u16));
         assert_eq!(
             TcpStream::connect(address).unwrap_err().raw_os_error(),
-            Some(101)
+            Some(Errno::ENETUNREACH as i32)
         );
         let event = monitor.to(address);
         assert_is_me(&event);
         assert_eq!(
-            (event.protocol, event.outcome, event.errno),
-            (Protocol::Tcp, Outcome::Unreachable, Some(101))
+            (event.protocol, (event.outcome, event.errno)),
+            (Protocol::Tcp, unreachable)
         );
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         assert_eq!(
             socket.connect(address).unwrap_err().raw_os_error(),
-            Some(101)
+            Some(Errno::ENETUNREACH as i32)
         );
         let event = monitor.to(address);
         assert_eq!(
-            (event.protocol, event.outcome, event.errno),
-            (Protocol::Udp, Outcome::Unreachable, Some(101))
+            (event.protocol, (event.outcome, event.errno)),
+            (Protocol::Udp, unreachable)
         );
         assert_eq!(monitor.rest(&[address]), []);
-    })
-    .join()
-    .unwrap();
+    });
 }
 
 /// No free port: the kernel goes to SYN_SENT and back within the call, and only the call knows why.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn address_unavailable() {
-    let address: SocketAddr = "127.0.0.1:4243".parse().unwrap();
-    thread::spawn(move || {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-        assert!(
-            Command::new("ip")
-                .args(["link", "set", "lo", "up"])
-                .status()
-                .unwrap()
-                .success()
-        );
+    in_own_network(|| {
         std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "1024 1025").unwrap();
-        let listener = TcpListener::bind(address).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:4243").unwrap();
+        let address = listener.local_addr().unwrap();
         let monitor = Monitor::start();
         let mut streams = Vec::new();
         let error = loop {
@@ -361,24 +354,43 @@ fn address_unavailable() {
             }
             assert_eq!(monitor.to(address).outcome, Outcome::Established);
         };
-        assert_eq!(error.raw_os_error(), Some(99));
+        assert_eq!(error.raw_os_error(), Some(Errno::EADDRNOTAVAIL as i32));
         let event = monitor.to(address);
         assert_eq!(
             (event.outcome, event.errno),
-            (Outcome::AddressUnavailable, Some(99))
+            (
+                Outcome::AddressUnavailable,
+                Some(Errno::EADDRNOTAVAIL as u16)
+            )
         );
         assert_eq!(monitor.rest(&[address]), []);
-        drop(listener);
-    })
-    .join()
-    .unwrap();
+    });
 }
 
-/// Closed before anybody has answered: a queue that is full answers nobody.
+/// Nobody answers: the listener's queue is full, and the kernel asks once more only.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn aborted() {
-    let monitor = Monitor::start();
+fn timed_out() {
+    in_own_network(|| {
+        std::fs::write("/proc/sys/net/ipv4/tcp_syn_retries", "1").unwrap();
+        let monitor = Monitor::start();
+        let (_deaf, _filler, address) = deaf_port(&monitor);
+        assert_eq!(
+            TcpStream::connect(address).unwrap_err().raw_os_error(),
+            Some(Errno::ETIMEDOUT as i32)
+        );
+        let event = monitor.to(address);
+        assert_is_me(&event);
+        assert_eq!(
+            (event.outcome, event.errno),
+            (Outcome::TimedOut, Some(Errno::ETIMEDOUT as u16))
+        );
+        assert_eq!(monitor.rest(&[address]), []);
+    });
+}
+
+/// A listener whose queue is full, so that it answers nobody.
+fn deaf_port(monitor: &Monitor) -> (OwnedFd, TcpStream, SocketAddr) {
     let fd = socket::socket(
         AddressFamily::Inet,
         SockType::Stream,
@@ -390,8 +402,20 @@ fn aborted() {
     socket::listen(&fd, socket::Backlog::new(0).unwrap()).unwrap();
     let name: SockaddrIn = socket::getsockname(fd.as_raw_fd()).unwrap();
     let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), name.port());
-    let _filler = TcpStream::connect(address).unwrap();
+    let filler = TcpStream::connect(address).unwrap();
     assert_eq!(monitor.to(address).outcome, Outcome::Established);
+    (fd, filler, address)
+}
+
+/// Closed before anybody has answered.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn aborted() {
+    let monitor = Monitor::start();
+    let (_deaf, _filler, address) = deaf_port(&monitor);
+    let SocketAddr::V4(v4) = address else {
+        unreachable!()
+    };
     let connecting = socket::socket(
         AddressFamily::Inet,
         SockType::Stream,
@@ -399,10 +423,8 @@ fn aborted() {
         None,
     )
     .unwrap();
-    assert_eq!(
-        socket::connect(connecting.as_raw_fd(), &name),
-        Err(nix::errno::Errno::EINPROGRESS)
-    );
+    let result = socket::connect(connecting.as_raw_fd(), &SockaddrIn::from(v4));
+    assert_eq!(result, Err(Errno::EINPROGRESS));
     drop(connecting);
     let event = monitor.to(address);
     assert_eq!((event.outcome, event.errno), (Outcome::Aborted, None));
