@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How long the pipeline may take to write what it holds once it was told to end.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_millis(1500);
 
 /// All that can be wrong with the settings has been found: only the machine can still object.
 pub struct Prepared {
