@@ -54,27 +54,14 @@ pub fn sys_enter_connect(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn try_enter(ctx: &TracePointContext) -> Result<(), i32> {
-    // SAFETY: the offsets and types are those of the tracepoint's format; user memory is read by a helper that
-    // fails where it is not readable.
-    let (fd, address, family) = unsafe {
-        let address = ctx.read_at::<u64>(ADDRESS)?;
-        (
-            ctx.read_at::<u64>(FD)? as u32,
-            address,
-            bpf_probe_read_user(address as *const u16)?,
-        )
+    // SAFETY: the offsets and types are those of the tracepoint's format.
+    let (fd, address) = unsafe { (ctx.read_at::<u64>(FD)? as u32, ctx.read_at::<u64>(ADDRESS)?) };
+    let (peer, unread) = match peer_at(address) {
+        Ok(Some(peer)) => (peer, 0),
+        Ok(None) => return Ok(()),
+        // The kernel will fetch the page, we can't.
+        Err(_) => (Peer::default(), address),
     };
-    // SAFETY: as above. `struct sockaddr_in`: port at 2, address at 4; `sockaddr_in6`: port at 2, address at 8.
-    let destination = unsafe {
-        match family {
-            AF_INET => mapped(bpf_probe_read_user((address + 4) as *const [u8; 4])?),
-            AF_INET6 => bpf_probe_read_user((address + 8) as *const [u8; 16])?,
-            _ => return Ok(()),
-        }
-    };
-    // SAFETY: as above.
-    let destination_port =
-        u16::from_be(unsafe { bpf_probe_read_user((address + 2) as *const u16)? });
 
     let at = offsets();
     let socket = task::socket_of(fd).unwrap_or(0);
@@ -90,17 +77,18 @@ fn try_enter(ctx: &TracePointContext) -> Result<(), i32> {
         began_ns: unsafe { bpf_ktime_get_boot_ns() },
         sk,
         syn_sk: 0,
-        source: if family == AF_INET { MAPPED } else { [0; 16] },
-        destination,
+        source: [0; 16],
+        destination: peer.address,
         source_port: 0,
-        destination_port,
-        family,
+        destination_port: peer.port,
+        family: peer.family,
         protocol: if protocol == IPPROTO_MPTCP {
             IPPROTO_TCP
         } else {
             protocol
         },
         closed: 0,
+        unread,
     };
     if CALLS.insert(bpf_get_current_pid_tgid(), call, 0).is_err() && protocol != IPPROTO_TCP {
         emit::count(counter::LOST);
@@ -119,10 +107,20 @@ pub fn sys_exit_connect(ctx: TracePointContext) -> u32 {
 fn try_exit(ctx: &TracePointContext) -> Result<(), i32> {
     let thread = bpf_get_current_pid_tgid();
     // SAFETY: a copy is made before the entry is removed, by the thread that it belongs to.
-    let Some(call) = (unsafe { CALLS.get(thread) }).copied() else {
+    let Some(mut call) = (unsafe { CALLS.get(thread) }).copied() else {
         return Ok(());
     };
     let _ = CALLS.remove(thread);
+    if call.unread != 0 {
+        let Some(peer) = peer_at(call.unread)? else {
+            return Ok(());
+        };
+        (call.family, call.destination, call.destination_port) =
+            (peer.family, peer.address, peer.port);
+    }
+    if call.family == AF_INET && call.syn_sk == 0 {
+        call.source = MAPPED;
+    }
     // SAFETY: the offset and type are those of the tracepoint's format.
     let result = unsafe { ctx.read_at::<i64>(RETURN)? };
 
@@ -154,6 +152,36 @@ fn try_exit(ctx: &TracePointContext) -> Result<(), i32> {
         -result as u16,
     );
     Ok(())
+}
+
+/// Where a call connects to.
+#[derive(Default)]
+struct Peer {
+    family: u16,
+    port: u16,
+    address: [u8; 16],
+}
+
+/// Reads a `struct sockaddr_in` (port at 2, address at 4) or `sockaddr_in6` (port at 2, address at 8) from user memory;
+/// none of another family.
+#[inline(always)]
+fn peer_at(at: u64) -> Result<Option<Peer>, i32> {
+    // SAFETY: the helper fails where user memory is not readable.
+    let peer = unsafe {
+        let family = bpf_probe_read_user(at as *const u16)?;
+        let address = match family {
+            AF_INET => mapped(bpf_probe_read_user((at + 4) as *const [u8; 4])?),
+            AF_INET6 => bpf_probe_read_user((at + 8) as *const [u8; 16])?,
+            _ => return Ok(None),
+        };
+        let port = u16::from_be(bpf_probe_read_user((at + 2) as *const u16)?);
+        Peer {
+            family,
+            port,
+            address,
+        }
+    };
+    Ok(Some(peer))
 }
 
 #[inline(always)]

@@ -53,6 +53,8 @@ pub struct Call {
     pub protocol: u16,
     /// `syn_sk` was closed again in this call, without an error of its own: the call's errno says why.
     pub closed: u64,
+    /// Where the destination is in user memory, if it could not be read yet: its page was not there. Else 0.
+    pub unread: u64,
 }
 
 /// An [`Exec`] with the arguments and the path behind it, and room for one more name than the path may have.

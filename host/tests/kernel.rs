@@ -305,6 +305,43 @@ fn udp_connect() {
     assert_eq!(monitor.rest(&[]), []);
 }
 
+/// An address in a page that nobody has touched yet: the kernel program can't read it when the call begins.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn address_in_a_page_that_is_not_there() {
+    let monitor = Monitor::start();
+    let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = peer.local_addr().unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    // struct sockaddr_in, in a file that is mapped and not touched.
+    let mut sockaddr = vec![2, 0];
+    sockaddr.extend(address.port().to_be_bytes());
+    sockaddr.extend([127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    std::fs::write(file.path(), sockaddr).unwrap();
+    let script = format!(
+        "import ctypes, mmap, socket\n\
+         libc = ctypes.CDLL(None, use_errno=True)\n\
+         file = open('{}')\n\
+         libc.mmap.restype = ctypes.c_void_p\n\
+         page = libc.mmap(None, 4096, mmap.PROT_READ, mmap.MAP_PRIVATE, file.fileno(), 0)\n\
+         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         assert libc.connect(s.fileno(), ctypes.c_void_p(page), 16) == 0\n",
+        file.path().display()
+    );
+    let mut child = Command::new("python3")
+        .args(["-c", &script])
+        .spawn()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    let event = monitor.to(address);
+    assert_eq!(event.pid, child.id());
+    assert_eq!(
+        (event.protocol, event.outcome),
+        (Protocol::Udp, Outcome::Connected)
+    );
+    assert_eq!(monitor.rest(&[address]), []);
+}
+
 /// Nothing but loopback: there is no route to anywhere else.
 #[test]
 #[ignore = "needs root: make test runs it"]
