@@ -37,6 +37,7 @@ pub fn connection(ends: &Ends, task: &Task, began_ns: u64, now_ns: u64, stage: u
         reserved: 0,
     });
     entry.submit(0);
+    count(counter::SENT);
 }
 
 /// Adds one to a counter of this CPU.

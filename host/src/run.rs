@@ -84,7 +84,7 @@ impl Prepared {
             )
         };
         let duration = self.config.duration;
-        let pipeline = self.pipeline(&runtime)?;
+        let (pipeline, counters) = self.pipeline(&runtime)?;
 
         let (done, mut ended) = oneshot::channel();
         let (stop_too, stats_too) = (stop.clone(), stats.clone());
@@ -112,6 +112,9 @@ impl Prepared {
                 Err(anyhow::anyhow!("the pipeline has panicked; this is a bug"))
             })
         } else {
+            // What the kernel program has sent and nobody has read is lost as well.
+            let made = counters.map_or(Ok(0), |counters| counters.connections())?;
+            stats.seen.fetch_max(made, Relaxed);
             stats.lost_output.fetch_add(stats.unaccounted(), Relaxed);
             Err(anyhow::anyhow!(
                 "the output takes nothing any more; what was not written within {DRAIN:?} is lost"
@@ -126,7 +129,8 @@ impl Prepared {
         Ok(())
     }
 
-    fn pipeline(self, runtime: &Runtime) -> anyhow::Result<Pipeline> {
+    /// All stages, and the counters of a live source.
+    fn pipeline(self, runtime: &Runtime) -> anyhow::Result<(Pipeline, Option<ebpf::Counters>)> {
         let Self {
             config,
             replay,
@@ -135,8 +139,8 @@ impl Prepared {
         let options =
             output::Options::new(config.format, config.log_path, !plugins.names().is_empty());
         let output = Output::open(&options).context("open the output")?;
-        let (source, enrich): (Box<dyn Source>, _) = match replay {
-            Some(replay) => (Box::new(replay), None),
+        let (source, enrich, counters): (Box<dyn Source>, _, _) = match replay {
+            Some(replay) => (Box::new(replay), None, None),
             None => {
                 let source = ebpf::EbpfSource::open(&ebpf::Options {
                     object: config.ebpf_object,
@@ -147,17 +151,20 @@ impl Prepared {
                 let containers = Containers::new();
                 runtime.spawn(docker::watch(containers.clone(), config.docker_host));
                 tracing::info!("watching");
-                (Box::new(source), Some(Enrich::new(containers)))
+                let counters = source.counters();
+                let enrich = Enrich::new(containers);
+                (Box::new(source), Some(enrich), Some(counters))
             }
         };
-        Ok(Pipeline {
+        let pipeline = Pipeline {
             source,
             enrich,
             exclude: config.exclude,
             plugins,
             output,
             count: config.count,
-        })
+        };
+        Ok((pipeline, counters))
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Plugin {
     pub name: String,
     /// Events that it dropped.
     pub dropped: AtomicU64,
-    /// Events that it tagged, rewrote or formatted are not counted here; faults are: traps, deadlines, memory.
+    /// Batches that it failed on: traps, deadlines, memory.
     pub faults: AtomicU64,
     /// Decisions that were ignored: index out of range, too large, unknown field.
     pub ignored: AtomicU64,

@@ -30,8 +30,10 @@ pub mod counter {
     pub const LOST: u32 = 0;
     /// Execs that found no room: their connections miss the process's path and arguments.
     pub const LOST_EXECS: u32 = 1;
+    /// Connections that are in the ring buffer, or were.
+    pub const SENT: u32 = 2;
     /// How many counters there are.
-    pub const COUNT: u32 = 2;
+    pub const COUNT: u32 = 3;
 }
 
 /// [`Connection::errno`] when the kernel program could not read it (no BTF).

@@ -6,7 +6,10 @@ mod decode;
 mod load;
 mod requirements;
 
-use std::{os::fd::AsFd, sync::atomic::Ordering::Relaxed};
+use std::{
+    os::fd::AsFd,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use anyhow::Context as _;
 use aya::{
@@ -37,7 +40,7 @@ pub struct Options {
 /// The attached kernel program.
 pub struct EbpfSource {
     records: RingBuf<MapData>,
-    counters: PerCpuArray<MapData, u64>,
+    counters: Counters,
     links: Vec<TracePointLink>,
     /// Whether the ring buffer was empty when last looked at.
     empty: bool,
@@ -56,6 +59,11 @@ impl EbpfSource {
     /// When the machine or the user's rights don't allow it; the text says what is missing and what to do.
     pub fn open(options: &Options) -> Result<Self, Error> {
         load::open(options)
+    }
+
+    /// The kernel program's own counters.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
     }
 
     fn has_stopped(&self) -> bool {
@@ -81,14 +89,10 @@ impl EbpfSource {
 
     /// Adds what the kernel program has lost since the last time.
     fn count_lost(&mut self, stats: &Stats) -> anyhow::Result<()> {
-        let total = |counter: u32| -> anyhow::Result<u64> {
-            let values = self
-                .counters
-                .get(&counter, 0)
-                .context("read the kernel program's counters")?;
-            Ok(values.iter().sum())
-        };
-        let now = [total(counter::LOST)?, total(counter::LOST_EXECS)?];
+        let now = [
+            self.counters.get(counter::LOST)?,
+            self.counters.get(counter::LOST_EXECS)?,
+        ];
         let [connections, execs] = [now[0] - self.lost[0], now[1] - self.lost[1]];
         self.lost = now;
         if connections > 0 {
@@ -106,6 +110,28 @@ impl EbpfSource {
             );
         }
         Ok(())
+    }
+}
+
+/// What the kernel program counts; can be read from any thread.
+#[derive(Clone)]
+pub struct Counters(Arc<PerCpuArray<MapData, u64>>);
+
+impl Counters {
+    /// Connections so far, whether they were read, lost, or wait to be read.
+    ///
+    /// # Errors
+    /// When the kernel refuses to tell.
+    pub fn connections(&self) -> anyhow::Result<u64> {
+        Ok(self.get(counter::SENT)? + self.get(counter::LOST)?)
+    }
+
+    fn get(&self, counter: u32) -> anyhow::Result<u64> {
+        let values = self
+            .0
+            .get(&counter, 0)
+            .context("read the kernel program's counters")?;
+        Ok(values.iter().sum())
     }
 }
 

@@ -2,13 +2,17 @@
 //! process, ends and outcome, and the summary adds up. Looks only at destinations of its own.
 
 use std::{
+    io::{BufRead as _, BufReader},
     net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     os::unix::process::CommandExt as _,
-    process::Command,
+    process::{Command, Stdio},
 };
 
-use crate::lightmon::{Lightmon, command};
-use nix::sys::signal::Signal;
+use crate::lightmon::{Ended, Lightmon, command};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 
 /// The program that a command ends up as, links and version managers followed.
@@ -23,7 +27,7 @@ fn program(name: &str) -> String {
 fn spawn(name: &str, args: &[&str]) -> u32 {
     let mut child = Command::new(name)
         .args(args)
-        .stdout(std::process::Stdio::null())
+        .stdout(Stdio::null())
         .spawn()
         .unwrap();
     let pid = child.id();
@@ -228,8 +232,8 @@ fn log_goes_to_a_file() {
 #[ignore = "needs root: make test runs it"]
 fn a_reader_that_goes_away_ends_it_quietly() {
     let mut child = command(&["-f", "json", "--exclude", "keyword='other'"])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     drop(child.stdout.take());
@@ -246,6 +250,40 @@ fn a_reader_that_goes_away_ends_it_quietly() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(!String::from_utf8_lossy(&output.stderr).contains("ERROR"));
+}
+
+/// Nobody reads: what could not be written is counted, also what waits in the kernel's buffer.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn a_stalled_reader_is_no_reason_to_hang_or_to_miscount() {
+    const MANY: u64 = 3000;
+    let mut child = command(&["-f", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut messages = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(messages.any(|line| line.unwrap().contains("watching")));
+    let peer = UdpSocket::bind((Ipv4Addr::new(127, 0, 14, 1), 0)).unwrap();
+    let address = peer.local_addr().unwrap();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for _ in 0..MANY {
+        socket.connect(address).unwrap();
+    }
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    let messages: Vec<_> = messages.map(Result::unwrap).collect();
+    let ended = Ended {
+        status: child.wait().unwrap(),
+        lines: Vec::new(),
+        messages,
+    };
+    assert_eq!(ended.status.code(), Some(1), "{:#?}", ended.messages);
+    let balance = ended.balance();
+    assert!(
+        balance.seen >= MANY && balance.lost > 0,
+        "{:#?}",
+        ended.messages
+    );
 }
 
 #[test]

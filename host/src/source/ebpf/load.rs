@@ -1,6 +1,6 @@
 //! Loads the kernel program with this kernel's offsets, and attaches each hook that can be.
 
-use std::{fmt, fs, io, path::PathBuf};
+use std::{fmt, fs, io, path::PathBuf, sync::Arc};
 
 use aya::{
     EbpfLoader,
@@ -10,7 +10,7 @@ use aya::{
 use lightmon_common::Offsets;
 use zerocopy::IntoBytes as _;
 
-use super::{EbpfSource, Options, btf::Btf, requirements};
+use super::{Counters, EbpfSource, Options, btf::Btf, requirements};
 
 /// Built by `make ebpf`.
 static PREBUILT: &[u8] = aya::include_bytes_aligned!("../../../../ebpf/prebuilt/lightmon.bpf.o");
@@ -172,7 +172,7 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     }
     Ok(EbpfSource {
         records,
-        counters,
+        counters: Counters(Arc::new(counters)),
         links,
         empty: true,
         lost: [0; 2],
