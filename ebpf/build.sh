@@ -36,7 +36,9 @@ if [ ! -x "$linker/bin/bpf-linker" ]; then
     PATH=${LLVM_PREFIX:-/usr}/bin:$PATH env -u RUSTC -u RUSTC_BOOTSTRAP cargo install --quiet bpf-linker --version 0.13.0 "${install[@]}" --root "$linker"
 fi
 
-PATH=$linker/bin:$PATH RUSTFLAGS="-C linker=bpf-linker -C link-arg=--btf -C debuginfo=2" \
+# The paths of this machine are nobody's business, and would make each machine's object another one.
+remap="--remap-path-prefix=$PWD=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
+PATH=$linker/bin:$PATH RUSTFLAGS="-C linker=bpf-linker -C link-arg=--btf -C debuginfo=2 $remap" \
     $cargo build "${flags[@]}"
 mkdir -p "$(dirname "$object")"
 cp target/ebpf/bpfel-unknown-none/ebpf/lightmon "$object"
