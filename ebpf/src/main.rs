@@ -8,6 +8,7 @@
 #![no_std]
 #![no_main]
 
+mod cgroup_mkdir;
 mod connect;
 mod inet_sock_set_state;
 mod process_exec;

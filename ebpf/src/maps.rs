@@ -4,7 +4,7 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, PerCpuArray, RingBuf},
 };
-use lightmon_common::{Exec, MAX_ARGS, MAX_PATH, Task, counter};
+use lightmon_common::{Cgroup, Exec, MAX_ARGS, MAX_PATH, Task, counter};
 
 /// Records for the host. The host sets the size before it loads the program.
 #[map]
@@ -26,6 +26,10 @@ pub static CALLS: HashMap<u64, Call> = HashMap::with_max_entries(16_384, 0);
 /// Room to put an [`Exec`] together, which the stack of 512 bytes lacks.
 #[map]
 pub static EXEC: PerCpuArray<ExecBuffer> = PerCpuArray::with_max_entries(1, 0);
+
+/// Room for a [`Cgroup`].
+#[map]
+pub static CGROUP: PerCpuArray<CgroupBuffer> = PerCpuArray::with_max_entries(1, 0);
 
 /// Who has begun a connection, and when. Only SYN_SENT is surely entered in the caller's context.
 #[repr(C)]
@@ -65,6 +69,13 @@ pub struct ExecBuffer {
     /// Length of the path so far. Kept here and not in a register, so that the verifier, which follows each value
     /// that a register can have, finds every turn of the loop alike.
     pub path_len: u64,
+}
+
+/// A [`Cgroup`] with its path behind it.
+#[repr(C)]
+pub struct CgroupBuffer {
+    pub cgroup: Cgroup,
+    pub path: [u8; MAX_PATH],
 }
 
 /// `NAME_MAX` of include/uapi/linux/limits.h and its NUL.

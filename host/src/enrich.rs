@@ -34,6 +34,7 @@ impl Enrich {
                     let id = self.containers.id_of(exec.cgroup_id, exec.process.pid);
                     self.processes.exec(exec, id);
                 }
+                Record::Cgroup { id, path } => self.containers.made(id, &path),
                 Record::Connection(mut event) => {
                     let (process, id) = self.processes.of(&event, &self.containers);
                     event.process = process;

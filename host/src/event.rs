@@ -14,6 +14,13 @@ pub enum Record {
     Connection(Box<Event>),
     /// A process starts a program: nothing to report, but to remember.
     Exec(Exec),
+    /// A cgroup is made: its id stands for this path from now on.
+    Cgroup {
+        /// cgroup v2 id.
+        id: u64,
+        /// From the root of the hierarchy.
+        path: Vec<u8>,
+    },
 }
 
 /// A process has started a program.

@@ -79,6 +79,6 @@ impl Pipeline {
 fn complete(record: Record) -> Option<Event> {
     match record {
         Record::Connection(event) => Some(*event),
-        Record::Exec(_) => None,
+        Record::Exec(_) | Record::Cgroup { .. } => None,
     }
 }

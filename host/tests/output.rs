@@ -26,7 +26,7 @@ fn replay(path: &Path) -> (Vec<Event>, Stats) {
         assert!(batch.len() <= MAX_BATCH);
         events.extend(batch.drain(..).map(|record| match record {
             Record::Connection(event) => *event,
-            Record::Exec(exec) => panic!("a recording has no {exec:?}"),
+            other => panic!("a recording has no {other:?}"),
         }));
         if next == Next::End {
             return (events, stats);

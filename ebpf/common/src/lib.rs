@@ -10,6 +10,8 @@ pub mod kind {
     pub const CONNECTION: u32 = 1;
     /// An [`Exec`](crate::Exec), followed by its arguments and path.
     pub const EXEC: u32 = 2;
+    /// A [`Cgroup`](crate::Cgroup), followed by its path.
+    pub const CGROUP: u32 = 3;
 }
 
 /// How far a connection came, in [`Connection::stage`].
@@ -40,7 +42,7 @@ pub mod counter {
 pub const ERRNO_UNKNOWN: u16 = u16::MAX;
 /// Longest arguments of an [`Exec`], in bytes; what is longer is cut.
 pub const MAX_ARGS: usize = 4096;
-/// Longest path of an [`Exec`], in bytes.
+/// Longest path of an [`Exec`] or a [`Cgroup`], in bytes.
 pub const MAX_PATH: usize = 1024;
 /// `TASK_COMM_LEN` of include/linux/sched.h.
 pub const COMM_LEN: usize = 16;
@@ -153,9 +155,31 @@ pub struct Exec {
     pub reserved: [u8; 6],
 }
 
+/// A cgroup of version 2 is made. `path_len` bytes of path follow, with a NUL.
+#[repr(C)]
+#[derive(Clone, Copy)]
+#[cfg_attr(
+    feature = "user",
+    derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::Immutable,
+        zerocopy::KnownLayout
+    )
+)]
+pub struct Cgroup {
+    /// [`kind::CGROUP`].
+    pub kind: u32,
+    /// Bytes of path that follow.
+    pub path_len: u32,
+    /// As in [`Task::cgroup_id`].
+    pub id: u64,
+}
+
 const _: () = assert!(size_of::<Task>() == 64);
 const _: () = assert!(size_of::<Connection>() == 128);
 const _: () = assert!(size_of::<Exec>() == 88);
+const _: () = assert!(size_of::<Cgroup>() == 16);
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident: $structure:literal $path:literal,)*) => {

@@ -71,6 +71,11 @@ impl Containers {
         lock(&self.0.cgroups).container(cgroup_id, pid)
     }
 
+    /// A cgroup was made: its id stands for this path as long as the system runs.
+    pub fn made(&self, cgroup_id: u64, path: &[u8]) {
+        lock(&self.0.cgroups).made(cgroup_id, path);
+    }
+
     /// The container with this id. When no runtime has told its name, the runtimes are asked for it, once.
     pub fn by_id(&self, id: &str) -> Arc<Container> {
         self.names().get(id)

@@ -192,6 +192,12 @@ impl Cgroups {
         }
     }
 
+    /// Remembers what a cgroup id stands for that was made just now.
+    pub(crate) fn made(&mut self, cgroup_id: u64, path: &[u8]) {
+        self.cache
+            .insert(cgroup_id, container_id(path).map(Arc::from));
+    }
+
     /// The inode of a cgroup, which is its id.
     fn inode(&self, path: &[u8]) -> Option<u64> {
         // `/../x` is a path outside of the own cgroup namespace.
@@ -522,6 +528,16 @@ mod tests {
         system.cgroup("/system.slice/ssh.service");
         let cgroup = system.cgroup(&format!("/docker/{A}"));
         assert_eq!(cgroups.container(cgroup, 7).as_deref(), Some(A));
+    }
+
+    #[test]
+    fn cgroup_that_was_seen_to_be_made_is_known_when_all_is_gone() {
+        let system = System::new();
+        let mut cgroups = system.cgroups(false);
+        cgroups.made(4711, format!("/docker/{A}").as_bytes());
+        cgroups.made(4712, b"/system.slice/ssh.service");
+        assert_eq!(cgroups.container(4711, 7).as_deref(), Some(A));
+        assert_eq!(cgroups.container(4712, 7), None);
     }
 
     #[test]

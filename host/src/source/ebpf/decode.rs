@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use lightmon_common::{Connection, ERRNO_UNKNOWN, Exec, Task, kind, stage};
+use lightmon_common::{Cgroup, Connection, ERRNO_UNKNOWN, Exec, Task, kind, stage};
 use nix::time::{ClockId, clock_gettime};
 use zerocopy::FromBytes;
 
@@ -74,6 +74,7 @@ pub(super) fn record(bytes: &[u8], clock: &Clock) -> Result<Record, Malformed> {
             )?)))
         }
         kind::EXEC => exec(bytes).map(Record::Exec),
+        kind::CGROUP => cgroup(bytes),
         value => Err(Malformed::Unknown {
             what: "kind",
             value,
@@ -151,6 +152,15 @@ fn exec(bytes: &[u8]) -> Result<event::Exec, Malformed> {
             ..process(&record.task)
         },
     })
+}
+
+fn cgroup(bytes: &[u8]) -> Result<Record, Malformed> {
+    let short = || Malformed::Short { len: bytes.len() };
+    let (Cgroup { id, path_len, .. }, rest) =
+        Cgroup::read_from_prefix(bytes).map_err(|_| short())?;
+    let path = rest.get(..path_len as usize).ok_or_else(short)?;
+    let path = path.strip_suffix(&[0]).unwrap_or(path).to_vec();
+    Ok(Record::Cgroup { id, path })
 }
 
 /// What the record itself says of the process; the enrich stage knows more.
@@ -290,6 +300,23 @@ mod tests {
             Err(Malformed::Short {
                 len: bytes.len() - 1
             })
+        );
+    }
+
+    #[test]
+    fn cgroup_has_its_path() {
+        let mut record = Cgroup::new_zeroed();
+        (record.kind, record.id, record.path_len) = (kind::CGROUP, 7, 3);
+        let bytes = [record.as_bytes(), b"/a\0rest"].concat();
+        let path = b"/a".to_vec();
+        assert_eq!(
+            super::record(&bytes, &clock()),
+            Ok(Record::Cgroup { id: 7, path })
+        );
+        let short = &bytes[..18];
+        assert_eq!(
+            super::record(short, &clock()),
+            Err(Malformed::Short { len: 18 })
         );
     }
 

@@ -98,6 +98,13 @@ struct Hook {
 /// Later ones feed on what earlier ones remember, so they are attached last.
 const HOOKS: &[Hook] = &[
     Hook {
+        program: "cgroup_mkdir",
+        category: "cgroup",
+        tracepoint: "cgroup_mkdir",
+        hook: "cgroup:cgroup_mkdir",
+        lost: "the container of processes that end at once",
+    },
+    Hook {
         program: "sched_process_exec",
         category: "sched",
         tracepoint: "sched_process_exec",

@@ -1,0 +1,63 @@
+//! `cgroup:cgroup_mkdir`: which container a cgroup id stands for, from the moment the container exists. A cgroup may
+//! be gone again before anybody could look for it.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::generated::{bpf_probe_read_kernel_str, bpf_ringbuf_output},
+    macros::tracepoint,
+    programs::TracePointContext,
+};
+use lightmon_common::{Cgroup, MAX_PATH, kind};
+
+use crate::maps::{CGROUP, RECORDS};
+
+// The tracepoint's fields, include/trace/events/cgroup.h; `id` is a u64 since Linux 5.5.
+const ROOT: usize = 8;
+const ID: usize = 16;
+/// `__data_loc char[] path`: offset in the low half, length in the high half.
+const PATH: usize = 24;
+
+/// The hierarchy of version 2: `cgrp_dfl_root` of kernel/cgroup/cgroup.c. It fires for each hierarchy.
+const UNIFIED: i32 = 0;
+
+/// match-proto:v5.8:kernel/cgroup/cgroup.c:int cgroup_mkdir(struct kernfs_node *parent_kn, const char *name, umode_t mode)
+#[tracepoint]
+pub fn cgroup_mkdir(ctx: TracePointContext) -> u32 {
+    // Without this record the host looks for the cgroup by itself, as it does for those that were there before.
+    let _ = try_mkdir(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_mkdir(ctx: &TracePointContext) -> Result<(), i32> {
+    // SAFETY: the offsets and types are those of the tracepoint's format.
+    let (root, id, path) = unsafe {
+        (
+            ctx.read_at::<i32>(ROOT)?,
+            ctx.read_at::<u64>(ID)?,
+            ctx.read_at::<u32>(PATH)?,
+        )
+    };
+    if root != UNIFIED {
+        return Ok(());
+    }
+    let buffer = CGROUP.get_ptr_mut(0).ok_or(0)?;
+    // SAFETY: the element of this CPU; a tracepoint program is not entered again on the same CPU. The helper writes at
+    // most the length of `path`.
+    unsafe {
+        let from = ctx.as_ptr() as u64 + u64::from(path & 0xffff);
+        let to = (&raw mut (*buffer).path).cast();
+        let len = bpf_probe_read_kernel_str(to, MAX_PATH as u32, from as *const _);
+        if len <= 0 || len > MAX_PATH as i64 {
+            return Ok(());
+        }
+        (*buffer).cgroup = Cgroup {
+            kind: kind::CGROUP,
+            path_len: len as u32,
+            id,
+        };
+        let size = size_of::<Cgroup>() as u64 + len as u64;
+        bpf_ringbuf_output(&raw const RECORDS as *mut _, buffer.cast(), size, 0);
+    }
+    Ok(())
+}
