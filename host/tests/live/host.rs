@@ -4,7 +4,6 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
-    os::unix::process::CommandExt as _,
     process::{Command, Stdio},
 };
 
@@ -286,28 +285,63 @@ fn a_stalled_reader_is_no_reason_to_hang_or_to_miscount() {
     );
 }
 
-#[test]
-#[ignore = "needs root: make test runs it"]
-fn without_rights_it_says_so_in_one_line() {
-    // Where nobody else may go, nobody else can run the binary.
+/// The binary where everybody may run it: the build's folder may be root's alone.
+fn for_everybody() -> (tempfile::TempDir, std::path::PathBuf) {
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     let folder = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .permissions(everybody)
         .tempdir()
         .unwrap();
     let copy = folder.path().join("lightmon");
     std::fs::copy(env!("CARGO_BIN_EXE_lightmon"), &copy).unwrap();
-    let output = Command::new(copy)
-        .current_dir("/")
-        .uid(65_534)
-        .gid(65_534)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(message.lines().count(), 1, "{message}");
-    assert!(
-        message.starts_with("lightmon: not allowed to load eBPF programs: run as root"),
-        "{message}"
+    (folder, copy)
+}
+
+/// `setpriv` for a user who is nobody, with these capabilities.
+fn with_capabilities(capabilities: &str) -> (tempfile::TempDir, Command) {
+    let (folder, lightmon) = for_everybody();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .args([
+            format!("--inh-caps=-all{capabilities}"),
+            format!("--ambient-caps=-all{capabilities}"),
+        ])
+        .arg(lightmon)
+        .args(["-f", "json"])
+        .current_dir("/");
+    (folder, command)
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn without_rights_it_says_so_in_one_line() {
+    for capabilities in ["", ",+bpf", ",+bpf,+perfmon"] {
+        let (_folder, mut command) = with_capabilities(capabilities);
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(message.lines().count(), 1, "{message}");
+        let expected = "lightmon: not allowed to load eBPF programs: run as root";
+        assert!(message.starts_with(expected), "{capabilities}: {message}");
+        assert_eq!(output.stdout, b"");
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn four_capabilities_are_enough() {
+    let (_folder, command) = with_capabilities(",+bpf,+perfmon,+dac_read_search,+sys_ptrace");
+    let lightmon = Lightmon::start_command(command);
+    let pid = spawn("nc", &["-z", "127.0.15.1", "9"]);
+    let event = lightmon.event_to("127.0.15.1", 9);
+    check(
+        &event,
+        pid,
+        "nc",
+        &["-z", "127.0.15.1", "9"],
+        "tcp",
+        "refused",
     );
-    assert_eq!(output.stdout, b"");
+    assert_eq!(lightmon.stop(Signal::SIGTERM).status.code(), Some(0));
 }

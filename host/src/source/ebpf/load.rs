@@ -34,14 +34,14 @@ pub enum Error {
     NotAllowed,
     /// tracefs is neither mounted nor could it be.
     #[error(
-        "tracefs is not mounted and can't be: {source}; run `mount -t tracefs tracefs /sys/kernel/tracing`, or use a kernel with CONFIG_FTRACE"
+        "mount tracefs on /sys/kernel/tracing, where the hooks are (as root, or use a kernel with CONFIG_FTRACE)"
     )]
     NoTracefs {
         /// What mount(2) said.
         source: io::Error,
     },
     /// The object given by the user.
-    #[error("read kernel object {path}: {source}")]
+    #[error("read kernel object {}", path.display())]
     Object {
         /// Which.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum Error {
     },
     /// The kernel refuses the program.
     #[error(
-        "load the kernel program: {0}; the kernel needs CONFIG_BPF_SYSCALL and CONFIG_BPF_EVENTS, and must not be in lockdown"
+        "load the kernel program (the kernel needs CONFIG_BPF_SYSCALL and CONFIG_BPF_EVENTS, and must not be in lockdown)"
     )]
     Load(#[from] aya::EbpfError),
     /// The object lacks a part.
@@ -59,7 +59,7 @@ pub enum Error {
     )]
     Part(&'static str),
     /// A map can't be used.
-    #[error("open a map of the kernel program: {0}")]
+    #[error("open a map of the kernel program")]
     Map(#[from] aya::maps::MapError),
     /// No TCP without it.
     #[error("{0}")]

@@ -31,12 +31,10 @@ pub(super) fn meet() -> Result<(), Error> {
     if version(&release).is_some_and(|version| version < OLDEST_KERNEL) {
         return Err(Error::OldKernel { release });
     }
-    if effective_capabilities()
-        .is_some_and(|caps| caps & CAP_SYS_ADMIN == 0 && caps & CAP_BPF & CAP_PERFMON == 0)
-    {
+    if effective_capabilities().is_some_and(|capabilities| !suffices(capabilities)) {
         return Err(Error::NotAllowed);
     }
-    mount_tracefs().map_err(|source| Error::NoTracefs { source })?;
+    mount_tracefs()?;
     // Kernels before 5.11 account maps as locked memory; where this is refused, loading will say so.
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     Ok(())
@@ -50,6 +48,13 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
+/// To load and attach: before Linux 5.8 CAP_SYS_ADMIN, since then less.
+fn suffices(capabilities: u64) -> bool {
+    [CAP_SYS_ADMIN, CAP_BPF | CAP_PERFMON]
+        .iter()
+        .any(|needed| capabilities & needed == *needed)
+}
+
 /// `CapEff` of /proc/self/status, proc(5).
 fn effective_capabilities() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
@@ -60,21 +65,27 @@ fn effective_capabilities() -> Option<u64> {
 }
 
 /// A fresh machine shows an empty folder until somebody mounts it.
-fn mount_tracefs() -> io::Result<()> {
-    if [TRACEFS, TRACEFS_BEFORE]
-        .iter()
-        .any(|folder| Path::new(folder).join("events").is_dir())
-    {
-        return Ok(());
+fn mount_tracefs() -> Result<(), Error> {
+    for folder in [TRACEFS, TRACEFS_BEFORE] {
+        match fs::metadata(Path::new(folder).join("events")) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Error::NotAllowed);
+            }
+            Err(_) => {}
+        }
     }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(
         Some("tracefs"),
         TRACEFS,
         Some("tracefs"),
-        MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC,
+        flags,
         None::<&str>,
-    )?;
-    Ok(())
+    )
+    .map_err(|error| Error::NoTracefs {
+        source: error.into(),
+    })
 }
 
 #[cfg(test)]
@@ -87,6 +98,21 @@ mod tests {
         assert_eq!(version("5.8"), Some((5, 8)));
         assert!(version("5.10.1").unwrap() > OLDEST_KERNEL);
         assert_eq!(version("mainline"), None);
+    }
+
+    #[test]
+    fn bpf_and_perfmon_together_suffice() {
+        for (capabilities, expect) in [
+            (0, false),
+            (CAP_BPF, false),
+            (CAP_PERFMON, false),
+            (CAP_BPF | CAP_PERFMON, true),
+            (CAP_SYS_ADMIN, true),
+            (u64::MAX, true),
+            (!(CAP_SYS_ADMIN | CAP_BPF), false),
+        ] {
+            assert_eq!(suffices(capabilities), expect, "{capabilities:#x}");
+        }
     }
 
     #[test]
