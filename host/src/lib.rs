@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod config;
 pub mod enrich;
+mod escape;
 pub mod event;
 pub mod exclude;
 pub mod output;

@@ -8,11 +8,10 @@
 //! | `table` | standard output | people |
 //!
 //! A line that a plugin has written takes its event's place in every format. Text from processes, containers and plugins
-//! can't break a line or steer a terminal (`escape.rs`).
+//! can't break a line or steer a terminal (`crate::escape`).
 
 #[cfg(test)]
 mod arbitrary;
-mod escape;
 mod format;
 pub(crate) mod json;
 mod log;

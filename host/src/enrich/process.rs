@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub(super) struct Processes(Recent<u32, Entry, REMEMBERED>);
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Entry {
     process: Arc<Process>,
     /// Since when it runs this program; zero when it was read from /proc.
@@ -34,6 +34,18 @@ struct Entry {
     before: Option<Arc<Process>>,
     /// The cgroup that it was seen in, and the container that this means; not asked about yet for a parent.
     container: Option<(u64, Option<Arc<str>>)>,
+}
+
+impl Entry {
+    /// Of a process that was read from /proc, where nobody says since when it runs its program.
+    fn of_proc(process: Arc<Process>, container: Option<(u64, Option<Arc<str>>)>) -> Self {
+        Self {
+            process,
+            since: Duration::ZERO,
+            before: None,
+            container,
+        }
+    }
 }
 
 impl Processes {
@@ -103,13 +115,8 @@ impl Processes {
         // Without a start time nobody can say later whether it is still the same process.
         if event.process.started.is_some() {
             let container = Some((event.cgroup_id, container.clone()));
-            let entry = Entry {
-                process: process.clone(),
-                since: Duration::ZERO,
-                before: None,
-                container,
-            };
-            self.0.insert(event.pid, entry);
+            self.0
+                .insert(event.pid, Entry::of_proc(process.clone(), container));
         }
         (process, container)
     }
@@ -133,13 +140,8 @@ impl Processes {
         }
         for mut ancestor in unknown.into_iter().rev() {
             self.add_parents(&mut ancestor);
-            let entry = Entry {
-                process: Arc::new(ancestor),
-                since: Duration::ZERO,
-                before: None,
-                container: None,
-            };
-            self.0.insert(entry.process.pid, entry);
+            self.0
+                .insert(ancestor.pid, Entry::of_proc(Arc::new(ancestor), None));
         }
         self.add_parents(process);
     }

@@ -5,8 +5,8 @@ use std::{borrow::Cow, str::FromStr};
 
 use jiff::tz::TimeZone;
 
-use super::{Terminal, escape, json, log, table};
-use crate::event::Event;
+use super::{Terminal, json, log, table};
+use crate::{escape, event::Event};
 
 /// What an event is written as.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]

@@ -29,8 +29,10 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use self::value::{ErrorName, Map, OutcomeWord, Parents, ProtocolName, Quoted, Time};
-use super::escape;
-use crate::event::{Container, Event, Outcome, Process};
+use crate::{
+    escape,
+    event::{Container, Event, Outcome, Process},
+};
 
 /// The schema's version.
 const VERSION: u64 = 1;

@@ -117,7 +117,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::output::{arbitrary, escape};
+    use crate::{escape, output::arbitrary};
 
     fn log(it: &Event) -> String {
         let mut out = Vec::new();

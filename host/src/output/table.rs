@@ -24,8 +24,8 @@ mod layout;
 use jiff::tz::TimeZone;
 
 use self::layout::Layout;
-use super::{Terminal, escape};
-use crate::event::Event;
+use super::Terminal;
+use crate::{escape, event::Event};
 
 /// The table, as far as it has been written.
 #[derive(Debug)]

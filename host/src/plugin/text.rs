@@ -1,5 +1,7 @@
 //! Makes text that comes from a plugin or its file fit for a message. Events are not its business.
 
+use crate::escape::is_unsafe;
+
 /// Most characters of a plugin's text in one message.
 const LONGEST: usize = 400;
 
@@ -11,18 +13,13 @@ pub(super) fn printable(text: &str) -> String {
             out.push('…');
             break;
         }
-        if c.is_control() || is_format(c) {
+        if is_unsafe(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);
         }
     }
     out
-}
-
-/// Characters that are not seen, but change how those around them are: bidirectional marks, separators, joiners.
-fn is_format(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 use jiff::tz::TimeZone;
 
 use crate::{
+    escape,
     event::{Event, Outcome, Protocol},
-    output::{escape, format, json::value::ErrorName},
+    output::{format, json::value::ErrorName},
 };
 
 /// What a cell in a pipe is cut to: comfy-table counts columns in 16 bits, and characters may be two wide. Only a forged

@@ -70,7 +70,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Degraded {
     /// `category:name` of the tracepoint.
-    pub hook: &'static str,
+    pub hook: String,
     /// What is missing because of it.
     pub lost: &'static str,
     /// Why.
@@ -87,52 +87,40 @@ impl fmt::Display for Degraded {
     }
 }
 
+/// A tracepoint, and the program of the same name for it.
 struct Hook {
-    program: &'static str,
     category: &'static str,
-    tracepoint: &'static str,
-    hook: &'static str,
+    name: &'static str,
     lost: &'static str,
 }
 
+const fn hook(category: &'static str, name: &'static str, lost: &'static str) -> Hook {
+    Hook {
+        category,
+        name,
+        lost,
+    }
+}
+
 /// Later ones feed on what earlier ones remember, so they are attached last.
-const HOOKS: &[Hook] = &[
-    Hook {
-        program: "cgroup_mkdir",
-        category: "cgroup",
-        tracepoint: "cgroup_mkdir",
-        hook: "cgroup:cgroup_mkdir",
-        lost: "the container of processes that end at once",
-    },
-    Hook {
-        program: "sched_process_exec",
-        category: "sched",
-        tracepoint: "sched_process_exec",
-        hook: "sched:sched_process_exec",
-        lost: "path and arguments of processes that end at once",
-    },
-    Hook {
-        program: "sys_exit_connect",
-        category: "syscalls",
-        tracepoint: "sys_exit_connect",
-        hook: "syscalls:sys_exit_connect",
-        lost: "UDP, and connections that fail before a SYN",
-    },
-    Hook {
-        program: "sys_enter_connect",
-        category: "syscalls",
-        tracepoint: "sys_enter_connect",
-        hook: "syscalls:sys_enter_connect",
-        lost: "UDP, and connections that fail before a SYN",
-    },
-    Hook {
-        program: TCP,
-        category: "sock",
-        tracepoint: "inet_sock_set_state",
-        hook: "sock:inet_sock_set_state",
-        lost: "all of TCP",
-    },
+const HOOKS: [Hook; 5] = [
+    hook(
+        "cgroup",
+        "cgroup_mkdir",
+        "the container of processes that end at once",
+    ),
+    hook(
+        "sched",
+        "sched_process_exec",
+        "path and arguments of processes that end at once",
+    ),
+    hook("syscalls", "sys_exit_connect", CONNECT),
+    hook("syscalls", "sys_enter_connect", CONNECT),
+    hook("sock", TCP, "all of TCP"),
 ];
+
+/// What both halves of a call are needed for.
+const CONNECT: &str = "UDP, and connections that fail before a SYN";
 
 /// The one hook that there is no lightmon without.
 const TCP: &str = "inet_sock_set_state";
@@ -159,18 +147,19 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     )?;
     let mut links = Vec::new();
     for hook in HOOKS {
-        let program = ebpf
-            .program_mut(hook.program)
-            .ok_or(Error::Part(hook.program))?;
-        match program.try_into().and_then(|program| attach(program, hook)) {
+        let program = ebpf.program_mut(hook.name).ok_or(Error::Part(hook.name))?;
+        match program
+            .try_into()
+            .and_then(|program| attach(program, &hook))
+        {
             Ok(link) => links.push(link),
             Err(error) => {
                 let missing = Degraded {
-                    hook: hook.hook,
+                    hook: format!("{}:{}", hook.category, hook.name),
                     lost: hook.lost,
                     reason: reason(&error),
                 };
-                if hook.program == TCP {
+                if hook.name == TCP {
                     return Err(Error::Attach(missing));
                 }
                 degraded.push(missing);
@@ -190,7 +179,7 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
 
 fn attach(program: &mut TracePoint, hook: &Hook) -> Result<TracePointLink, ProgramError> {
     program.load()?;
-    let id = program.attach(hook.category, hook.tracepoint)?;
+    let id = program.attach(hook.category, hook.name)?;
     program.take_link(id)
 }
 
@@ -217,7 +206,7 @@ fn reason(error: &ProgramError) -> String {
 fn offsets(degraded: &mut Vec<Degraded>) -> Offsets {
     let mut without = |reason: String| {
         degraded.push(Degraded {
-            hook: "BTF",
+            hook: "BTF".to_owned(),
             lost: "UDP, the errno of failed TCP connections, start times, parents, and arguments of processes that end at once",
             reason,
         });

@@ -44,7 +44,7 @@ impl fmt::Display for Text<'_> {
 }
 
 /// Formats JSON on one line, with what is unsafe as `\uXXXX`; serde_json itself cares for C0, `"` and `\`.
-pub(super) struct Json;
+pub(crate) struct Json;
 
 impl serde_json::ser::Formatter for Json {
     fn write_string_fragment<W: ?Sized + io::Write>(
@@ -58,7 +58,7 @@ impl serde_json::ser::Formatter for Json {
 
 /// Writes a line that a plugin has made: mostly JSON, so what is unsafe becomes `\uXXXX`, with which a JSON string stays
 /// the same. Tabs stay.
-pub(super) fn line(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn line(text: &str, out: &mut Vec<u8>) {
     json(text, &['\t'], out).expect("invariant: a Vec takes every write");
 }
 
