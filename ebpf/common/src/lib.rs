@@ -47,133 +47,110 @@ pub const MAX_PATH: usize = 1024;
 /// `TASK_COMM_LEN` of include/linux/sched.h.
 pub const COMM_LEN: usize = 16;
 
-/// The task that connects or execs.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[cfg_attr(
-    feature = "user",
-    derive(
-        zerocopy::FromBytes,
-        zerocopy::IntoBytes,
-        zerocopy::Immutable,
-        zerocopy::KnownLayout
-    )
-)]
-pub struct Task {
-    /// When the process (its thread-group leader) started, in ns of CLOCK_BOOTTIME; 0 without BTF.
-    pub started_ns: u64,
-    /// When the parent started, likewise.
-    pub parent_started_ns: u64,
-    /// cgroup v2 id: the inode of the cgroup's folder.
-    pub cgroup_id: u64,
-    /// Thread group: `pid` in user space.
-    pub tgid: u32,
-    /// Thread: `pid` in the kernel.
-    pub tid: u32,
-    /// The parent's thread group; 0 without BTF.
-    pub ppid: u32,
-    /// Real user id in the initial user namespace.
-    pub uid: u32,
-    /// Real group id in the initial user namespace.
-    pub gid: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
-    /// NUL-padded name of the thread.
-    pub comm: [u8; COMM_LEN],
+/// What lies in the ring buffer: laid out alike on both sides, and decoded on the host without unsafe casts.
+macro_rules! record {
+    ($($structure:tt)*) => {
+        #[repr(C)]
+        #[derive(Clone, Copy)]
+        #[cfg_attr(
+            feature = "user",
+            derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+        )]
+        $($structure)*
+    };
 }
 
-/// One outgoing connection, sent when its outcome is known.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[cfg_attr(
-    feature = "user",
-    derive(
-        zerocopy::FromBytes,
-        zerocopy::IntoBytes,
-        zerocopy::Immutable,
-        zerocopy::KnownLayout
-    )
-)]
-pub struct Connection {
-    /// [`kind::CONNECTION`].
-    pub kind: u32,
-    /// `AF_INET` or `AF_INET6`, of the socket.
-    pub family: u16,
-    /// IANA number: 6 TCP, 17 UDP.
-    pub protocol: u16,
-    /// When it was begun, in ns of CLOCK_BOOTTIME.
-    pub began_ns: u64,
-    /// From there to the outcome.
-    pub latency_ns: u64,
-    /// Who began it.
-    pub task: Task,
-    /// Own address in network order; an IPv4 address is IPv4-mapped.
-    pub source: [u8; 16],
-    /// Peer's address, likewise.
-    pub destination: [u8; 16],
-    /// Own port in host order.
-    pub source_port: u16,
-    /// Peer's port in host order.
-    pub destination_port: u16,
-    /// 0, an errno, or [`ERRNO_UNKNOWN`].
-    pub errno: u16,
-    /// One of [`mod@stage`].
-    pub stage: u8,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u8,
+record! {
+    /// The task that connects or execs.
+    pub struct Task {
+        /// When the process (its thread-group leader) started, in ns of CLOCK_BOOTTIME; 0 without BTF.
+        pub started_ns: u64,
+        /// When the parent started, likewise.
+        pub parent_started_ns: u64,
+        /// cgroup v2 id: the inode of the cgroup's folder.
+        pub cgroup_id: u64,
+        /// Thread group: `pid` in user space.
+        pub tgid: u32,
+        /// Thread: `pid` in the kernel.
+        pub tid: u32,
+        /// The parent's thread group; 0 without BTF.
+        pub ppid: u32,
+        /// Real user id in the initial user namespace.
+        pub uid: u32,
+        /// Real group id in the initial user namespace.
+        pub gid: u32,
+        /// Keeps the size a multiple of 8.
+        pub reserved: u32,
+        /// NUL-padded name of the thread.
+        pub comm: [u8; COMM_LEN],
+    }
 }
 
-/// A process starts a program. `args_len` bytes of NUL-ended arguments follow, then `path_len` bytes of path.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[cfg_attr(
-    feature = "user",
-    derive(
-        zerocopy::FromBytes,
-        zerocopy::IntoBytes,
-        zerocopy::Immutable,
-        zerocopy::KnownLayout
-    )
-)]
-pub struct Exec {
-    /// [`kind::EXEC`].
-    pub kind: u32,
-    /// Bytes of arguments that follow.
-    pub args_len: u16,
-    /// Bytes of path that follow the arguments: NUL-ended names from the file up to the root
-    /// (`curl\0bin\0usr\0`), or, when `path_is_text`, what was given to execve(2).
-    pub path_len: u16,
-    /// When, in ns of CLOCK_BOOTTIME.
-    pub time_ns: u64,
-    /// Who.
-    pub task: Task,
-    /// 1 when the arguments are longer than what follows.
-    pub args_cut: u8,
-    /// See `path_len`.
-    pub path_is_text: u8,
-    /// Keeps the size a multiple of 8.
-    pub reserved: [u8; 6],
+record! {
+    /// One outgoing connection, sent when its outcome is known.
+    pub struct Connection {
+        /// [`kind::CONNECTION`].
+        pub kind: u32,
+        /// `AF_INET` or `AF_INET6`, of the socket.
+        pub family: u16,
+        /// IANA number: 6 TCP, 17 UDP.
+        pub protocol: u16,
+        /// When it was begun, in ns of CLOCK_BOOTTIME.
+        pub began_ns: u64,
+        /// From there to the outcome.
+        pub latency_ns: u64,
+        /// Who began it.
+        pub task: Task,
+        /// Own address in network order; an IPv4 address is IPv4-mapped.
+        pub source: [u8; 16],
+        /// Peer's address, likewise.
+        pub destination: [u8; 16],
+        /// Own port in host order.
+        pub source_port: u16,
+        /// Peer's port in host order.
+        pub destination_port: u16,
+        /// 0, an errno, or [`ERRNO_UNKNOWN`].
+        pub errno: u16,
+        /// One of [`mod@stage`].
+        pub stage: u8,
+        /// Keeps the size a multiple of 8.
+        pub reserved: u8,
+    }
 }
 
-/// A cgroup of version 2 is made. `path_len` bytes of path follow, with a NUL.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[cfg_attr(
-    feature = "user",
-    derive(
-        zerocopy::FromBytes,
-        zerocopy::IntoBytes,
-        zerocopy::Immutable,
-        zerocopy::KnownLayout
-    )
-)]
-pub struct Cgroup {
-    /// [`kind::CGROUP`].
-    pub kind: u32,
-    /// Bytes of path that follow.
-    pub path_len: u32,
-    /// As in [`Task::cgroup_id`].
-    pub id: u64,
+record! {
+    /// A process starts a program. `args_len` bytes of NUL-ended arguments follow, then `path_len` bytes of path.
+    pub struct Exec {
+        /// [`kind::EXEC`].
+        pub kind: u32,
+        /// Bytes of arguments that follow.
+        pub args_len: u16,
+        /// Bytes of path that follow the arguments: NUL-ended names from the file up to the root
+        /// (`curl\0bin\0usr\0`), or, when `path_is_text`, what was given to execve(2).
+        pub path_len: u16,
+        /// When, in ns of CLOCK_BOOTTIME.
+        pub time_ns: u64,
+        /// Who.
+        pub task: Task,
+        /// 1 when the arguments are longer than what follows.
+        pub args_cut: u8,
+        /// See `path_len`.
+        pub path_is_text: u8,
+        /// Keeps the size a multiple of 8.
+        pub reserved: [u8; 6],
+    }
+}
+
+record! {
+    /// A cgroup of version 2 is made. `path_len` bytes of path follow, with a NUL.
+    pub struct Cgroup {
+        /// [`kind::CGROUP`].
+        pub kind: u32,
+        /// Bytes of path that follow.
+        pub path_len: u32,
+        /// As in [`Task::cgroup_id`].
+        pub id: u64,
+    }
 }
 
 const _: () = assert!(size_of::<Task>() == 64);
