@@ -12,7 +12,11 @@ use jiff::Timestamp;
 pub enum Record {
     /// A connection, whose `process`, `user` and `container` a live source leaves for the enrich stage.
     Connection(Box<Event>),
-    /// A process starts a program: nothing to report, but to remember.
+    /// A connection of lightmon itself: counted, never reported.
+    Own(Box<Event>),
+    /// A process is made: nothing to report, but to remember.
+    Fork(Fork),
+    /// A process starts a program: likewise.
     Exec(Exec),
     /// A cgroup is made: its id stands for this path from now on.
     Cgroup {
@@ -21,6 +25,32 @@ pub enum Record {
         /// From the root of the hierarchy.
         path: Vec<u8>,
     },
+    /// The source could not bring all that there was.
+    Lost(Lost),
+}
+
+/// What a source knows that it has missed, between two looks at its counters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lost {
+    /// The look before.
+    pub since: Timestamp,
+    /// The look that found it.
+    pub until: Timestamp,
+    /// Connections that are not reported.
+    pub connections: u64,
+    /// Starts of processes and programs: their connections may lack path and arguments.
+    pub processes: u64,
+}
+
+/// A process has made another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fork {
+    /// When, since boot.
+    pub time: Duration,
+    /// The new process, which runs its maker's program; `parents` holds the maker's pid only.
+    pub process: Process,
+    /// See [`Event::image`]; of both.
+    pub image: u64,
 }
 
 /// A process has started a program.
@@ -32,6 +62,8 @@ pub struct Exec {
     pub process: Process,
     /// cgroup v2 id; 0 when not known.
     pub cgroup_id: u64,
+    /// See [`Event::image`].
+    pub image: u64,
 }
 
 /// One connection.
@@ -69,6 +101,11 @@ pub struct Event {
     pub process: Arc<Process>,
     /// The container that the process runs in, if it does.
     pub container: Option<Arc<Container>>,
+    /// Where the kernel has put the arguments of the program that the process runs: another place after each exec, the same
+    /// in a fork. Tells whether what is read later is still the same program; 0 when not known.
+    pub image: u64,
+    /// How it is known that the process is in that container.
+    pub container_provenance: Option<Provenance>,
     /// cgroup v2 id of the thread; 0 when not known.
     pub cgroup_id: u64,
     /// What plugins have tagged, in order; a key occurs once.
@@ -94,6 +131,27 @@ pub struct Process {
     pub args_cut: bool,
     /// Ancestors, the parent first.
     pub parents: Vec<Parent>,
+    /// How path and arguments are known; `None`: they are not.
+    pub provenance: Option<Provenance>,
+}
+
+/// How something is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Provenance {
+    /// Seen when it started, by the kernel program.
+    Exec,
+    /// Read later, from /proc or the cgroup's folder.
+    Proc,
+}
+
+impl Provenance {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Proc => "proc",
+        }
+    }
 }
 
 /// An ancestor of a process.
@@ -203,6 +261,10 @@ outcomes! {
     Aborted = 9 "aborted",
     /// Any other errno.
     Failed = 10 "failed",
+    /// TCP: no answer after a second; the outcome follows in an event with the same [`Event::id`].
+    Pending = 11 "pending",
+    /// UDP: the first datagram of a minute to this destination was sent, without connect(2).
+    Sent = 12 "sent",
 }
 
 impl Outcome {
@@ -222,7 +284,7 @@ impl Outcome {
 
     /// Whether the connection came about.
     pub const fn is_success(self) -> bool {
-        matches!(self, Self::Established | Self::Connected)
+        matches!(self, Self::Established | Self::Connected | Self::Sent)
     }
 
     /// The outcome of that word.
@@ -250,6 +312,11 @@ pub fn split_args(bytes: &[u8]) -> Vec<Arc<str>> {
 }
 
 impl Event {
+    /// Names the connection, from this boot of the kernel to the next: a thread begins no two at the same nanosecond.
+    pub fn id(&self) -> String {
+        format!("{:x}-{:x}", self.kernel_time.as_nanos(), self.tid)
+    }
+
     /// Turns an IPv4-mapped IPv6 address into the IPv4 address that is on the wire; leaves others as they are.
     pub fn canonical(address: SocketAddr) -> SocketAddr {
         SocketAddr::new(address.ip().to_canonical(), address.port())
@@ -305,6 +372,7 @@ impl Event {
                     comm: "bash".into(),
                     path: Some("/usr/bin/bash".into()),
                 }],
+                provenance: Some(Provenance::Exec),
             }),
             container: Some(Arc::new(Container {
                 id: "3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100".into(),
@@ -312,6 +380,8 @@ impl Event {
                 image: Some("nginx:1.27".into()),
                 labels: vec![("app".into(), "web".into())],
             })),
+            image: 0,
+            container_provenance: Some(Provenance::Exec),
             cgroup_id: 4711,
             tags: vec![("country".into(), "US".into())],
             line: None,

@@ -79,6 +79,10 @@ impl Pipeline {
 fn complete(record: Record) -> Option<Event> {
     match record {
         Record::Connection(event) => Some(*event),
-        Record::Exec(_) | Record::Cgroup { .. } => None,
+        Record::Own(_)
+        | Record::Fork(_)
+        | Record::Exec(_)
+        | Record::Cgroup { .. }
+        | Record::Lost(_) => None,
     }
 }

@@ -31,6 +31,8 @@ fn event() -> Event {
         comm: "other".into(),
         process: Arc::new(Process::default()),
         container: None,
+        image: 0,
+        container_provenance: None,
         cgroup_id: 0,
         tags: Vec::new(),
         line: None,

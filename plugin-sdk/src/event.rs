@@ -240,12 +240,16 @@ outcomes! {
     ABORTED = 9 "aborted",
     /// Any other errno.
     FAILED = 10 "failed",
+    /// TCP: no answer after a second; the same connection comes again with its outcome.
+    PENDING = 11 "pending",
+    /// UDP: the first datagram of a minute to this destination was sent, without connect(2).
+    SENT = 12 "sent",
 }
 
 impl Outcome {
     /// Whether the connection came about.
     pub const fn is_success(self) -> bool {
-        matches!(self, Self::ESTABLISHED | Self::CONNECTED)
+        matches!(self, Self::ESTABLISHED | Self::CONNECTED | Self::SENT)
     }
 }
 

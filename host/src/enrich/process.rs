@@ -4,7 +4,7 @@
 use std::{fs, io, io::Read as _, sync::Arc, time::Duration};
 
 use super::{Recent, container::Containers};
-use crate::event::{Event, Exec, Parent, Process, split_args};
+use crate::event::{Event, Exec, Parent, Process, Provenance, split_args};
 
 /// Processes in each half of the table.
 const REMEMBERED: usize = 16_384;
@@ -55,6 +55,7 @@ impl Processes {
             time,
             mut process,
             cgroup_id,
+            image: _,
         } = exec;
         self.name_parents(&mut process);
         let pid = process.pid;
@@ -222,6 +223,7 @@ fn read(pid: u32) -> Option<Process> {
             })
             .into_iter()
             .collect(),
+        provenance: Some(Provenance::Proc),
     })
 }
 
@@ -287,6 +289,7 @@ mod tests {
                     time: Duration::from_millis(at),
                     process,
                     cgroup_id: 0,
+                    image: 0,
                 },
                 None,
             );
@@ -309,6 +312,7 @@ mod tests {
             time: Duration::from_millis(1000),
             process: process(PID, 990, "/bin/old"),
             cgroup_id: 0,
+            image: 0,
         };
         processes.exec(exec, None);
         assert_eq!(

@@ -13,7 +13,7 @@ use proptest::{
     prelude::*,
 };
 
-use crate::event::{Container, Event, Outcome, Parent, Process, Protocol};
+use crate::event::{Container, Event, Outcome, Parent, Process, Protocol, Provenance};
 
 /// Text with what a terminal, a table or JSON could trip over.
 pub(super) fn text() -> impl Strategy<Value = String> {
@@ -87,16 +87,26 @@ fn process() -> impl Strategy<Value = Process> {
         option::of(vec(shared(), 0..4)),
         any::<bool>(),
         vec(parent, 0..3),
+        provenance(),
     )
-        .prop_map(|(started, comm, path, args, args_cut, parents)| Process {
-            pid: 0,
-            started,
-            comm,
-            path,
-            args,
-            args_cut,
-            parents,
-        })
+        .prop_map(
+            |(started, comm, path, args, args_cut, parents, provenance)| Process {
+                pid: 0,
+                started,
+                comm,
+                path,
+                args,
+                args_cut,
+                parents,
+                provenance,
+            },
+        )
+}
+
+fn provenance() -> impl Strategy<Value = Option<Provenance>> {
+    option::of(proptest::sample::select(
+        &[Provenance::Exec, Provenance::Proc][..],
+    ))
 }
 
 fn container() -> impl Strategy<Value = Container> {
@@ -149,6 +159,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
             shared(),
             process(),
             option::of(container()),
+            provenance(),
         ),
         btree_map(text(), text(), 0..3),
     )
@@ -161,7 +172,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
                 tags,
             )| {
                 let (pid, tid, uid, gid, cgroup_id) = ids;
-                let (user, comm, process, container) = who;
+                let (user, comm, process, container, container_provenance) = who;
                 Event {
                     time,
                     kernel_time,
@@ -179,6 +190,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
                     comm,
                     process: Arc::new(Process { pid, ..process }),
                     container: container.map(Arc::new),
+                    image: 0,
+                    container_provenance,
                     cgroup_id,
                     tags: tags.into_iter().collect(),
                     line: None,

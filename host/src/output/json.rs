@@ -4,17 +4,20 @@
 //! ```json
 //! {"v":1,"kernelTime":"13898485459656","goTime":"2026-11-23T23:04:05.123456789+08:00",
 //!  "time":"2026-11-23T23:04:05.123456789+08:00","pid":1234,"comm":"curl","addressFamily":"AF_INET",
-//!  "saddr":"192.168.1.100","sport":34567,"daddr":"93.184.215.14","dport":443,"container":"web-server","tid":1235,
-//!  "uid":0,"gid":0,"user":"root","protocol":"tcp","outcome":"established","latencyNs":1234000,
+//!  "saddr":"192.168.1.100","sport":34567,"daddr":"93.184.215.14","dport":443,"container":"web-server",
+//!  "id":"ca3fe49eac8-4d3","tid":1235,"uid":0,"gid":0,"user":"root","protocol":"tcp","outcome":"established","latencyNs":1234000,
 //!  "procPath":"/usr/bin/curl","procArgs":["curl","-s","https://example.org/"],"processStarted":"13898000000000",
-//!  "parents":[{"pid":1000,"started":"12000000000000","comm":"bash","path":"/usr/bin/bash"}],"containerId":"3f4e8d0c5b6a…",
-//!  "containerImage":"nginx:1.27","labels":{"app":"web"},"cgroupId":4711,"tags":{"country":"US"}}
+//!  "processProvenance":"exec","parents":[{"pid":1000,"started":"12000000000000","comm":"bash","path":"/usr/bin/bash"}],"containerId":"3f4e8d0c5b6a…",
+//!  "containerImage":"nginx:1.27","containerProvenance":"exec","labels":{"app":"web"},"cgroupId":4711,"tags":{"country":"US"}}
 //! ```
 //!
-//! Always there: `v` to `container` (`""`: in none, or its name is not known), `tid`, `protocol` (`tcp`, `udp` or the
+//! Always there: `v` to `container` (`""`: in none, or its name is not known), `id` (names the connection: a
+//! `pending` one comes again with its outcome), `tid`, `protocol` (`tcp`, `udp` or the
 //! IANA number) and `outcome` (its word). All else is absent when it is not known, has no name, or is empty. `errno` and
 //! `error` (`ECONNREFUSED`) are there where an errno is behind the outcome, `processComm` where the process is called
-//! otherwise than its thread (`comm`), and `procArgsCut` where there are more arguments than `procArgs` holds. `kernelTime`,
+//! otherwise than its thread (`comm`), and `procArgsCut` where there are more arguments than `procArgs` holds. `processProvenance` and
+//! `containerProvenance` say how path and arguments, and the container, are known: `exec`, seen when they started, or `proc`,
+//! read later. `kernelTime`,
 //! `processStarted` and `started` are nanoseconds since boot as strings: after 104
 //! days they exceed what a JSON number holds in many readers.
 //!
@@ -28,7 +31,9 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use self::value::{ErrorName, Map, OutcomeWord, Parents, ProtocolName, Quoted, Time};
+use self::value::{
+    ErrorName, Map, OutcomeWord, Parents, ProtocolName, ProvenanceWord, Quoted, Time,
+};
 use crate::{
     escape,
     event::{Container, Event, Outcome, Process},
@@ -108,6 +113,8 @@ struct Line<'a> {
     dport: u16,
     #[serde(default)]
     container: Arc<str>,
+    #[serde(skip_deserializing)]
+    id: String,
     tid: Option<u32>,
     #[serde(default = "no_id", skip_serializing_if = "is_no_id")]
     uid: u32,
@@ -134,12 +141,16 @@ struct Line<'a> {
     process_comm: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     process_started: Option<Quoted<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process_provenance: Option<ProvenanceWord>,
     #[serde(default, skip_serializing_if = "Parents::is_empty")]
     parents: Parents<'a>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
     container_id: Arc<str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container_image: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_provenance: Option<ProvenanceWord>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     labels: Map<'a, Arc<str>>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -167,6 +178,8 @@ impl<'a> Line<'a> {
             comm,
             process,
             container,
+            image: _,
+            container_provenance,
             cgroup_id,
             tags,
             line: _,
@@ -179,6 +192,7 @@ impl<'a> Line<'a> {
             args,
             args_cut,
             parents,
+            provenance,
         } = &**process;
         let time = Time::new(*time, zone, 9);
         let container = container.as_deref();
@@ -199,6 +213,7 @@ impl<'a> Line<'a> {
             daddr: destination.ip(),
             dport: destination.port(),
             container: container.and_then(|it| it.name.clone()).unwrap_or_default(),
+            id: event.id(),
             tid: Some(*tid),
             uid: *uid,
             gid: *gid,
@@ -213,9 +228,11 @@ impl<'a> Line<'a> {
             proc_args_cut: *args_cut,
             process_comm: (process_comm != comm).then(|| process_comm.clone()),
             process_started: started.map(|it| Quoted(nanoseconds(it))),
+            process_provenance: provenance.map(ProvenanceWord),
             parents: Parents(Cow::Borrowed(parents)),
             container_id: container.map(|it| it.id.clone()).unwrap_or_default(),
             container_image: container.and_then(|it| it.image.clone()),
+            container_provenance: container_provenance.map(ProvenanceWord),
             labels: Map(Cow::Borrowed(container.map_or(&[], |it| &it.labels))),
             cgroup_id: *cgroup_id,
             tags: Map(Cow::Borrowed(tags)),
@@ -269,9 +286,12 @@ impl TryFrom<Line<'_>> for Event {
                 args: line.proc_args.map(Cow::into_owned),
                 args_cut: line.proc_args_cut,
                 parents: line.parents.0.into_owned(),
+                provenance: line.process_provenance.map(|it| it.0),
             }),
             comm: line.comm,
             container: (container != Container::default()).then(|| Arc::new(container)),
+            image: 0,
+            container_provenance: line.container_provenance.map(|it| it.0),
             cgroup_id: line.cgroup_id,
             tags: line.tags.0.into_owned(),
             line: None,
@@ -327,12 +347,12 @@ mod tests {
                 r#"{"v":1,"kernelTime":"13898485459656","goTime":"2026-11-23T23:04:05.123456789+08:00","#,
                 r#""time":"2026-11-23T23:04:05.123456789+08:00","pid":1234,"comm":"curl","addressFamily":"AF_INET","#,
                 r#""saddr":"192.168.1.100","sport":34567,"daddr":"93.184.215.14","dport":443,"container":"web-server","#,
-                r#""tid":1235,"uid":0,"gid":0,"user":"root","protocol":"tcp","outcome":"established","latencyNs":1234000,"#,
+                r#""id":"ca3fe49eac8-4d3","tid":1235,"uid":0,"gid":0,"user":"root","protocol":"tcp","outcome":"established","latencyNs":1234000,"#,
                 r#""procPath":"/usr/bin/curl","procArgs":["curl","-s","https://example.org/"],"#,
-                r#""processStarted":"13898000000000","#,
+                r#""processStarted":"13898000000000","processProvenance":"exec","#,
                 r#""parents":[{"pid":1000,"started":"12000000000000","comm":"bash","path":"/usr/bin/bash"}],"#,
                 r#""containerId":"3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100","#,
-                r#""containerImage":"nginx:1.27","labels":{"app":"web"},"cgroupId":4711,"tags":{"country":"US"}}"#,
+                r#""containerImage":"nginx:1.27","containerProvenance":"exec","labels":{"app":"web"},"cgroupId":4711,"tags":{"country":"US"}}"#,
                 "\n"
             )
         );

@@ -5,7 +5,7 @@
 //! {"conatiner":"web-server","dip":"93.184.215.14","dport":"443","ipv6":0,"level":"info","msg":"","pid":"1234",
 //!  "procArgs":"-s https://example.org/","procPath":"/usr/bin/curl","time":"2026-11-23T23:04:05+08:00","user":"root",
 //!  "container":"web-server","sip":"192.168.1.100","sport":"34567","comm":"curl","protocol":"tcp",
-//!  "outcome":"established","latencyNs":1234000,"containerId":"3f4e8d0c5b6a…","tags":{"country":"US"}}
+//!  "outcome":"established","latencyNs":1234000,"id":"ca3fe49eac8-4d3","containerId":"3f4e8d0c5b6a…","tags":{"country":"US"}}
 //! ```
 //!
 //! The original's keys are always there, with its types. `conatiner` (its spelling, which users parse) and `container`
@@ -53,6 +53,7 @@ pub(super) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
         outcome: OutcomeWord(event.outcome),
         error: event.errno.and_then(ErrorName::of),
         latency_ns: event.latency.map(json::nanoseconds),
+        id: event.id(),
         container_id: container.map(|it| &*it.id).filter(|id| !id.is_empty()),
         tags: Map(Cow::Borrowed(&event.tags)),
     };
@@ -83,6 +84,7 @@ struct Line<'a> {
     error: Option<ErrorName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_ns: Option<u64>,
+    id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     container_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Map::is_empty")]
@@ -134,7 +136,7 @@ mod tests {
                 r#""pid":"1234","procArgs":"-s https://example.org/","procPath":"/usr/bin/curl","#,
                 r#""time":"2026-11-23T23:04:05+08:00","user":"root","container":"web-server","sip":"192.168.1.100","#,
                 r#""sport":"34567","comm":"curl","protocol":"tcp","outcome":"established","latencyNs":1234000,"#,
-                r#""containerId":"3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100","#,
+                r#""id":"ca3fe49eac8-4d3","containerId":"3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100","#,
                 r#""tags":{"country":"US"}}"#,
                 "\n"
             )

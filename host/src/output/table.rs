@@ -25,7 +25,10 @@ use jiff::tz::TimeZone;
 
 use self::layout::Layout;
 use super::Terminal;
-use crate::{escape, event::Event};
+use crate::{
+    escape,
+    event::{Event, Outcome},
+};
 
 /// The table, as far as it has been written.
 #[derive(Debug)]
@@ -69,7 +72,7 @@ impl Table {
     /// Appends a row.
     pub(super) fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         let row = self.layout.row(event, &self.zone);
-        let style = if event.outcome.is_success() {
+        let style = if event.outcome.is_success() || event.outcome == Outcome::Pending {
             PLAIN
         } else {
             RED

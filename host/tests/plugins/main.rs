@@ -47,6 +47,8 @@ fn event(port: u16) -> Event {
             image: None,
             labels: vec![("app".into(), "web".into())],
         })),
+        image: 0,
+        container_provenance: None,
         cgroup_id: 7,
         tags: Vec::new(),
         line: None,

@@ -278,6 +278,7 @@ impl<'a> Categories<'a> {
             action: "connection_attempted",
             outcome: match outcome {
                 _ if outcome.is_success() => "success",
+                Outcome::PENDING => "unknown",
                 _ if outcome.as_str() == "unknown" => "unknown",
                 _ => "failure",
             },

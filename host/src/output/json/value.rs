@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::nanoseconds;
-use crate::event::{Outcome, Parent, Protocol};
+use crate::event::{Outcome, Parent, Protocol, Provenance};
 
 /// A number as a string.
 #[derive(Default)]
@@ -122,6 +122,26 @@ impl<'de> Deserialize<'de> for OutcomeWord {
         Outcome::from_word(&word)
             .map(Self)
             .ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&word), &"an outcome"))
+    }
+}
+
+/// The provenance's word.
+pub(in crate::output) struct ProvenanceWord(pub(in crate::output) Provenance);
+
+impl Serialize for ProvenanceWord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ProvenanceWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Cow::<str>::deserialize(deserializer)?;
+        [Provenance::Exec, Provenance::Proc]
+            .into_iter()
+            .find(|it| it.as_str() == word)
+            .map(Self)
+            .ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&word), &"a provenance"))
     }
 }
 

@@ -125,6 +125,8 @@ fn connection(record: &Connection, clock: &Clock) -> Result<Event, Malformed> {
         comm: text(&task.comm),
         process: Arc::new(process(task)),
         container: None,
+        image: 0,
+        container_provenance: None,
         cgroup_id: task.cgroup_id,
         tags: Vec::new(),
         line: None,
@@ -141,6 +143,7 @@ fn exec(bytes: &[u8]) -> Result<event::Exec, Malformed> {
     Ok(event::Exec {
         time: Duration::from_nanos(record.time_ns),
         cgroup_id: record.task.cgroup_id,
+        image: 0,
         process: Process {
             path: if record.path_is_text == 0 {
                 path_of_names(path)
