@@ -4,7 +4,7 @@
 mod btf;
 mod decode;
 mod load;
-mod requirements;
+pub mod requirements;
 
 use std::{
     os::fd::AsFd,
@@ -23,7 +23,10 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-pub use self::{decode::Malformed, load::Error};
+pub use self::{
+    decode::Malformed,
+    load::{Degraded, Error, hooks},
+};
 use super::{Next, Source, Stop};
 use crate::{event::Record, stats::Stats};
 

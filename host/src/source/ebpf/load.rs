@@ -10,13 +10,14 @@ use aya::{
 use lightmon_common::Offsets;
 use zerocopy::IntoBytes as _;
 
-use super::{Counters, EbpfSource, Options, btf::Btf, requirements};
+use super::{
+    Counters, EbpfSource, Options,
+    btf::Btf,
+    requirements::{self, BTF},
+};
 
 /// Built by `make ebpf`.
 static PREBUILT: &[u8] = aya::include_bytes_aligned!("../../../../ebpf/prebuilt/lightmon.bpf.o");
-
-/// Of the running kernel.
-const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Why the live source can't run here.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +125,13 @@ const CONNECT: &str = "UDP, and connections that fail before a SYN";
 
 /// The one hook that there is no lightmon without.
 const TCP: &str = "inet_sock_set_state";
+
+/// All hooks as `category:name`, and what is missing without each.
+pub fn hooks() -> impl Iterator<Item = (String, &'static str)> {
+    HOOKS
+        .iter()
+        .map(|hook| (format!("{}:{}", hook.category, hook.name), hook.lost))
+}
 
 pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     requirements::meet()?;
