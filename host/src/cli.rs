@@ -7,9 +7,9 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueHint};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
-use crate::{config::Config, output::Format, plugin, run};
+use crate::{config::Config, doctor, output::Format, plugin, run};
 
 /// Reports each network connection that the processes and containers of this host open
 ///
@@ -17,7 +17,12 @@ use crate::{config::Config, output::Format, plugin, run};
 /// CAP_PERFMON, CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE; `--replay` needs nothing.
 #[derive(Debug, Default, Parser)]
 #[command(name = "lightmon", version, max_term_width = 110, after_help = AFTER_HELP)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct Args {
+    /// What to do instead of watching.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Read settings from FILE; flags and LIGHTMON_… variables are stronger [default: config.yaml, if it exists]
     #[arg(short, long, value_name = "FILE", env = "LIGHTMON_CONFIG", hide_env = true, value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
@@ -98,6 +103,16 @@ pub struct Args {
     pub ebpf_object: Option<PathBuf>,
 }
 
+/// What lightmon does besides watching.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[expect(
+        missing_docs,
+        reason = "clap would take it for the help, which is the doc comment of the arguments"
+    )]
+    Doctor(doctor::Args),
+}
+
 const AFTER_HELP: &str = "\
 Settings can come from the environment too: LIGHTMON_FORMAT, LIGHTMON_EXCLUDE and so on. The original's
 single-dash spellings (-exclude, -output, -v6, -log_path) are accepted.
@@ -131,6 +146,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     start_log();
+    if let Some(Command::Doctor(args)) = args.command {
+        return doctor::run(args);
+    }
     match Config::layered(args).and_then(run::prepare) {
         Ok(prepared) => finish(prepared.run(), 1),
         Err(error) => finish(Err(error), 2),
@@ -169,6 +187,11 @@ fn go_style(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = Os
     let command = Args::command();
     let names: Vec<String> = command
         .get_arguments()
+        .chain(
+            command
+                .get_subcommands()
+                .flat_map(clap::Command::get_arguments),
+        )
         .flat_map(|arg| {
             arg.get_long_and_visible_aliases()
                 .into_iter()
@@ -258,6 +281,14 @@ mod tests {
             .ebpf_type,
             Some(1)
         );
+        assert!(matches!(
+            parse(&["doctor", "-json", "-docker-host=/x"])
+                .unwrap()
+                .command,
+            Some(Command::Doctor(_))
+        ));
+        assert_eq!(parse(&["-exclude", "doctor"]).unwrap().exclude, ["doctor"]);
+        assert!(parse(&["-f", "json", "doctor"]).is_err());
         assert!(parse(&["-f", "xml"]).is_err());
         assert!(parse(&["-exclud", "x"]).is_err());
     }

@@ -105,6 +105,7 @@ impl Config {
             None => read_default()?,
         };
         let Args {
+            command: _,
             config: _,
             format,
             log_path,

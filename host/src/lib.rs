@@ -11,6 +11,7 @@
 pub mod canary;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod enrich;
 mod escape;
 pub mod event;

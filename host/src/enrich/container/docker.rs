@@ -26,7 +26,7 @@ use super::{Containers, Runtime, cgroup};
 use crate::event::Container;
 
 /// Where Docker listens unless it is told otherwise.
-const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
 /// Seconds that Docker has to answer.
 const ANSWER_SECONDS: u64 = 10;

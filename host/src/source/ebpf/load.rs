@@ -215,7 +215,7 @@ fn offsets(degraded: &mut Vec<Degraded>) -> Offsets {
     let mut without = |reason: String| {
         degraded.push(Degraded {
             hook: "BTF".to_owned(),
-            lost: "UDP, the errno of failed TCP connections, start times, parents, and arguments of processes that end at once",
+            lost: requirements::WITHOUT_BTF,
             reason,
         });
         Offsets::NONE

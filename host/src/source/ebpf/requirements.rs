@@ -29,7 +29,10 @@ const TRACEFS: &str = "/sys/kernel/tracing";
 const TRACEFS_BEFORE: &str = "/sys/kernel/debug/tracing";
 
 /// Type information of the running kernel.
-pub(super) const BTF: &str = "/sys/kernel/btf/vmlinux";
+pub const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// What is missing where it can't be read.
+pub const WITHOUT_BTF: &str = "UDP, the errno of failed TCP connections, start times, parents, and arguments of processes that end at once";
 
 /// Checks them, mounts tracefs where it is missing, and lifts the limit on locked memory.
 pub(super) fn meet() -> Result<(), Error> {
@@ -65,7 +68,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
 }
 
 /// What the process is allowed to, as the kernel's bits (include/uapi/linux/capability.h).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Capabilities(u64);
 
 impl Capabilities {
@@ -103,9 +106,15 @@ impl Capabilities {
         self.0 & those.0 == those.0
     }
 
+    /// These and those.
+    #[must_use]
+    pub const fn and(self, those: Self) -> Self {
+        Self(self.0 | those.0)
+    }
+
     /// To load and attach: before Linux 5.8 CAP_SYS_ADMIN, since then less.
     pub const fn may_load(self) -> bool {
-        self.has(Self::SYS_ADMIN) || (self.has(Self::BPF) && self.has(Self::PERFMON))
+        self.has(Self::SYS_ADMIN) || self.has(Self::BPF.and(Self::PERFMON))
     }
 }
 
@@ -248,23 +257,19 @@ mod tests {
 
     #[test]
     fn bpf_and_perfmon_together_suffice() {
-        const BPF: u64 = Capabilities::BPF.0;
-        const PERFMON: u64 = Capabilities::PERFMON.0;
-        const SYS_ADMIN: u64 = Capabilities::SYS_ADMIN.0;
+        const BPF: Capabilities = Capabilities::BPF;
+        const PERFMON: Capabilities = Capabilities::PERFMON;
+        const SYS_ADMIN: Capabilities = Capabilities::SYS_ADMIN;
         for (capabilities, expect) in [
-            (0, false),
+            (Capabilities::default(), false),
             (BPF, false),
             (PERFMON, false),
-            (BPF | PERFMON, true),
+            (BPF.and(PERFMON), true),
             (SYS_ADMIN, true),
-            (u64::MAX, true),
-            (!(SYS_ADMIN | BPF), false),
+            (Capabilities(u64::MAX), true),
+            (Capabilities(!SYS_ADMIN.and(BPF).0), false),
         ] {
-            assert_eq!(
-                Capabilities(capabilities).may_load(),
-                expect,
-                "{capabilities:#x}"
-            );
+            assert_eq!(capabilities.may_load(), expect, "{capabilities:?}");
         }
     }
 

@@ -1,0 +1,342 @@
+//! What is needed to say which container a process is in: the layout of cgroups, and the runtimes that know names.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use tokio::{runtime, task::JoinSet, time::timeout};
+
+use super::report::Check;
+use crate::enrich::container::docker::DEFAULT_SOCKET;
+
+/// How long a runtime may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const PODMAN: &str = "/run/podman/podman.sock";
+/// Of each user's own Podman: `/run/user/UID/` and this.
+const ROOTLESS_PODMAN: &str = "podman/podman.sock";
+const RUN_USER: &str = "/run/user";
+/// The first is Docker's own, too.
+const CONTAINERD: [&str; 2] = [
+    "/run/containerd/containerd.sock",
+    "/run/k3s/containerd/containerd.sock",
+];
+const CRIO: &str = "/run/crio/crio.sock";
+
+const NAMES: &str = "names, images and labels of its containers; their id is known";
+
+/// Which hierarchies there are, from the mounts that this process sees.
+pub(super) fn cgroups() -> Check {
+    match fs::read_to_string("/proc/self/mounts") {
+        Ok(mounts) => layout(&mounts),
+        Err(error) => Check::unknown("cgroups", format!("read /proc/self/mounts: {error}")),
+    }
+}
+
+/// `mounts` as in proc_pid_mounts(5): device, place, kind and options of each.
+fn layout(mounts: &str) -> Check {
+    const LOST: &str = "the container of processes that end at once";
+    let is_mounted = |wanted: &str| {
+        mounts
+            .lines()
+            .any(|line| line.split(' ').nth(2) == Some(wanted))
+    };
+    match (is_mounted("cgroup2"), is_mounted("cgroup")) {
+        (true, false) => Check::fine("cgroups", "version 2: each has an id that the kernel tells"),
+        (true, true) => Check::degraded(
+            "cgroups",
+            "hybrid, versions 1 and 2",
+            format!("{LOST}, where a runtime uses version 1 only"),
+        )
+        .todo("boot with `systemd.unified_cgroup_hierarchy=1`"),
+        (false, true) => Check::degraded("cgroups", "version 1", LOST)
+            .todo("boot with `systemd.unified_cgroup_hierarchy=1`"),
+        (false, false) => Check::degraded(
+            "cgroups",
+            "not mounted where lightmon is",
+            format!("{LOST} or that are older than lightmon"),
+        )
+        .todo("mount /sys/fs/cgroup into lightmon's container"),
+    }
+}
+
+/// What came of asking a runtime.
+#[derive(Debug)]
+enum Answer {
+    /// Its name and version.
+    Here(String),
+    Absent,
+    Denied,
+    Failed(String),
+}
+
+/// Asks the Docker daemon at `host` (the usual one if `None`), and looks for other runtimes.
+pub(super) fn runtimes(host: Option<&str>) -> Vec<Check> {
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return vec![Check::unknown(
+                "container runtimes",
+                format!("start the runtime: {error}"),
+            )];
+        }
+    };
+    let docker = watched(host);
+    let others = podmen().into_iter().filter(|podman| {
+        !docker
+            .as_deref()
+            .is_some_and(|docker| is_same(docker, podman))
+    });
+    let (answer, mut podmen) = runtime.block_on(async {
+        let asked: JoinSet<_> = others
+            .map(async |podman| (ask(&podman).await, podman))
+            .collect();
+        let answer = match &docker {
+            Some(socket) => ask(socket).await,
+            None => Answer::Failed("only unix sockets can be asked".to_owned()),
+        };
+        (answer, asked.join_all().await)
+    });
+    podmen.sort_by(|(_, a), (_, b)| a.cmp(b));
+    let mut checks = vec![of_docker(host, &answer)];
+    checks.extend(
+        podmen
+            .into_iter()
+            .filter_map(|(answer, socket)| of_podman(&socket, &answer)),
+    );
+    let is_docker = matches!(answer, Answer::Here(_));
+    let is_there = |socket: &str| Path::new(socket).exists();
+    for socket in CONTAINERD.into_iter().filter(|socket| is_there(socket)) {
+        checks.push(of_containerd(socket, is_docker && socket == CONTAINERD[0]));
+    }
+    if is_there(CRIO) {
+        checks.push(not_asked("CRI-O", CRIO));
+    }
+    checks
+}
+
+/// The socket that the monitor would watch; `None` when it would not.
+fn watched(host: Option<&str>) -> Option<PathBuf> {
+    let host = host.unwrap_or(DEFAULT_SOCKET);
+    let socket = host.strip_prefix("unix://").unwrap_or(host);
+    socket.starts_with('/').then(|| socket.into())
+}
+
+/// Podman's sockets that are there.
+fn podmen() -> Vec<PathBuf> {
+    let users = fs::read_dir(RUN_USER).into_iter().flatten().flatten();
+    let rootless = users.map(|user| user.path().join(ROOTLESS_PODMAN));
+    [PODMAN.into()]
+        .into_iter()
+        .chain(rootless)
+        .filter(|socket: &PathBuf| socket.exists())
+        .collect()
+}
+
+/// Whether both are the same file: /var/run is a link to /run.
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+async fn ask(socket: &Path) -> Answer {
+    match fs::metadata(socket) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Answer::Absent,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Answer::Denied,
+        _ => {}
+    }
+    // bollard says of each failure to connect the same; what connect(2) says is worth more.
+    match timeout(PATIENCE, tokio::net::UnixStream::connect(socket)).await {
+        Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => return Answer::Denied,
+        Ok(Err(error)) => return Answer::Failed(error.to_string()),
+        _ => {}
+    }
+    let version = async {
+        let socket = socket.to_string_lossy();
+        // Its own time limit is for one question of two.
+        Docker::connect_with_unix(&socket, 2 * PATIENCE.as_secs(), API_DEFAULT_VERSION)?
+            .negotiate_version()
+            .await?
+            .version()
+            .await
+    };
+    match timeout(PATIENCE, version).await {
+        Ok(Ok(told)) => {
+            let name = told.platform.map(|platform| platform.name);
+            let name = name.filter(|name| !name.is_empty());
+            let version = told.version.unwrap_or_default();
+            Answer::Here(match name {
+                Some(name) => format!("{name} {version}"),
+                None => version,
+            })
+        }
+        Ok(Err(error)) => Answer::Failed(format!("{:#}", anyhow::Error::from(error))),
+        Err(_) => Answer::Failed(format!("no answer within {PATIENCE:?}")),
+    }
+}
+
+fn of_docker(host: Option<&str>, answer: &Answer) -> Check {
+    let at = host.unwrap_or(DEFAULT_SOCKET);
+    match answer {
+        Answer::Here(version) => Check::fine("Docker", format!("answers at {at}: {version}")),
+        // Nobody has said that there is one.
+        Answer::Absent if host.is_none() => Check::fine("Docker", format!("none at {at}")),
+        Answer::Absent => Check::degraded("Docker", format!("nothing is at {at}"), NAMES)
+            .todo("start it, or say where it is with --docker-host"),
+        Answer::Denied => Check::degraded("Docker", format!("{at}: permission denied"), NAMES)
+            .todo("run as root or as a member of the group docker"),
+        Answer::Failed(error) => Check::degraded("Docker", format!("{at}: {error}"), NAMES)
+            .todo("start it, or say where it is with --docker-host unix:///path"),
+    }
+}
+
+/// A Podman that the monitor does not ask, since it asks one runtime only.
+fn of_podman(socket: &Path, answer: &Answer) -> Option<Check> {
+    let at = socket.display();
+    let found = match answer {
+        Answer::Here(version) => format!("answers at {at}: {version}; not the one that is asked"),
+        Answer::Denied => format!("is at {at}, not the one that is asked"),
+        Answer::Failed(error) => format!("{at}: {error}; not the one that is asked"),
+        Answer::Absent => return None,
+    };
+    Some(
+        Check::degraded("Podman", found, NAMES)
+            .todo(format!("`--docker-host unix://{at}`, if it is to be asked")),
+    )
+}
+
+fn of_containerd(socket: &str, is_dockers: bool) -> Check {
+    match is_dockers {
+        true => Check::fine(
+            "containerd",
+            format!("is at {socket}: Docker's; not asked by this version"),
+        ),
+        false => not_asked("containerd", socket),
+    }
+}
+
+fn not_asked(name: &str, socket: &str) -> Check {
+    let found = format!("is at {socket}: not asked by this version");
+    Check::degraded(name, found, NAMES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, Write as _},
+        os::unix::net::UnixListener,
+        thread,
+    };
+
+    use super::{super::report::State, *};
+
+    #[test]
+    fn layouts() {
+        let [v1, v2, other] = [
+            "cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu 0 0\n",
+            "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n",
+            "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup2 /x tmpfs rw 0 0\nnonsense\n",
+        ];
+        for (mounts, state, found) in [
+            (v2.to_owned(), State::Fine, "version 2:"),
+            (format!("{other}{v1}"), State::Degraded, "version 1"),
+            (format!("{v1}{other}{v2}"), State::Degraded, "hybrid"),
+            (other.to_owned(), State::Degraded, "not mounted"),
+            (String::new(), State::Degraded, "not mounted"),
+        ] {
+            let check = layout(&mounts);
+            assert_eq!(check.state, state, "{mounts}");
+            assert!(check.found.starts_with(found), "{check:?}");
+        }
+    }
+
+    #[test]
+    fn a_docker_that_nobody_has_promised_may_be_absent() {
+        let state = |host, answer| of_docker(host, &answer).state;
+        let host = Some("unix:///x");
+        assert_eq!(state(None, Answer::Here("1".into())), State::Fine);
+        assert_eq!(state(None, Answer::Absent), State::Fine);
+        assert_eq!(state(host, Answer::Absent), State::Degraded);
+        assert_eq!(state(None, Answer::Denied), State::Degraded);
+        assert_eq!(state(None, Answer::Failed("x".into())), State::Degraded);
+    }
+
+    #[test]
+    fn other_runtimes_cost_names() {
+        let podman = |answer| of_podman(Path::new("/run/p"), &answer);
+        assert_eq!(podman(Answer::Absent), None);
+        let check = podman(Answer::Here("5.0".into())).unwrap();
+        assert_eq!(check.state, State::Degraded);
+        assert!(check.todo.unwrap().contains("unix:///run/p"));
+        assert_eq!(of_containerd("/x", true).state, State::Fine);
+        assert_eq!(of_containerd("/x", false).state, State::Degraded);
+    }
+
+    #[test]
+    fn only_unix_sockets_are_watched() {
+        assert_eq!(watched(None), Some(DEFAULT_SOCKET.into()));
+        assert_eq!(watched(Some("unix:///x")), Some("/x".into()));
+        assert_eq!(watched(Some("/x")), Some("/x".into()));
+        assert_eq!(watched(Some("tcp://10.0.0.1:2375")), None);
+        let checks = runtimes(Some("tcp://10.0.0.1:2375"));
+        assert_eq!(checks[0].state, State::Degraded, "{checks:?}");
+    }
+
+    fn answer_of(socket: &Path) -> Answer {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(ask(socket))
+    }
+
+    #[test]
+    fn what_does_not_answer_does_not_hold_us_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        assert!(matches!(answer_of(&socket), Answer::Absent));
+        // Listens, and says nothing.
+        let listener = UnixListener::bind(&socket).unwrap();
+        let begun = std::time::Instant::now();
+        let answer = answer_of(&socket);
+        assert!(
+            matches!(&answer, Answer::Failed(error) if error.contains("2s")),
+            "{answer:?}"
+        );
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        // Does not even listen any more.
+        drop(listener);
+        let answer = answer_of(&socket);
+        assert!(
+            matches!(&answer, Answer::Failed(error) if error.contains("refused")),
+            "{answer:?}"
+        );
+    }
+
+    #[test]
+    fn what_answers_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let listener = UnixListener::bind(&socket).unwrap();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                // Up to the empty line that ends the headers.
+                let lines = BufReader::new(&stream).lines();
+                lines.map_while(Result::ok).find(String::is_empty);
+                let body = r#"{"ApiVersion":"1.41","Version":"5.0","Platform":{"Name":"Podman"}}"#;
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+            }
+        });
+        let answer = answer_of(&socket);
+        assert!(
+            matches!(&answer, Answer::Here(name) if name == "Podman 5.0"),
+            "{answer:?}"
+        );
+    }
+}
