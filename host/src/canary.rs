@@ -5,6 +5,8 @@
 //! Canary::fly ──► Expectations ──► saw(event) … ──► missing: nothing, or what did not come and what came wrong
 //! ```
 
+pub mod watch;
+
 use std::{
     collections::VecDeque,
     fmt::Debug,

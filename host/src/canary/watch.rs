@@ -1,0 +1,141 @@
+//! Flies the canary again and again beside the monitor, and tells when it was not seen. On a thread of its own, so that it
+//! tells also when nothing arrives any more.
+
+use std::{
+    io, mem,
+    os::fd::AsFd as _,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Canary, Expectations};
+use crate::{event::Event, source::Stop};
+
+/// How long the connections of one flight may take to be seen.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Most events that are kept while the canary flies: it makes a handful, and lightmon few others.
+const MAX_KEPT: usize = 64;
+
+/// What sees lightmon's own connections: whoever reads the source shows them to it.
+#[derive(Clone, Debug, Default)]
+pub struct Eye(Arc<(Mutex<Round>, Condvar)>);
+
+#[derive(Debug, Default)]
+enum Round {
+    #[default]
+    Resting,
+    /// The connections are made: what arrives meanwhile is compared afterwards.
+    Flying(Vec<Event>),
+    Waiting(Expectations),
+}
+
+impl Eye {
+    /// Compares an event with what was flown.
+    pub fn saw(&self, event: &Event) {
+        match &mut *self.round() {
+            Round::Resting => {}
+            Round::Flying(kept) if kept.len() < MAX_KEPT => kept.push(event.clone()),
+            Round::Flying(_) => {}
+            Round::Waiting(expectations) => {
+                if expectations.saw(event) && expectations.are_all_seen() {
+                    self.0.1.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Flies, waits until all was seen or [`PATIENCE`] is over, and gives what was expected.
+    fn watch(&self, canary: &mut Canary) -> Expectations {
+        *self.round() = Round::Flying(Vec::new());
+        let mut expectations = canary.fly();
+        let mut round = self.round();
+        if let Round::Flying(kept) = &*round {
+            for event in kept {
+                expectations.saw(event);
+            }
+        }
+        *round = Round::Waiting(expectations);
+        let is_incomplete = |round: &mut Round| matches!(round, Round::Waiting(expectations) if !expectations.are_all_seen());
+        let waited = self.0.1.wait_timeout_while(round, PATIENCE, is_incomplete);
+        let (mut round, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match mem::take(&mut *round) {
+            Round::Waiting(expectations) => expectations,
+            Round::Resting | Round::Flying(_) => {
+                unreachable!("invariant: only this thread changes rounds")
+            }
+        }
+    }
+
+    /// A thread that has panicked leaves a round that is good enough to compare with.
+    fn round(&self) -> MutexGuard<'_, Round> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Flies at once and then every `interval`, until `stop`. Tells what was not seen, and afterwards that all is seen again;
+/// each once.
+///
+/// # Errors
+/// When there can be no thread.
+pub fn start(
+    mut canary: Canary,
+    interval: Duration,
+    stop: Stop,
+    mut tell: impl FnMut(Result<(), String>) + Send + 'static,
+) -> io::Result<Eye> {
+    let eye = Eye::default();
+    let shown = eye.clone();
+    thread::Builder::new()
+        .name("canary".into())
+        .spawn(move || {
+            let (mut is_blind, mut grounded) = (false, Vec::new());
+            loop {
+                let begun = Instant::now();
+                let expectations = eye.watch(&mut canary);
+                // What is not seen any more because we end is no alarm.
+                if stop.is_set() {
+                    return;
+                }
+                if expectations.grounded() != grounded {
+                    grounded = expectations.grounded().to_vec();
+                    tracing::warn!(connections = grounded.join(", "), "canary not made");
+                }
+                let missing = expectations.missing();
+                // Where none could be made, nothing is known.
+                if expectations.made() > 0 && is_blind == missing.is_empty() {
+                    is_blind = !is_blind;
+                    tell(match is_blind {
+                        true => Err(missing.join("; ")),
+                        false => Ok(()),
+                    });
+                }
+                if is_stopped_within(&stop, interval.saturating_sub(begun.elapsed())) {
+                    return;
+                }
+            }
+        })?;
+    Ok(shown)
+}
+
+fn is_stopped_within(stop: &Stop, time: Duration) -> bool {
+    let begun = Instant::now();
+    loop {
+        let left = time.saturating_sub(begun.elapsed());
+        if stop.is_set() {
+            return true;
+        }
+        if left.is_zero() {
+            return false;
+        }
+        // An interrupted or impossible wait is looked at again above. Rounded up, or the last millisecond would be busy.
+        let timeout = PollTimeout::try_from(left.saturating_add(Duration::from_millis(1)));
+        let _ = poll(
+            &mut [PollFd::new(stop.as_fd(), PollFlags::POLLIN)],
+            timeout.unwrap_or(PollTimeout::MAX),
+        );
+    }
+}
