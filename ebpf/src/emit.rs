@@ -2,18 +2,10 @@
 
 use lightmon_common::{Connection, Task, counter, kind};
 
-use crate::maps::{COUNTERS, RECORDS};
-
-/// The ends of a connection, in the form of [`Connection`].
-#[derive(Clone, Copy)]
-pub struct Ends {
-    pub family: u16,
-    pub protocol: u16,
-    pub source: [u8; 16],
-    pub destination: [u8; 16],
-    pub source_port: u16,
-    pub destination_port: u16,
-}
+use crate::{
+    ends::Ends,
+    maps::{COUNTERS, RECORDS},
+};
 
 /// Sends a connection, or counts it as lost.
 #[inline(always)]

@@ -8,13 +8,14 @@ use aya_ebpf::{
     macros::tracepoint,
     programs::TracePointContext,
 };
-use lightmon_common::{ERRNO_UNKNOWN, counter, stage};
+use lightmon_common::{ERRNO_UNKNOWN, Pending, Task, counter, stage};
 
 use crate::{
-    emit::{self, Ends},
-    kernel::{offsets, read},
-    maps::{CALLS, PENDING, Pending},
-    task,
+    emit,
+    ends::{Ends, IPPROTO_TCP},
+    kernel::{offsets, pointer, read},
+    maps::{CALLS, MPTCP, PENDING},
+    task, waiting,
 };
 
 // include/net/tcp_states.h
@@ -22,8 +23,6 @@ const TCP_ESTABLISHED: i32 = 1;
 const TCP_SYN_SENT: i32 = 2;
 const TCP_SYN_RECV: i32 = 3;
 const TCP_CLOSE: i32 = 7;
-
-const IPPROTO_TCP: u16 = 6;
 
 // The tracepoint's fields, include/trace/events/sock.h; `protocol` is a u16 since Linux 5.6.
 const SK: usize = 8;
@@ -71,18 +70,39 @@ fn try_inet_sock_set_state(ctx: &TracePointContext) -> Result<(), i32> {
 #[inline(always)]
 fn begin(sk: u64) -> Result<(), i32> {
     // SAFETY: takes no argument.
-    let pending = Pending {
+    let mut pending = Pending {
         began_ns: unsafe { bpf_ktime_get_boot_ns() },
         task: task::current(),
     };
+    if let Some(call) = CALLS.get_ptr_mut(bpf_get_current_pid_tgid()) {
+        // SAFETY: the entry of this thread, which is in this call.
+        let call = unsafe { &mut *call };
+        call.syn_sk = sk;
+        if call.is_mptcp != 0 {
+            // Full: its further subflows are the kernel thread's then.
+            let _ = MPTCP.insert(call.sk, pending.task, 0);
+        }
+    } else if let Some(owner) = owner_of_subflow(sk, &pending.task) {
+        pending.task = owner;
+    }
     if PENDING.insert(sk, pending, 0).is_err() {
         emit::count(counter::LOST);
     }
-    if let Some(call) = CALLS.get_ptr_mut(bpf_get_current_pid_tgid()) {
-        // SAFETY: the entry of this thread, which is in this call.
-        unsafe { (*call).syn_sk = sk };
-    }
+    waiting::arm(pending.began_ns);
     Ok(())
+}
+
+/// Who has connected the MPTCP socket that a thread of the kernel begins a further subflow of.
+#[inline(always)]
+fn owner_of_subflow(sk: u64, caller: &Task) -> Option<Task> {
+    if caller.image != 0 {
+        return None;
+    }
+    let at = offsets();
+    let subflow = pointer(sk, at.sock_ulp_data)?;
+    let conn = pointer(subflow, at.subflow_conn)?;
+    // SAFETY: a copy; a task that is replaced meanwhile is another one of the same socket.
+    unsafe { MPTCP.get(conn) }.copied()
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! lightmon's kernel program: passive tracepoints that turn each outgoing connection into one record.
 //! Decides nothing but what a connection is; names, filters and formats are the host's.
 //!
-//! One file a hook; what they share is in [`maps`], [`emit`], [`kernel`] and [`task`].
+//! One file a hook; what they share is in [`maps`], [`emit`], [`ends`], [`kernel`], [`task`] and [`waiting`].
 //!
 //! # Minimum kernel version
 //! 5.8: ring buffer, `bpf_ktime_get_boot_ns`. BTF (`/sys/kernel/btf/vmlinux`) for what `kernel` reads.
@@ -12,11 +12,15 @@ mod cgroup_mkdir;
 mod connect;
 mod inet_sock_set_state;
 mod process_exec;
+mod process_fork;
+mod send;
 
 mod emit;
+mod ends;
 mod kernel;
 mod maps;
 mod task;
+mod waiting;
 
 /// The loop that never ends makes the verifier refuse a program from which a panic can be reached.
 #[panic_handler]

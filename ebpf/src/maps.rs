@@ -2,9 +2,9 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use lightmon_common::{Cgroup, Exec, MAX_ARGS, MAX_PATH, Task, counter};
+use lightmon_common::{Cgroup, Exec, MAX_ARGS, MAX_PATH, Pending, Task, counter};
 
 /// Records for the host. The host sets the size before it loads the program.
 #[map]
@@ -19,7 +19,25 @@ pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::C
 #[map]
 pub static PENDING: HashMap<u64, Pending> = HashMap::with_max_entries(65_536, 0);
 
-/// connect(2) calls that a thread is in, by `bpf_get_current_pid_tgid`.
+/// Not 0 while the host looks after [`PENDING`] by itself. When it is 0, the next connection sends a
+/// [`Waiting`](lightmon_common::Waiting), so that an idle host sleeps.
+#[map]
+pub static ARMED: Array<u64> = Array::with_max_entries(1, 0);
+
+/// The socket that the host wants to be reported as pending, see `waiting`.
+#[map]
+pub static ASK: Array<u64> = Array::with_max_entries(1, 0);
+
+/// MPTCP sockets, and who has connected them: the kernel itself begins further subflows. An LRU map: without the entry
+/// such a subflow is the kernel thread's, which it is.
+#[map]
+pub static MPTCP: LruHashMap<u64, Task> = LruHashMap::with_max_entries(1024, 0);
+
+/// When a flow was last reported, in ns of CLOCK_BOOTTIME. An LRU map: without the entry it is reported once more.
+#[map]
+pub static FLOWS: LruHashMap<Flow, u64> = LruHashMap::with_max_entries(16_384, 0);
+
+/// connect(2) and send calls that a thread is in, by `bpf_get_current_pid_tgid`.
 #[map]
 pub static CALLS: HashMap<u64, Call> = HashMap::with_max_entries(16_384, 0);
 
@@ -31,15 +49,20 @@ pub static EXEC: PerCpuArray<ExecBuffer> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub static CGROUP: PerCpuArray<CgroupBuffer> = PerCpuArray::with_max_entries(1, 0);
 
-/// Who has begun a connection, and when. Only SYN_SENT is surely entered in the caller's context.
+/// Datagrams of one process to one destination that end alike.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Pending {
-    pub began_ns: u64,
-    pub task: Task,
+pub struct Flow {
+    /// With the thread group it names a process.
+    pub started_ns: u64,
+    pub destination: [u8; 16],
+    pub tgid: u32,
+    pub destination_port: u16,
+    /// 0 when they are sent: a failure must not hide that a later one was.
+    pub errno: u16,
 }
 
-/// What connect(2) was asked for, and what became of it so far.
+/// What connect(2) or a send call was asked for, and what became of it so far.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Call {
@@ -56,9 +79,12 @@ pub struct Call {
     /// 0 without BTF.
     pub protocol: u16,
     /// `syn_sk` was closed again in this call, without an error of its own: the call's errno says why.
-    pub closed: u64,
+    pub closed: u32,
+    pub is_mptcp: u32,
     /// Where the destination is in user memory, if it could not be read yet: its page was not there. Else 0.
     pub unread: u64,
+    /// The messages of sendmmsg(2) in user memory, each with a destination of its own. Else 0.
+    pub messages: u64,
 }
 
 /// An [`Exec`] with the arguments and the path behind it, and room for one more name than the path may have.

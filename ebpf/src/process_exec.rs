@@ -28,7 +28,7 @@ const MAX_DEPTH: usize = 48;
 #[tracepoint]
 pub fn sched_process_exec(ctx: TracePointContext) -> u32 {
     if try_exec(&ctx).is_none() {
-        emit::count(counter::LOST_EXECS);
+        emit::count(counter::LOST_PROCESSES);
     }
     0
 }
@@ -51,7 +51,8 @@ fn try_exec(ctx: &TracePointContext) -> Option<()> {
         task: task::current(),
         args_cut: args_cut as u8,
         path_is_text,
-        reserved: [0; 6],
+        is_deleted: is_deleted() as u8,
+        reserved: [0; 5],
     };
     let len = args_len + path_len;
     if len > MAX_ARGS + MAX_PATH {
@@ -135,7 +136,9 @@ fn copy_path(buffer: &mut ExecBuffer, start: usize) -> usize {
             (mnt, dentry) = (above + u64::from(at.mount_mnt), mountpoint);
             continue;
         }
-        if parent == dentry {
+        // A file without a folder, as a memfd, has nothing but its name.
+        let is_alone = parent == dentry;
+        if is_alone && path_len(buffer) > 0 {
             break;
         }
         let Some(name) = pointer(dentry, at.dentry_name) else {
@@ -149,12 +152,26 @@ fn copy_path(buffer: &mut ExecBuffer, start: usize) -> usize {
             0 => return 0,
             n => set_path_len(buffer, len + n),
         }
+        if is_alone {
+            break;
+        }
         dentry = parent;
     }
     match path_len(buffer) {
         len if len > MAX_PATH => 0,
         len => len,
     }
+}
+
+/// Whether the program's file has no name in a folder any more, or never had one: d_unlinked() of
+/// include/linux/dcache.h, and simple_dname() of fs/d_path.c.
+#[inline(always)]
+fn is_deleted() -> bool {
+    let at = offsets();
+    let mm = pointer(task::pointer_to_current(), at.task_mm).unwrap_or(0);
+    let file = pointer(mm, at.mm_exe_file).unwrap_or(0);
+    let dentry = pointer(file, at.file_dentry).unwrap_or(0);
+    read::<u64>(dentry, at.dentry_hashed) == Some(0)
 }
 
 #[inline(always)]

@@ -1,11 +1,16 @@
 //! The current task: who it is, and the socket behind one of its file descriptors.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, generated,
+use aya_ebpf::{
+    bindings::bpf_pidns_info,
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, generated},
 };
-use lightmon_common::{COMM_LEN, Task};
+use lightmon_common::{COMM_LEN, Own, Task};
 
 use crate::kernel::{offsets, pointer, read};
+
+/// Set by the host before it loads the program.
+#[unsafe(no_mangle)]
+static OWN: Own = Own::NONE;
 
 /// The current task's identity. What only BTF tells is 0 without it.
 #[inline(always)]
@@ -25,14 +30,42 @@ pub fn current() -> Task {
         ppid: read(parent, at.task_tgid).unwrap_or(0),
         uid: uid_gid as u32,
         gid: (uid_gid >> 32) as u32,
-        reserved: 0,
+        own: is_own() as u32,
+        image: image(task),
         comm: bpf_get_current_comm().unwrap_or([0; COMM_LEN]),
     }
 }
 
+/// Whether the current task is lightmon, which may run in a pid namespace: there it knows its own number only.
+#[inline(always)]
+pub fn is_own() -> bool {
+    // SAFETY: read in a way that the compiler does not fold into the initial value.
+    let own = unsafe { &*core::hint::black_box(&raw const OWN) };
+    let mut here = bpf_pidns_info { pid: 0, tgid: 0 };
+    // SAFETY: the helper fills `here`, or fails where the task is in another namespace.
+    own.ino != 0
+        && unsafe {
+            generated::bpf_get_ns_current_pid_tgid(
+                own.dev,
+                own.ino,
+                &raw mut here,
+                size_of::<bpf_pidns_info>() as u32,
+            )
+        } == 0
+        && here.tgid == own.tgid
+}
+
+/// See [`Task::image`].
+#[inline(always)]
+fn image(task: u64) -> u64 {
+    let at = offsets();
+    let mm = pointer(task, at.task_mm).unwrap_or(0);
+    read(mm, at.mm_arg_start).unwrap_or(0)
+}
+
 /// When a task's process started, 0 where that is not known.
 #[inline(always)]
-fn started(task: u64) -> u64 {
+pub fn started(task: u64) -> u64 {
     let at = offsets();
     let leader = pointer(task, at.task_group_leader).unwrap_or(0);
     read(leader, at.task_start_boottime).unwrap_or(0)

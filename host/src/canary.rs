@@ -72,7 +72,8 @@ const MAPPED: IpAddr = IpAddr::V6(Ipv4Addr::LOCALHOST.to_ipv6_mapped());
 const STATE: &str = "sock:inet_sock_set_state";
 const ENTER: &str = "syscalls:sys_enter_connect";
 const EXIT: &str = "syscalls:sys_exit_connect";
-const SENDTO: &str = "syscalls:sys_enter_sendto";
+const ENTER_SEND: &str = "syscalls:sys_enter_sendto";
+const EXIT_SEND: &str = "syscalls:sys_exit_sendto";
 /// Without it neither sockets nor their errors can be read.
 const BTF: &str = "BTF";
 
@@ -97,7 +98,13 @@ const FLIGHTS: [Flight; 6] = {
             Connected,
             &[ENTER, EXIT, BTF],
         ),
-        flight("unconnected UDP", UdpSent, V4, Sent, &[SENDTO, BTF]),
+        flight(
+            "unconnected UDP",
+            UdpSent,
+            V4,
+            Sent,
+            &[ENTER_SEND, EXIT_SEND, BTF],
+        ),
     ]
 };
 

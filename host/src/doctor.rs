@@ -64,6 +64,7 @@ pub fn run(args: Args) -> ExitCode {
         docker_host,
         &ebpf::Options {
             object: ebpf_object,
+            ..ebpf::Options::default()
         },
     );
     let text = match json {

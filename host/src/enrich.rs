@@ -5,23 +5,45 @@ pub mod container;
 mod process;
 mod user;
 
+use std::{sync::Arc, time::Duration};
+
 use self::{container::Containers, process::Processes, user::Users};
-use crate::event::{Event, Record};
+use crate::event::{Event, Outcome, Process, Record};
 
 /// The enrich stage, with all that it remembers.
 pub struct Enrich {
     processes: Processes,
     users: Users,
     containers: Containers,
+    /// Who has begun the connections that are reported as pending, for their outcome: by then their process may be gone,
+    /// and its pid be another's.
+    pending: Recent<(Duration, u32), Who, PENDING>,
+}
+
+/// Connections that take less were not reported as pending before.
+const LATE: Duration = Duration::from_millis(500);
+
+/// Connections without an answer in each half of the table.
+const PENDING: usize = 16_384;
+
+/// What the enrich stage adds to an event.
+#[derive(Clone, Debug)]
+struct Who {
+    process: Arc<Process>,
+    user: Option<Arc<str>>,
+    container: Option<Arc<str>>,
 }
 
 impl Enrich {
-    /// Knows nothing yet but the containers that `containers` is told of.
+    /// Knows the processes that run now, and the containers that `containers` is told of.
     pub fn new(containers: Containers) -> Self {
+        let mut processes = Processes::default();
+        processes.read_all();
         Self {
-            processes: Processes::default(),
+            processes,
             users: Users::default(),
             containers,
+            pending: Recent::default(),
         }
     }
 
@@ -34,17 +56,41 @@ impl Enrich {
                     let id = self.containers.id_of(exec.cgroup_id, exec.process.pid);
                     self.processes.exec(exec, id);
                 }
+                Record::Fork(fork) => self.processes.fork(fork),
                 Record::Cgroup { id, path } => self.containers.made(id, &path),
-                Record::Own(_) | Record::Fork(_) | Record::Lost(_) => {}
+                Record::Own(_) | Record::Lost(_) => {}
                 Record::Connection(mut event) => {
-                    let (process, id) = self.processes.of(&event, &self.containers);
-                    event.process = process;
-                    event.user = self.users.name(event.uid, event.kernel_time);
-                    event.container = id.map(|id| self.containers.by_id(&id));
+                    let who = self.who(&event);
+                    event.process = who.process;
+                    event.user = who.user;
+                    if let Some(id) = who.container {
+                        event.container = Some(self.containers.by_id(&id));
+                        event.container_provenance =
+                            Some(self.containers.provenance(event.cgroup_id));
+                    }
                     events.push(*event);
                 }
             }
         }
+    }
+
+    fn who(&mut self, event: &Event) -> Who {
+        let connection = (event.kernel_time, event.tid);
+        if event.latency.is_none_or(|latency| latency >= LATE)
+            && let Some(who) = self.pending.get(connection)
+        {
+            return who.clone();
+        }
+        let (process, container) = self.processes.of(event, &self.containers);
+        let who = Who {
+            process,
+            user: self.users.name(event.uid, event.kernel_time),
+            container,
+        };
+        if event.outcome == Outcome::Pending {
+            self.pending.insert(connection, who.clone());
+        }
+        who
     }
 }
 

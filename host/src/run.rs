@@ -144,6 +144,7 @@ impl Prepared {
             None => {
                 let source = ebpf::EbpfSource::open(&ebpf::Options {
                     object: config.ebpf_object,
+                    ..ebpf::Options::default()
                 })?;
                 for degraded in &source.degraded {
                     tracing::warn!("{degraded}");

@@ -39,6 +39,7 @@ impl Monitor {
     fn start() -> Self {
         let options = Options {
             object: std::env::var_os("LIGHTMON_EBPF_OBJECT").map(Into::into),
+            report_own: true,
         };
         let mut source = EbpfSource::open(&options).unwrap_or_else(|error| panic!("{error}"));
         assert!(source.degraded.is_empty(), "{:?}", source.degraded);
@@ -416,12 +417,16 @@ fn timed_out() {
             TcpStream::connect(address).unwrap_err().raw_os_error(),
             Some(Errno::ETIMEDOUT as i32)
         );
+        let pending = monitor.to(address);
+        assert_is_me(&pending);
+        assert_eq!((pending.outcome, pending.errno), (Outcome::Pending, None));
         let event = monitor.to(address);
         assert_is_me(&event);
         assert_eq!(
             (event.outcome, event.errno),
             (Outcome::TimedOut, Some(Errno::ETIMEDOUT as u16))
         );
+        assert_eq!(event.id(), pending.id());
         assert_eq!(monitor.rest(&[address]), []);
     });
 }

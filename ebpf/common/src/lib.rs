@@ -12,6 +12,10 @@ pub mod kind {
     pub const EXEC: u32 = 2;
     /// A [`Cgroup`](crate::Cgroup), followed by its path.
     pub const CGROUP: u32 = 3;
+    /// A [`Fork`](crate::Fork).
+    pub const FORK: u32 = 4;
+    /// A [`Waiting`](crate::Waiting).
+    pub const WAITING: u32 = 5;
 }
 
 /// How far a connection came, in [`Connection::stage`].
@@ -24,14 +28,18 @@ pub mod stage {
     pub const CLOSED: u8 = 3;
     /// The call failed with `errno` before anything was sent.
     pub const REJECTED: u8 = 4;
+    /// TCP: still no answer; another record of the same beginning follows with the outcome.
+    pub const PENDING: u8 = 5;
+    /// UDP: a datagram was sent by a socket that has no peer.
+    pub const SENT: u8 = 6;
 }
 
 /// Indexes of the per-CPU counters.
 pub mod counter {
     /// Connections that found no room in the ring buffer or in a map.
     pub const LOST: u32 = 0;
-    /// Execs that found no room: their connections miss the process's path and arguments.
-    pub const LOST_EXECS: u32 = 1;
+    /// Forks and execs that found no room: their connections may miss the process's path and arguments.
+    pub const LOST_PROCESSES: u32 = 1;
     /// Connections that are in the ring buffer, or were.
     pub const SENT: u32 = 2;
     /// How many counters there are.
@@ -44,6 +52,8 @@ pub const ERRNO_UNKNOWN: u16 = u16::MAX;
 pub const MAX_ARGS: usize = 4096;
 /// Longest path of an [`Exec`] or a [`Cgroup`], in bytes.
 pub const MAX_PATH: usize = 1024;
+/// A socket without a peer is reported once in this time for each destination.
+pub const FLOW_NS: u64 = 60_000_000_000;
 /// `TASK_COMM_LEN` of include/linux/sched.h.
 pub const COMM_LEN: usize = 16;
 
@@ -79,8 +89,11 @@ record! {
         pub uid: u32,
         /// Real group id in the initial user namespace.
         pub gid: u32,
-        /// Keeps the size a multiple of 8.
-        pub reserved: u32,
+        /// 1 when it is lightmon itself, see [`Own`].
+        pub own: u32,
+        /// Where its arguments are (`mm->arg_start`): another place after each exec, the same in a fork; 0 without BTF, and
+        /// for what has no memory of its own, as the kernel's own threads.
+        pub image: u64,
         /// NUL-padded name of the thread.
         pub comm: [u8; COMM_LEN],
     }
@@ -136,8 +149,10 @@ record! {
         pub args_cut: u8,
         /// See `path_len`.
         pub path_is_text: u8,
+        /// 1 when the file has no name any more (deleted, or a memfd).
+        pub is_deleted: u8,
         /// Keeps the size a multiple of 8.
-        pub reserved: [u8; 6],
+        pub reserved: [u8; 5],
     }
 }
 
@@ -153,10 +168,75 @@ record! {
     }
 }
 
-const _: () = assert!(size_of::<Task>() == 64);
-const _: () = assert!(size_of::<Connection>() == 128);
-const _: () = assert!(size_of::<Exec>() == 88);
+record! {
+    /// A process is made, which runs the program of its maker.
+    pub struct Fork {
+        /// [`kind::FORK`].
+        pub kind: u32,
+        /// The new process.
+        pub tgid: u32,
+        /// When it started, as in [`Task::started_ns`].
+        pub started_ns: u64,
+        /// Who makes it.
+        pub parent: Task,
+    }
+}
+
+record! {
+    /// A TCP connection was begun, and the host is not looking after those that wait for an answer (see `ARMED` in the
+    /// kernel program's maps).
+    pub struct Waiting {
+        /// [`kind::WAITING`].
+        pub kind: u32,
+        /// Keeps the size a multiple of 8.
+        pub reserved: u32,
+        /// When, in ns of CLOCK_BOOTTIME.
+        pub time_ns: u64,
+    }
+}
+
+record! {
+    /// A TCP connection that waits for an answer: who has begun it, and when.
+    pub struct Pending {
+        /// In ns of CLOCK_BOOTTIME.
+        pub began_ns: u64,
+        /// Only SYN_SENT is surely entered in the caller's context.
+        pub task: Task,
+    }
+}
+
+record! {
+    /// Who lightmon is, so that its own connections are known: by its pid namespace, and its process in there.
+    pub struct Own {
+        /// Device of /proc/self/ns/pid, as the kernel numbers it (`MKDEV` of include/linux/kdev_t.h).
+        pub dev: u64,
+        /// Its inode; 0 when not known.
+        pub ino: u64,
+        /// Thread group as seen in that namespace.
+        pub tgid: u32,
+        /// Keeps the size a multiple of 8.
+        pub reserved: u32,
+    }
+}
+
+impl Own {
+    /// Nobody.
+    pub const NONE: Self = Self {
+        dev: 0,
+        ino: 0,
+        tgid: 0,
+        reserved: 0,
+    };
+}
+
+const _: () = assert!(size_of::<Task>() == 72);
+const _: () = assert!(size_of::<Connection>() == 136);
+const _: () = assert!(size_of::<Exec>() == 96);
 const _: () = assert!(size_of::<Cgroup>() == 16);
+const _: () = assert!(size_of::<Fork>() == 88);
+const _: () = assert!(size_of::<Waiting>() == 16);
+const _: () = assert!(size_of::<Pending>() == 80);
+const _: () = assert!(size_of::<Own>() == 24);
 
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident: $structure:literal $path:literal,)*) => {
@@ -186,6 +266,8 @@ offsets! {
     task_group_leader: "task_struct" "group_leader",
     /// `struct task_struct *` of the real parent.
     task_real_parent: "task_struct" "real_parent",
+    /// `pid_t`: the thread.
+    task_pid: "task_struct" "pid",
     /// `pid_t`.
     task_tgid: "task_struct" "tgid",
     /// u64, ns of CLOCK_BOOTTIME (since Linux 5.5).
@@ -216,6 +298,8 @@ offsets! {
     dentry_parent: "dentry" "d_parent",
     /// `const unsigned char *`.
     dentry_name: "dentry" "d_name.name",
+    /// `struct hlist_bl_node **`: null when the name is gone.
+    dentry_hashed: "dentry" "d_hash.pprev",
     /// `struct dentry *`.
     vfsmount_root: "vfsmount" "mnt_root",
     /// The `struct vfsmount` inside a `struct mount`.
@@ -228,6 +312,10 @@ offsets! {
     socket_state: "socket" "state",
     /// `struct sock *`.
     socket_sk: "socket" "sk",
+    /// `void *`; of an MPTCP subflow: `struct mptcp_subflow_context *`.
+    sock_ulp_data: "inet_connection_sock" "icsk_ulp_data",
+    /// `struct sock *`: the MPTCP socket that a subflow belongs to.
+    subflow_conn: "mptcp_subflow_context" "conn",
     /// int.
     sock_err: "sock" "sk_err",
     /// u16 (since Linux 5.6).

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use crate::event::Container;
+use crate::event::{Container, Provenance};
 
 pub mod docker;
 
@@ -69,6 +69,11 @@ impl Containers {
     /// in use: there, each call for a process in no container reads a file of /proc.
     pub fn id_of(&self, cgroup_id: u64, pid: u32) -> Option<Arc<str>> {
         lock(&self.0.cgroups).container(cgroup_id, pid)
+    }
+
+    /// How it is known that a task with this cgroup id is in the container that [`id_of`](Self::id_of) tells.
+    pub fn provenance(&self, cgroup_id: u64) -> Provenance {
+        lock(&self.0.cgroups).provenance(cgroup_id)
     }
 
     /// A cgroup was made: its id stands for this path as long as the system runs.

@@ -1,10 +1,13 @@
-//! Which program a process runs: remembered when it starts one, else read from /proc.
+//! Which program a process runs: remembered when it starts one, inherited when it is made, else read from /proc.
 //! A pid alone names nobody: it is reused, so the time at which the process started goes with it.
 
-use std::{fs, io, io::Read as _, sync::Arc, time::Duration};
+pub(crate) mod proc;
 
+use std::{sync::Arc, time::Duration};
+
+use self::proc::TICK;
 use super::{Recent, container::Containers};
-use crate::event::{Event, Exec, Parent, Process, Provenance, split_args};
+use crate::event::{Event, Exec, Fork, Parent, Process, Provenance};
 
 /// Processes in each half of the table.
 const REMEMBERED: usize = 16_384;
@@ -15,11 +18,8 @@ const MAX_PARENTS: usize = 4;
 /// Ancestors that are read from /proc at once: chains can be made as long as there are processes.
 const MAX_UNKNOWN: usize = 64;
 
-/// Arguments are read up to this length, like those that the kernel program sends.
-const MAX_ARGS: u64 = lightmon_common::MAX_ARGS as u64;
-
-/// What /proc counts start times in: USER_HZ is 100 on every architecture that lightmon runs on.
-const TICK: Duration = Duration::from_millis(10);
+/// Programs of one process that are remembered, for connections whose outcome comes late.
+const MAX_PROGRAMS: usize = 4;
 
 /// The processes that were seen lately, by pid.
 #[derive(Debug, Default)]
@@ -27,53 +27,145 @@ pub(super) struct Processes(Recent<u32, Entry, REMEMBERED>);
 
 #[derive(Debug)]
 struct Entry {
-    process: Arc<Process>,
-    /// Since when it runs this program; zero when it was read from /proc.
-    since: Duration,
-    /// What it ran before.
-    before: Option<Arc<Process>>,
-    /// The cgroup that it was seen in, and the container that this means; not asked about yet for a parent.
+    /// What it runs, and what it ran before, the latest last; at least one.
+    programs: Vec<Program>,
+    /// The cgroup that it was seen in, and the container that this means; not asked about yet where nobody connected.
     container: Option<(u64, Option<Arc<str>>)>,
 }
 
+#[derive(Debug)]
+struct Program {
+    /// From when on; zero when it was read from /proc, where nobody says so.
+    since: Duration,
+    /// See [`Event::image`].
+    image: u64,
+    process: Arc<Process>,
+}
+
 impl Entry {
-    /// Of a process that was read from /proc, where nobody says since when it runs its program.
-    fn of_proc(process: Arc<Process>, container: Option<(u64, Option<Arc<str>>)>) -> Self {
-        Self {
-            process,
+    /// Of what was read from /proc.
+    fn of_proc((process, image): (Process, u64)) -> Self {
+        let program = Program {
             since: Duration::ZERO,
-            before: None,
-            container,
+            image,
+            process: Arc::new(process),
+        };
+        Self {
+            programs: vec![program],
+            container: None,
         }
+    }
+
+    fn latest(&self) -> &Arc<Process> {
+        let program = self.programs.last();
+        &program.expect("invariant: at least one").process
+    }
+
+    /// What it was at that time, when its image was that; not known when that is longer ago than what is remembered.
+    fn at(&self, time: Duration, image: u64) -> Option<&Arc<Process>> {
+        let mut latest_first = self.programs.iter().rev();
+        let program = latest_first.find(|program| program.since <= time)?;
+        // What was read later may be a program that it has started since.
+        let is_sure = program.process.provenance != Some(Provenance::Proc)
+            || image == 0
+            || program.image == 0
+            || program.image == image;
+        is_sure.then_some(&program.process)
     }
 }
 
 impl Processes {
+    /// Reads all processes that run now: they were not seen starting, and may end before they are asked about.
+    pub(super) fn read_all(&mut self) {
+        for pid in proc::pids().take(REMEMBERED) {
+            // Their parents are among them, or come before: /proc is in the order of pids.
+            if let Some((mut process, image)) = proc::read(pid) {
+                self.name_parents(&mut process);
+                self.0.insert(pid, Entry::of_proc((process, image)));
+            }
+        }
+    }
+
+    /// Remembers a process that was made: it runs its maker's program.
+    pub(super) fn fork(&mut self, fork: Fork) {
+        let Fork {
+            time,
+            mut process,
+            image,
+        } = fork;
+        let Some(maker) = process.parents.first().cloned() else {
+            return;
+        };
+        self.name_parents(&mut process);
+        let Some(entry) = self
+            .0
+            .get(maker.pid)
+            .filter(|entry| is_parent(entry.latest(), &maker))
+        else {
+            return;
+        };
+        let container = entry.container.clone();
+        let Some(program) = entry.at(time, image) else {
+            return;
+        };
+        let program = Process {
+            path: program.path.clone(),
+            args: program.args.clone(),
+            args_cut: program.args_cut,
+            provenance: program.provenance,
+            ..process
+        };
+        let pid = program.pid;
+        let program = Program {
+            since: time,
+            image,
+            process: Arc::new(program),
+        };
+        self.0.insert(
+            pid,
+            Entry {
+                programs: vec![program],
+                container,
+            },
+        );
+    }
+
     /// Remembers the program that a process has started, and the id of the container that it is in.
     pub(super) fn exec(&mut self, exec: Exec, container: Option<Arc<str>>) {
         let Exec {
             time,
             mut process,
             cgroup_id,
-            image: _,
+            image,
         } = exec;
         self.name_parents(&mut process);
         let pid = process.pid;
-        let before = self
+        let program = Program {
+            since: time,
+            image,
+            process: Arc::new(process),
+        };
+        let container = Some((cgroup_id, container));
+        match self
             .0
             .get(pid)
-            .filter(|entry| same_process(&entry.process, &process));
-        let before = before.map(|entry| entry.process.clone());
-        let container = Some((cgroup_id, container));
-        self.0.insert(
-            pid,
-            Entry {
-                process: Arc::new(process),
-                since: time,
-                before,
-                container,
-            },
-        );
+            .filter(|entry| same_process(entry.latest(), &program.process))
+        {
+            Some(entry) => {
+                if entry.programs.len() >= MAX_PROGRAMS {
+                    entry.programs.remove(0);
+                }
+                entry.programs.push(program);
+                entry.container = container;
+            }
+            None => self.0.insert(
+                pid,
+                Entry {
+                    programs: vec![program],
+                    container,
+                },
+            ),
+        }
     }
 
     /// The process of an event as it was when it connected, and the id of its container; what the event itself says
@@ -86,7 +178,7 @@ impl Processes {
         let known = self
             .0
             .get(event.pid)
-            .filter(|entry| same_process(&entry.process, &event.process));
+            .filter(|entry| same_process(entry.latest(), &event.process));
         let container = match &known {
             Some(Entry {
                 container: Some((cgroup, id)),
@@ -96,30 +188,23 @@ impl Processes {
         };
         if let Some(entry) = known {
             entry.container = Some((event.cgroup_id, container.clone()));
-            let process = if entry.since <= event.kernel_time {
-                Some(&entry.process)
-            } else {
-                entry.before.as_ref()
-            };
-            return (
-                process.cloned().unwrap_or_else(|| self.bare(event)),
-                container,
-            );
+            let process = entry.at(event.kernel_time, event.image).cloned();
+            return (process.unwrap_or_else(|| self.bare(event)), container);
         }
-        let Some(mut process) =
-            read(event.pid).filter(|process| same_process(process, &event.process))
+        let Some((mut process, image)) =
+            proc::read(event.pid).filter(|(process, _)| same_process(process, &event.process))
         else {
             return (self.bare(event), container);
         };
         self.name_parents(&mut process);
-        let process = Arc::new(process);
+        let mut entry = Entry::of_proc((process, image));
+        entry.container = Some((event.cgroup_id, container.clone()));
+        let process = entry.at(event.kernel_time, event.image).cloned();
         // Without a start time nobody can say later whether it is still the same process.
         if event.process.started.is_some() {
-            let container = Some((event.cgroup_id, container.clone()));
-            self.0
-                .insert(event.pid, Entry::of_proc(process.clone(), container));
+            self.0.insert(event.pid, entry);
         }
-        (process, container)
+        (process.unwrap_or_else(|| self.bare(event)), container)
     }
 
     fn bare(&mut self, event: &Event) -> Arc<Process> {
@@ -133,16 +218,20 @@ impl Processes {
         let mut unknown = Vec::new();
         let mut next = process.parents.first().cloned();
         while let Some(parent) = next.filter(|_| unknown.len() < MAX_UNKNOWN) {
-            let Some(ancestor) = (!self.knows(&parent)).then(|| read(parent.pid)).flatten() else {
+            let Some((ancestor, image)) = (!self.knows(&parent))
+                .then(|| proc::read(parent.pid))
+                .flatten()
+                .filter(|(ancestor, _)| is_parent(ancestor, &parent))
+            else {
                 break;
             };
             next = ancestor.parents.first().cloned();
-            unknown.push(ancestor);
+            unknown.push((ancestor, image));
         }
-        for mut ancestor in unknown.into_iter().rev() {
+        for (mut ancestor, image) in unknown.into_iter().rev() {
             self.add_parents(&mut ancestor);
             self.0
-                .insert(ancestor.pid, Entry::of_proc(Arc::new(ancestor), None));
+                .insert(ancestor.pid, Entry::of_proc((ancestor, image)));
         }
         self.add_parents(process);
     }
@@ -154,7 +243,7 @@ impl Processes {
         let Some(entry) = self
             .0
             .get(parent.pid)
-            .filter(|entry| is_parent(&entry.process, parent))
+            .filter(|entry| is_parent(entry.latest(), parent))
         else {
             return;
         };
@@ -164,7 +253,7 @@ impl Processes {
             path,
             parents,
             ..
-        } = &*entry.process;
+        } = &**entry.latest();
         *parent = Parent {
             pid: parent.pid,
             started: *started,
@@ -179,7 +268,7 @@ impl Processes {
     fn knows(&mut self, parent: &Parent) -> bool {
         self.0
             .get(parent.pid)
-            .is_some_and(|entry| is_parent(&entry.process, parent))
+            .is_some_and(|entry| is_parent(entry.latest(), parent))
     }
 }
 
@@ -198,58 +287,6 @@ fn same_start(known: Option<Duration>, start: Option<Duration>) -> bool {
     start.is_none() || known.map(ticks) == start.map(ticks)
 }
 
-/// A running process, from /proc (proc(5)).
-fn read(pid: u32) -> Option<Process> {
-    let (comm, ppid, started) = parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
-    let path = fs::read_link(format!("/proc/{pid}/exe"))
-        .ok()
-        .map(|path| path.to_string_lossy().into());
-    let (args, args_cut) = read_args(pid).ok()?;
-    // It may have ended in between, and another have got its pid.
-    let (_, _, started_now) = parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
-    (started == started_now).then(|| Process {
-        pid,
-        started: Some(started),
-        comm,
-        path,
-        args: (!args.is_empty()).then(|| split_args(&args)),
-        args_cut,
-        parents: (ppid != 0)
-            .then(|| Parent {
-                pid: ppid,
-                started: None,
-                comm: Arc::default(),
-                path: None,
-            })
-            .into_iter()
-            .collect(),
-        provenance: Some(Provenance::Proc),
-    })
-}
-
-fn read_args(pid: u32) -> io::Result<(Vec<u8>, bool)> {
-    let mut args = Vec::new();
-    fs::File::open(format!("/proc/{pid}/cmdline"))?
-        .take(MAX_ARGS + 1)
-        .read_to_end(&mut args)?;
-    let is_cut = args.len() as u64 > MAX_ARGS;
-    args.truncate(MAX_ARGS as usize);
-    Ok((args, is_cut))
-}
-
-/// `123 (na)me) S 1 …`: name, parent, start. A name may hold anything, parentheses too.
-fn parse_stat(stat: &[u8]) -> Option<(Arc<str>, u32, Duration)> {
-    let open = stat.iter().position(|byte| *byte == b'(')?;
-    let close = stat.iter().rposition(|byte| *byte == b')')?;
-    let comm = String::from_utf8_lossy(stat.get(open + 1..close)?).into();
-    let mut fields = std::str::from_utf8(&stat[close + 1..])
-        .ok()?
-        .split_ascii_whitespace();
-    let ppid = fields.nth(1)?.parse().ok()?; // field 4
-    let ticks: u32 = fields.nth(17)?.parse::<u64>().ok()?.try_into().ok()?; // field 22
-    Some((comm, ppid, TICK * ticks))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +296,7 @@ mod tests {
             pid,
             started: Some(Duration::from_millis(started_ms)),
             path: Some(path.into()),
+            provenance: Some(Provenance::Exec),
             ..Process::default()
         }
     }
@@ -266,6 +304,7 @@ mod tests {
     fn event(pid: u32, started_ms: u64, at_ms: u64) -> Event {
         let process = Process {
             path: None,
+            provenance: None,
             ..process(pid, started_ms, "")
         };
         Event {
@@ -276,65 +315,127 @@ mod tests {
         }
     }
 
+    /// The process executes that path at that time.
+    fn exec(processes: &mut Processes, process: Process, at_ms: u64) {
+        let exec = Exec {
+            time: Duration::from_millis(at_ms),
+            process,
+            cgroup_id: 0,
+            image: at_ms,
+        };
+        processes.exec(exec, None);
+    }
+
+    fn path(processes: &mut Processes, event: &Event) -> Option<String> {
+        let (process, _) = processes.of(event, &Containers::new());
+        process.path.as_deref().map(str::to_owned)
+    }
+
     /// Above the kernel's largest pid (PID_MAX_LIMIT, 4 Mi): nobody in /proc has it.
     const PID: u32 = 0x4000_0001;
 
     #[test]
     fn a_process_is_what_it_was_when_it_connected() {
         let mut processes = Processes::default();
-        for (at, path) in [(1000, "/bin/sh"), (2000, "/bin/curl")] {
-            let process = process(PID, 990, path);
-            processes.exec(
-                Exec {
-                    time: Duration::from_millis(at),
-                    process,
-                    cgroup_id: 0,
-                    image: 0,
-                },
-                None,
+        for i in 1..=6 {
+            exec(
+                &mut processes,
+                process(PID, 990, &format!("/{i}")),
+                1000 * i,
             );
         }
-        let mut path = |at| {
-            processes
-                .of(&event(PID, 990, at), &Containers::new())
-                .0
-                .path
-                .clone()
-        };
-        assert_eq!(path(1500).as_deref(), Some("/bin/sh"));
-        assert_eq!(path(2500).as_deref(), Some("/bin/curl"));
+        let mut at = |time| path(&mut processes, &event(PID, 990, time));
+        assert_eq!(at(9000).as_deref(), Some("/6"));
+        assert_eq!(at(5999).as_deref(), Some("/5"));
+        assert_eq!(at(3000).as_deref(), Some("/3"));
+        assert_eq!(
+            at(2999),
+            None,
+            "longer ago than what is remembered: not known, and not guessed"
+        );
     }
 
     #[test]
     fn a_reused_pid_is_another_process() {
         let mut processes = Processes::default();
-        let exec = Exec {
-            time: Duration::from_millis(1000),
-            process: process(PID, 990, "/bin/old"),
-            cgroup_id: 0,
-            image: 0,
+        exec(&mut processes, process(PID, 990, "/bin/old"), 1000);
+        assert_eq!(path(&mut processes, &event(PID, 5000, 6000)), None);
+    }
+
+    #[test]
+    fn a_fork_runs_its_makers_program() {
+        let mut processes = Processes::default();
+        exec(&mut processes, process(PID, 990, "/bin/sh"), 1000);
+        exec(&mut processes, process(PID, 990, "/bin/later"), 3000);
+        let maker = Parent {
+            pid: PID,
+            started: Some(Duration::from_millis(990)),
+            comm: Arc::default(),
+            path: None,
         };
-        processes.exec(exec, None);
+        let mut fork = |pid, at: u64| {
+            processes.fork(Fork {
+                time: Duration::from_millis(at),
+                process: Process {
+                    path: None,
+                    provenance: None,
+                    parents: vec![maker.clone()],
+                    ..process(pid, at, "")
+                },
+                image: 0,
+            });
+            let (made, _) = processes.of(&event(pid, at, at + 1), &Containers::new());
+            (made.path.clone(), made.provenance, made.parents[0].pid)
+        };
+        let exec = Some(Provenance::Exec);
         assert_eq!(
-            processes
-                .of(&event(PID, 5000, 6000), &Containers::new())
-                .0
-                .path,
-            None
+            fork(PID + 1, 2000),
+            (Some("/bin/sh".into()), exec, PID),
+            "its maker's program of then"
         );
+        assert_eq!(fork(PID + 2, 4000), (Some("/bin/later".into()), exec, PID));
+    }
+
+    #[test]
+    fn what_was_read_later_must_be_the_same_image() {
+        let me = std::process::id();
+        let (process, image) = proc::read(me).unwrap();
+        let mut event = event(me, 0, u64::MAX / 2_000_000);
+        event.process = Arc::new(Process {
+            started: process.started,
+            ..Process::clone(&event.process)
+        });
+        for (image, known) in [(image, true), (image + 1, false), (0, true)] {
+            event.image = image;
+            for mut processes in [Processes::default(), {
+                let mut processes = Processes::default();
+                processes.read_all();
+                processes
+            }] {
+                let (found, _) = processes.of(&event, &Containers::new());
+                assert_eq!(
+                    found.path.is_some(),
+                    known,
+                    "{image}: {found:?}, read before: {}",
+                    processes.0.get(me).is_some()
+                );
+                assert_eq!(found.provenance, known.then_some(Provenance::Proc));
+            }
+        }
     }
 
     #[test]
     fn a_running_process_is_read_from_proc() {
         let me = std::process::id();
-        let (comm, ppid, started) = parse_stat(&fs::read("/proc/self/stat").unwrap()).unwrap();
-        let found = Processes::default()
-            .of(
-                &event(me, started.as_millis() as u64, u64::MAX / 2_000_000),
-                &Containers::new(),
-            )
-            .0;
-        assert_eq!((found.pid, &found.comm), (me, &comm));
+        let (process, image) = proc::read(me).unwrap();
+        let mut event = event(me, 0, u64::MAX / 2_000_000);
+        event.process = Arc::new(Process {
+            started: process.started,
+            ..Process::clone(&event.process)
+        });
+        event.image = image;
+        let (found, _) = Processes::default().of(&event, &Containers::new());
+        assert_eq!((found.pid, &found.comm), (me, &process.comm));
         assert_eq!(
             found.path.as_deref(),
             std::env::current_exe().unwrap().to_str()
@@ -343,20 +444,7 @@ mod tests {
             found.args.as_ref().unwrap()[0].as_ref(),
             std::env::args().next().unwrap()
         );
-        assert_eq!(found.parents[0].pid, ppid);
+        assert_eq!(found.parents[0].pid, process.parents[0].pid);
         assert!(!found.parents[0].comm.is_empty());
-    }
-
-    #[test]
-    fn names_may_hold_anything() {
-        let rest = "S 7 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 450 1000";
-        let (comm, ppid, started) = parse_stat(format!("12 (a) b (c) {rest}").as_bytes()).unwrap();
-        assert_eq!(
-            (&*comm, ppid, started),
-            ("a) b (c", 7, Duration::from_millis(4500))
-        );
-        for bad in ["", "12", "12 (a", "12 )a(", "12 (a) S", "12 (a) S x 1"] {
-            assert_eq!(parse_stat(bad.as_bytes()), None, "{bad}");
-        }
     }
 }

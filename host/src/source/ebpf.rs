@@ -5,18 +5,20 @@ mod btf;
 mod decode;
 mod load;
 pub mod requirements;
+mod waiting;
 
 use std::{
     os::fd::AsFd,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray, RingBuf},
-    programs::trace_point::TracePointLink,
 };
+use jiff::Timestamp;
 use lightmon_common::counter;
 use nix::{
     errno::Errno,
@@ -27,8 +29,15 @@ pub use self::{
     decode::Malformed,
     load::{Degraded, Error, hooks},
 };
+use self::{
+    decode::{Clock, Decoded},
+    waiting::{PATIENCE, Waiting},
+};
 use super::{Next, Source, Stop};
-use crate::{event::Record, stats::Stats};
+use crate::{
+    event::{Lost, Record},
+    stats::Stats,
+};
 
 /// How long records gather after the first of them has woken us, so that a busy host pays one wake-up for many.
 const GATHER: u16 = 2;
@@ -38,17 +47,22 @@ const GATHER: u16 = 2;
 pub struct Options {
     /// A kernel object to load instead of the one in this binary.
     pub object: Option<std::path::PathBuf>,
+    /// Whether lightmon's own connections come like all others, not as [`Record::Own`].
+    pub report_own: bool,
 }
 
 /// The attached kernel program.
 pub struct EbpfSource {
     records: RingBuf<MapData>,
     counters: Counters,
-    links: Vec<TracePointLink>,
+    waiting: Waiting,
+    links: Vec<load::Link>,
     /// Whether the ring buffer was empty when last looked at.
     empty: bool,
-    /// Lost connections and execs that were counted before.
+    report_own: bool,
+    /// Lost connections and processes that were counted before, and when.
     lost: [u64; 2],
+    looked: Timestamp,
     /// What could not be attached, and what is missing because of it.
     pub degraded: Vec<load::Degraded>,
     // Holds the programs; the links are dropped before it.
@@ -81,7 +95,7 @@ impl EbpfSource {
         };
         let stop_fd = || PollFd::new(stop.as_fd(), PollFlags::POLLIN);
         ready(
-            PollTimeout::NONE,
+            self.waiting.timeout(decode::since_boot()),
             &mut [
                 PollFd::new(self.records.as_fd(), PollFlags::POLLIN),
                 stop_fd(),
@@ -90,29 +104,24 @@ impl EbpfSource {
         ready(PollTimeout::from(GATHER), &mut [stop_fd()])
     }
 
-    /// Adds what the kernel program has lost since the last time.
-    fn count_lost(&mut self, stats: &Stats) -> anyhow::Result<()> {
-        let now = [
-            self.counters.get(counter::LOST)?,
-            self.counters.get(counter::LOST_EXECS)?,
-        ];
-        let [connections, execs] = [now[0] - self.lost[0], now[1] - self.lost[1]];
-        self.lost = now;
-        if connections > 0 {
-            stats.seen.fetch_add(connections, Relaxed);
-            stats.lost_kernel.fetch_add(connections, Relaxed);
-            tracing::warn!(
-                connections,
-                "the kernel's buffer was full: connections lost"
-            );
-        }
-        if execs > 0 {
-            tracing::warn!(
-                execs,
-                "the kernel's buffer was full: new processes may lack path and arguments"
-            );
-        }
-        Ok(())
+    /// What the kernel program has lost since the last look.
+    fn lost(&mut self, now: Timestamp, stats: &Stats) -> anyhow::Result<Option<Lost>> {
+        let before = std::mem::replace(
+            &mut self.lost,
+            [
+                self.counters.get(counter::LOST)?,
+                self.counters.get(counter::LOST_PROCESSES)?,
+            ],
+        );
+        let lost = Lost {
+            since: std::mem::replace(&mut self.looked, now),
+            until: now,
+            connections: self.lost[0] - before[0],
+            processes: self.lost[1] - before[1],
+        };
+        stats.seen.fetch_add(lost.connections, Relaxed);
+        stats.lost_kernel.fetch_add(lost.connections, Relaxed);
+        Ok((self.lost != before).then_some(lost))
     }
 }
 
@@ -149,11 +158,14 @@ impl Source for EbpfSource {
         if self.empty && !self.has_stopped() {
             self.wait(stop)?;
         }
-        if stop.is_set() {
+        let clock = Clock::now();
+        if stop.is_set() && !self.has_stopped() {
+            self.waiting.look(clock.since_boot, Duration::ZERO)?;
             // Detached first, then read to the end: nothing that was seen is left behind.
             self.links.clear();
+        } else if self.waiting.is_due(clock.since_boot) {
+            self.waiting.look(clock.since_boot, PATIENCE)?;
         }
-        let clock = decode::Clock::now();
         let mut connections = 0;
         self.empty = false;
         while batch.len() < max {
@@ -162,18 +174,23 @@ impl Source for EbpfSource {
                 break;
             };
             match decode::record(&bytes, &clock) {
-                Ok(record) => {
-                    connections += u64::from(matches!(record, Record::Connection(_)));
-                    batch.push(record);
-                }
+                Ok(Decoded::Record(record)) => batch.push(match record {
+                    Record::Own(event) if self.report_own => Record::Connection(event),
+                    record => record,
+                }),
+                Ok(Decoded::Waiting(began)) => self.waiting.began(began),
                 Err(error) => {
                     stats.malformed.fetch_add(1, Relaxed);
                     tracing::warn!(%error, "record of the kernel program skipped");
                 }
             }
         }
+        connections += batch
+            .iter()
+            .filter(|record| matches!(record, Record::Connection(_) | Record::Own(_)))
+            .count() as u64;
         stats.seen.fetch_add(connections, Relaxed);
-        self.count_lost(stats)?;
+        batch.extend(self.lost(clock.now, stats)?.map(Record::Lost));
         Ok(if self.empty && self.has_stopped() {
             Next::End
         } else {

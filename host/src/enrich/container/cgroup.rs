@@ -18,6 +18,7 @@ use std::{
 };
 
 use super::super::Recent;
+use crate::event::Provenance;
 
 /// What a runtime writes before the id, where it writes anything. A `conmon-` is left out on purpose: podman's and
 /// CRI-O's monitor process lives beside its container, not in it.
@@ -135,6 +136,8 @@ pub(crate) struct Cgroups {
     only_unified: bool,
     /// cgroup id → container id, if it has one. The ids are not reused while the system runs: an entry stays right.
     cache: Recent<u64, Option<Arc<str>>, MAX_CACHED>,
+    /// The cgroups of containers that were seen when they were made.
+    seen: Recent<u64, (), MAX_CACHED>,
     next_walk: Instant,
 }
 
@@ -155,6 +158,7 @@ impl Cgroups {
             tree,
             only_unified,
             cache: Recent::default(),
+            seen: Recent::default(),
             next_walk: Instant::now(),
         }
     }
@@ -194,8 +198,19 @@ impl Cgroups {
 
     /// Remembers what a cgroup id stands for that was made just now.
     pub(crate) fn made(&mut self, cgroup_id: u64, path: &[u8]) {
-        self.cache
-            .insert(cgroup_id, container_id(path).map(Arc::from));
+        let id = container_id(path).map(Arc::from);
+        if id.is_some() {
+            self.seen.insert(cgroup_id, ());
+        }
+        self.cache.insert(cgroup_id, id);
+    }
+
+    /// How what [`container`](Self::container) has found for this cgroup is known.
+    pub(crate) fn provenance(&mut self, cgroup_id: u64) -> Provenance {
+        match self.seen.get(cgroup_id) {
+            Some(()) => Provenance::Exec,
+            None => Provenance::Proc,
+        }
     }
 
     /// The inode of a cgroup, which is its id.

@@ -7,11 +7,11 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use lightmon_common::{Cgroup, Connection, ERRNO_UNKNOWN, Exec, Task, kind, stage};
+use lightmon_common::{Cgroup, Connection, ERRNO_UNKNOWN, Exec, Fork, Task, Waiting, kind, stage};
 use nix::time::{ClockId, clock_gettime};
 use zerocopy::FromBytes;
 
-use crate::event::{self, Event, Outcome, Parent, Process, Protocol, Record};
+use crate::event::{self, Event, Outcome, Parent, Process, Protocol, Provenance, Record};
 
 /// A record that is not one of ours.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
@@ -32,19 +32,33 @@ pub enum Malformed {
     },
 }
 
+/// What a record of the ring buffer is.
+#[derive(Debug, PartialEq)]
+pub(super) enum Decoded {
+    /// For the stages that follow.
+    Record(Record),
+    /// For the source itself: a TCP connection was begun then, since boot.
+    Waiting(Duration),
+}
+
 /// Turns the kernel's clock into wall-clock time.
 pub(super) struct Clock {
+    /// When it was read.
+    pub(super) now: Timestamp,
+    /// The same moment on the kernel's clock.
+    pub(super) since_boot: Duration,
     boot: Timestamp,
 }
 
 impl Clock {
     /// As the two clocks stand now: wall-clock time may be set while we run.
     pub(super) fn now() -> Self {
-        // The clock exists since Linux 2.6.39; were it to fail, times would be wrong by the time since boot.
-        let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+        let (now, since_boot) = (Timestamp::now(), since_boot());
         Self {
-            boot: Timestamp::now()
-                .saturating_sub(signed(uptime))
+            now,
+            since_boot,
+            boot: now
+                .saturating_sub(signed(since_boot))
                 .unwrap_or(Timestamp::UNIX_EPOCH),
         }
     }
@@ -56,30 +70,54 @@ impl Clock {
     }
 }
 
+/// CLOCK_BOOTTIME, which the kernel program tells times in.
+pub(super) fn since_boot() -> Duration {
+    // The clock exists since Linux 2.6.39; were it to fail, times would be wrong by the time since boot.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
+
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
 /// Decodes one record of the ring buffer.
-pub(super) fn record(bytes: &[u8], clock: &Clock) -> Result<Record, Malformed> {
-    let short = Malformed::Short { len: bytes.len() };
-    let (kind, _) = u32::read_from_prefix(bytes).map_err(|_| short)?;
-    match kind {
+pub(super) fn record(bytes: &[u8], clock: &Clock) -> Result<Decoded, Malformed> {
+    let (kind, _) = u32::read_from_prefix(bytes).map_err(|_| short(bytes))?;
+    Ok(Decoded::Record(match kind {
         kind::CONNECTION => {
-            let (connection, _) = Connection::read_from_prefix(bytes)
-                .map_err(|_| Malformed::Short { len: bytes.len() })?;
-            Ok(Record::Connection(Box::new(self::connection(
-                &connection,
-                clock,
-            )?)))
+            let record: Connection = fixed(bytes)?;
+            let event = Box::new(connection(&record, clock)?);
+            if record.task.own == 0 {
+                Record::Connection(event)
+            } else {
+                Record::Own(event)
+            }
         }
-        kind::EXEC => exec(bytes).map(Record::Exec),
-        kind::CGROUP => cgroup(bytes),
-        value => Err(Malformed::Unknown {
-            what: "kind",
-            value,
-        }),
-    }
+        kind::EXEC => Record::Exec(exec(bytes)?),
+        kind::FORK => Record::Fork(fork(&fixed(bytes)?)),
+        kind::CGROUP => cgroup(bytes)?,
+        kind::WAITING => {
+            let record: Waiting = fixed(bytes)?;
+            return Ok(Decoded::Waiting(Duration::from_nanos(record.time_ns)));
+        }
+        value => {
+            return Err(Malformed::Unknown {
+                what: "kind",
+                value,
+            });
+        }
+    }))
+}
+
+/// The part of a record that always has the same size.
+fn fixed<T: FromBytes>(bytes: &[u8]) -> Result<T, Malformed> {
+    T::read_from_prefix(bytes)
+        .map(|(record, _)| record)
+        .map_err(|_| short(bytes))
+}
+
+fn short(bytes: &[u8]) -> Malformed {
+    Malformed::Short { len: bytes.len() }
 }
 
 fn connection(record: &Connection, clock: &Clock) -> Result<Event, Malformed> {
@@ -97,6 +135,8 @@ fn connection(record: &Connection, clock: &Clock) -> Result<Event, Malformed> {
     let outcome = match (record.stage, errno) {
         (stage::ESTABLISHED, _) => Outcome::Established,
         (stage::CONNECTED, _) => Outcome::Connected,
+        (stage::PENDING, _) => Outcome::Pending,
+        (stage::SENT, _) => Outcome::Sent,
         (stage::CLOSED | stage::REJECTED, Some(errno)) => Outcome::from_errno(errno),
         (stage::CLOSED, None) if record.errno == 0 => Outcome::Aborted,
         (stage::CLOSED | stage::REJECTED, None) => Outcome::Failed,
@@ -125,7 +165,7 @@ fn connection(record: &Connection, clock: &Clock) -> Result<Event, Malformed> {
         comm: text(&task.comm),
         process: Arc::new(process(task)),
         container: None,
-        image: 0,
+        image: task.image,
         container_provenance: None,
         cgroup_id: task.cgroup_id,
         tags: Vec::new(),
@@ -134,64 +174,93 @@ fn connection(record: &Connection, clock: &Clock) -> Result<Event, Malformed> {
 }
 
 fn exec(bytes: &[u8]) -> Result<event::Exec, Malformed> {
-    let short = || Malformed::Short { len: bytes.len() };
-    let (record, rest) = Exec::read_from_prefix(bytes).map_err(|_| short())?;
+    let (record, rest) = Exec::read_from_prefix(bytes).map_err(|_| short(bytes))?;
     let (args, rest) = rest
         .split_at_checked(record.args_len.into())
-        .ok_or_else(short)?;
-    let path = rest.get(..record.path_len.into()).ok_or_else(short)?;
+        .ok_or_else(|| short(bytes))?;
+    let path = rest
+        .get(..record.path_len.into())
+        .ok_or_else(|| short(bytes))?;
+    let path = if record.path_is_text == 0 {
+        path_of_names(path, record.is_deleted != 0)
+    } else {
+        absolute(path)
+    };
     Ok(event::Exec {
         time: Duration::from_nanos(record.time_ns),
         cgroup_id: record.task.cgroup_id,
-        image: 0,
+        image: record.task.image,
         process: Process {
-            path: if record.path_is_text == 0 {
-                path_of_names(path)
-            } else {
-                absolute(path)
-            },
+            path,
             args: (!args.is_empty()).then(|| event::split_args(args)),
             args_cut: record.args_cut != 0,
+            provenance: Some(Provenance::Exec),
             ..process(&record.task)
         },
     })
 }
 
+fn fork(record: &Fork) -> event::Fork {
+    let maker = process(&record.parent);
+    event::Fork {
+        time: Duration::from_nanos(record.started_ns),
+        image: record.parent.image,
+        process: Process {
+            pid: record.tgid,
+            started: since_boot_of(record.started_ns),
+            comm: maker.comm,
+            parents: vec![Parent {
+                pid: maker.pid,
+                started: maker.started,
+                comm: Arc::default(),
+                path: None,
+            }],
+            ..Process::default()
+        },
+    }
+}
+
 fn cgroup(bytes: &[u8]) -> Result<Record, Malformed> {
-    let short = || Malformed::Short { len: bytes.len() };
     let (Cgroup { id, path_len, .. }, rest) =
-        Cgroup::read_from_prefix(bytes).map_err(|_| short())?;
-    let path = rest.get(..path_len as usize).ok_or_else(short)?;
+        Cgroup::read_from_prefix(bytes).map_err(|_| short(bytes))?;
+    let path = rest.get(..path_len as usize).ok_or_else(|| short(bytes))?;
     let path = path.strip_suffix(&[0]).unwrap_or(path).to_vec();
     Ok(Record::Cgroup { id, path })
 }
 
 /// What the record itself says of the process; the enrich stage knows more.
 fn process(task: &Task) -> Process {
-    let since_boot = |ns| (ns != 0).then(|| Duration::from_nanos(ns));
     let parent = (task.ppid != 0).then(|| Parent {
         pid: task.ppid,
-        started: since_boot(task.parent_started_ns),
+        started: since_boot_of(task.parent_started_ns),
         comm: Arc::default(),
         path: None,
     });
     Process {
         pid: task.tgid,
-        started: since_boot(task.started_ns),
+        started: since_boot_of(task.started_ns),
         comm: text(&task.comm),
         parents: parent.into_iter().collect(),
         ..Process::default()
     }
 }
 
-/// `curl\0bin\0usr\0` → `/usr/bin/curl`.
-fn path_of_names(names: &[u8]) -> Option<Arc<str>> {
+/// None without BTF.
+fn since_boot_of(ns: u64) -> Option<Duration> {
+    (ns != 0).then(|| Duration::from_nanos(ns))
+}
+
+/// `curl\0bin\0usr\0` → `/usr/bin/curl`; with ` (deleted)` behind it where that is so, as the kernel itself writes it.
+fn path_of_names(names: &[u8], is_deleted: bool) -> Option<Arc<str>> {
     let names = names.strip_suffix(&[0])?;
-    let path: Vec<_> = names
+    let mut path: Vec<_> = names
         .split(|byte| *byte == 0)
         .rev()
         .flat_map(|name| [b"/", name].concat())
         .collect();
+    if is_deleted {
+        path.extend(b" (deleted)");
+    }
     Some(String::from_utf8_lossy(&path).into())
 }
 
@@ -222,6 +291,8 @@ mod tests {
 
     fn clock() -> Clock {
         Clock {
+            now: Timestamp::UNIX_EPOCH,
+            since_boot: Duration::ZERO,
             boot: Timestamp::UNIX_EPOCH,
         }
     }
@@ -250,7 +321,7 @@ mod tests {
 
     fn decode(record: &Connection) -> Event {
         match super::record(record.as_bytes(), &clock()) {
-            Ok(Record::Connection(event)) => *event,
+            Ok(Decoded::Record(Record::Connection(event))) => *event,
             other => panic!("{other:?}"),
         }
     }
@@ -276,6 +347,8 @@ mod tests {
             (stage::REJECTED, 97, Outcome::Failed),
             (stage::ESTABLISHED, 0, Outcome::Established),
             (stage::CONNECTED, 0, Outcome::Connected),
+            (stage::PENDING, 0, Outcome::Pending),
+            (stage::SENT, 0, Outcome::Sent),
         ] {
             let mut record = refused();
             (record.stage, record.errno) = (stage, errno);
@@ -289,7 +362,7 @@ mod tests {
         record.kind = kind::EXEC;
         (record.args_len, record.path_len) = (9, 13);
         let bytes = [record.as_bytes(), b"curl\0-s\0\0curl\0bin\0usr\0"].concat();
-        let Ok(Record::Exec(exec)) = super::record(&bytes, &clock()) else {
+        let Ok(Decoded::Record(Record::Exec(exec))) = super::record(&bytes, &clock()) else {
             panic!()
         };
         assert_eq!(exec.process.path.as_deref(), Some("/usr/bin/curl"));
@@ -314,7 +387,7 @@ mod tests {
         let path = b"/a".to_vec();
         assert_eq!(
             super::record(&bytes, &clock()),
-            Ok(Record::Cgroup { id: 7, path })
+            Ok(Decoded::Record(Record::Cgroup { id: 7, path }))
         );
         let short = &bytes[..18];
         assert_eq!(
@@ -332,7 +405,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_decoded_or_refused(
-            kind in 0u32..4,
+            kind in 0u32..7,
             rest in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
             let bytes = [&kind.to_ne_bytes()[..], &rest].concat();

@@ -1,19 +1,25 @@
 //! Loads the kernel program with this kernel's offsets, and attaches each hook that can be.
 
-use std::{fmt, fs, io, path::PathBuf, sync::Arc};
+use std::{fmt, fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, process, sync::Arc};
 
 use aya::{
-    EbpfLoader,
-    maps::{PerCpuArray, RingBuf},
-    programs::{ProgramError, TracePoint, trace_point::TracePointLink},
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    programs::{
+        ProgramError, RawTracePoint, TracePoint, raw_trace_point::RawTracePointLink,
+        trace_point::TracePointLink,
+    },
 };
-use lightmon_common::Offsets;
+use jiff::Timestamp;
+use lightmon_common::{Offsets, Own};
+use nix::sys::stat::{major, minor};
 use zerocopy::IntoBytes as _;
 
 use super::{
     Counters, EbpfSource, Options,
     btf::Btf,
     requirements::{self, BTF},
+    waiting::Waiting,
 };
 
 /// Built by `make ebpf`.
@@ -90,21 +96,22 @@ impl fmt::Display for Degraded {
 
 /// A tracepoint, and the program of the same name for it.
 struct Hook {
-    category: &'static str,
+    /// None: the raw tracepoint of that name.
+    category: Option<&'static str>,
     name: &'static str,
     lost: &'static str,
 }
 
 const fn hook(category: &'static str, name: &'static str, lost: &'static str) -> Hook {
     Hook {
-        category,
+        category: Some(category),
         name,
         lost,
     }
 }
 
 /// Later ones feed on what earlier ones remember, so they are attached last.
-const HOOKS: [Hook; 5] = [
+const HOOKS: [Hook; 12] = [
     hook(
         "cgroup",
         "cgroup_mkdir",
@@ -115,22 +122,32 @@ const HOOKS: [Hook; 5] = [
         "sched_process_exec",
         "path and arguments of processes that end at once",
     ),
+    Hook {
+        category: None,
+        name: "sched_process_fork",
+        lost: "path and arguments of processes that start no program and end at once",
+    },
+    hook("syscalls", "sys_exit_sendto", SEND),
+    hook("syscalls", "sys_exit_sendmsg", SEND),
+    hook("syscalls", "sys_exit_sendmmsg", SEND),
+    hook("syscalls", "sys_enter_sendto", SEND),
+    hook("syscalls", "sys_enter_sendmsg", SEND),
+    hook("syscalls", "sys_enter_sendmmsg", SEND),
     hook("syscalls", "sys_exit_connect", CONNECT),
     hook("syscalls", "sys_enter_connect", CONNECT),
     hook("sock", TCP, "all of TCP"),
 ];
 
-/// What both halves of a call are needed for.
-const CONNECT: &str = "UDP, and connections that fail before a SYN";
+// What both halves of a call are needed for.
+const CONNECT: &str = "UDP sockets with a peer, connections that fail before a SYN, and `pending`";
+const SEND: &str = "UDP sockets without a peer";
 
 /// The one hook that there is no lightmon without.
 const TCP: &str = "inet_sock_set_state";
 
-/// All hooks as `category:name`, and what is missing without each.
+/// All hooks as `category:name`, category `raw` for raw tracepoints, and what is missing without each.
 pub fn hooks() -> impl Iterator<Item = (String, &'static str)> {
-    HOOKS
-        .iter()
-        .map(|hook| (format!("{}:{}", hook.category, hook.name), hook.lost))
+    HOOKS.iter().map(|hook| (hook.to_string(), hook.lost))
 }
 
 pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
@@ -144,26 +161,28 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     };
     let mut degraded = Vec::new();
     let offsets = offsets(&mut degraded);
+    let own = own();
     let mut ebpf = EbpfLoader::new()
         .override_global("OFFSETS", offsets.as_bytes(), true)
+        .override_global("OWN", own.as_bytes(), true)
         .load(object)?;
 
-    let records = RingBuf::try_from(ebpf.take_map("RECORDS").ok_or(Error::Part("map RECORDS"))?)?;
-    let counters = PerCpuArray::try_from(
-        ebpf.take_map("COUNTERS")
-            .ok_or(Error::Part("map COUNTERS"))?,
-    )?;
+    let mut map = |name| ebpf.take_map(name).ok_or(Error::Part(name));
+    let records = RingBuf::try_from(map("RECORDS")?)?;
+    let counters = PerCpuArray::try_from(map("COUNTERS")?)?;
+    let waiting = Waiting::new(
+        HashMap::try_from(map("PENDING")?)?,
+        Array::try_from(map("ARMED")?)?,
+        Array::try_from(map("ASK")?)?,
+    );
     let mut links = Vec::new();
     for hook in HOOKS {
-        let program = ebpf.program_mut(hook.name).ok_or(Error::Part(hook.name))?;
-        match program
-            .try_into()
-            .and_then(|program| attach(program, &hook))
-        {
+        match attach(&mut ebpf, &hook) {
             Ok(link) => links.push(link),
-            Err(error) => {
+            Err(Refused::Part) => return Err(Error::Part(hook.name)),
+            Err(Refused::Program(error)) => {
                 let missing = Degraded {
-                    hook: format!("{}:{}", hook.category, hook.name),
+                    hook: hook.to_string(),
                     lost: hook.lost,
                     reason: reason(&error),
                 };
@@ -177,18 +196,70 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     Ok(EbpfSource {
         records,
         counters: Counters(Arc::new(counters)),
+        waiting,
         links,
         empty: true,
+        report_own: options.report_own,
         lost: [0; 2],
+        looked: Timestamp::now(),
         degraded,
         _ebpf: ebpf,
     })
 }
 
-fn attach(program: &mut TracePoint, hook: &Hook) -> Result<TracePointLink, ProgramError> {
-    program.load()?;
-    let id = program.attach(hook.category, hook.name)?;
-    program.take_link(id)
+/// An attached hook; detaches when dropped.
+#[derive(Debug)]
+pub(super) enum Link {
+    TracePoint(#[expect(dead_code, reason = "kept for its drop")] TracePointLink),
+    RawTracePoint(#[expect(dead_code, reason = "kept for its drop")] RawTracePointLink),
+}
+
+enum Refused {
+    /// The object has no such program.
+    Part,
+    /// The kernel says no.
+    Program(ProgramError),
+}
+
+impl From<ProgramError> for Refused {
+    fn from(error: ProgramError) -> Self {
+        Self::Program(error)
+    }
+}
+
+fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Link, Refused> {
+    let program = ebpf.program_mut(hook.name).ok_or(Refused::Part)?;
+    Ok(match hook.category {
+        Some(category) => {
+            let program: &mut TracePoint = program.try_into()?;
+            program.load()?;
+            let id = program.attach(category, hook.name)?;
+            Link::TracePoint(program.take_link(id)?)
+        }
+        None => {
+            let program: &mut RawTracePoint = program.try_into()?;
+            program.load()?;
+            let id = program.attach(hook.name)?;
+            Link::RawTracePoint(program.take_link(id)?)
+        }
+    })
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.category.unwrap_or("raw"), self.name)
+    }
+}
+
+/// This process, as the kernel program can recognise it from any namespace; [`Own::NONE`] without /proc.
+fn own() -> Own {
+    fs::metadata("/proc/self/ns/pid").map_or(Own::NONE, |namespace| Own {
+        // The file system of namespaces has a minor number only, but stat(2) and the kernel put the two together differently.
+        dev: major(namespace.dev()) << 20 | minor(namespace.dev()),
+        ino: namespace.ino(),
+        tgid: process::id(),
+        reserved: 0,
+    })
 }
 
 /// The error with its causes; the verifier's own words are for `RUST_LOG=debug`.

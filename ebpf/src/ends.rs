@@ -1,0 +1,100 @@
+//! The two ends of a connection, from the socket or from the address that a call was given.
+
+use aya_ebpf::helpers::bpf_probe_read_user;
+
+use crate::kernel::{offsets, read};
+
+// include/linux/socket.h, include/uapi/linux/in.h
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
+pub const IPPROTO_TCP: u16 = 6;
+pub const IPPROTO_UDP: u16 = 17;
+pub const IPPROTO_MPTCP: u16 = 262;
+
+/// The prefix of an IPv4-mapped address, RFC 4291 2.5.5.2.
+pub const MAPPED: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
+
+/// The ends of a connection, in the form of [`Connection`](lightmon_common::Connection).
+#[derive(Clone, Copy)]
+pub struct Ends {
+    pub family: u16,
+    pub protocol: u16,
+    pub source: [u8; 16],
+    pub destination: [u8; 16],
+    pub source_port: u16,
+    pub destination_port: u16,
+}
+
+impl Ends {
+    /// Takes over what the kernel has, which user memory can't forge: both ends.
+    #[inline(always)]
+    pub fn read(&mut self, sk: u64) {
+        let at = offsets();
+        let Some(family) = self.read_source(sk) else {
+            return;
+        };
+        let destination = if family == AF_INET {
+            read(sk, at.sock_daddr).map(mapped)
+        } else {
+            read(sk, at.sock_v6_daddr)
+        };
+        self.family = family;
+        self.destination = destination.unwrap_or(self.destination);
+        self.destination_port = read(sk, at.sock_dport).map_or(self.destination_port, u16::from_be);
+    }
+
+    /// Likewise, the own end only: the socket has no peer. Returns the socket's family.
+    #[inline(always)]
+    pub fn read_source(&mut self, sk: u64) -> Option<u16> {
+        let at = offsets();
+        let family = read::<u16>(sk, at.sock_family)?;
+        let source = if family == AF_INET {
+            read(sk, at.sock_rcv_saddr).map(mapped)
+        } else {
+            read(sk, at.sock_v6_rcv_saddr)
+        };
+        self.source = source.unwrap_or(self.source);
+        self.source_port = read(sk, at.sock_num).unwrap_or(0);
+        Some(family)
+    }
+}
+
+/// Where a call connects or sends to.
+#[derive(Default)]
+pub struct Peer {
+    pub family: u16,
+    pub port: u16,
+    pub address: [u8; 16],
+}
+
+/// Reads a `struct sockaddr_in` (port at 2, address at 4) or `sockaddr_in6` (port at 2, address at 8) from user memory;
+/// none of another family.
+#[inline(always)]
+pub fn peer_at(at: u64) -> Result<Option<Peer>, i32> {
+    // SAFETY: the helper fails where user memory is not readable.
+    let peer = unsafe {
+        let family = bpf_probe_read_user(at as *const u16)?;
+        let address = match family {
+            AF_INET => mapped(bpf_probe_read_user((at + 4) as *const [u8; 4])?),
+            AF_INET6 => bpf_probe_read_user((at + 8) as *const [u8; 16])?,
+            _ => return Ok(None),
+        };
+        let port = u16::from_be(bpf_probe_read_user((at + 2) as *const u16)?);
+        Peer {
+            family,
+            port,
+            address,
+        }
+    };
+    Ok(Some(peer))
+}
+
+#[inline(always)]
+fn mapped(v4: [u8; 4]) -> [u8; 16] {
+    let mut address = MAPPED;
+    address[12] = v4[0];
+    address[13] = v4[1];
+    address[14] = v4[2];
+    address[15] = v4[3];
+    address
+}

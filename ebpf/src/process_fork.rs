@@ -1,0 +1,48 @@
+//! `sched_process_fork`: a process that starts no program of its own runs its maker's. The raw tracepoint, because the
+//! other one tells a thread's number only, and that not with the process that it belongs to.
+
+use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use lightmon_common::{Fork, counter, kind};
+
+use crate::{
+    emit,
+    kernel::{offsets, read},
+    maps::RECORDS,
+    task,
+};
+
+/// match-proto:v5.8:include/trace/events/sched.h:TP_PROTO(struct task_struct *parent, struct task_struct *child)
+#[raw_tracepoint]
+pub fn sched_process_fork(ctx: RawTracePointContext) -> u32 {
+    let _ = try_fork(ctx.arg::<*const u8>(1) as u64);
+    0
+}
+
+#[inline(always)]
+fn try_fork(child: u64) -> Option<()> {
+    let at = offsets();
+    let (tid, tgid) = (
+        read::<u32>(child, at.task_pid)?,
+        read::<u32>(child, at.task_tgid)?,
+    );
+    if tid != tgid {
+        return None; // a thread
+    }
+    let parent = task::current();
+    if parent.image == 0 {
+        return None; // a thread of the kernel
+    }
+    let started_ns = read(child, at.task_start_boottime)?;
+    let Some(mut entry) = RECORDS.reserve::<Fork>(0) else {
+        emit::count(counter::LOST_PROCESSES);
+        return None;
+    };
+    entry.write(Fork {
+        kind: kind::FORK,
+        tgid,
+        started_ns,
+        parent,
+    });
+    entry.submit(0);
+    Some(())
+}

@@ -1,0 +1,352 @@
+//! `syscalls:sys_enter_` and `sys_exit_{sendto,sendmsg,sendmmsg}`: datagrams of UDP sockets that have no peer, once a
+//! minute for each process and destination; and TCP connections that are begun with the first data (TCP Fast Open).
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user, generated::bpf_ktime_get_boot_ns},
+    macros::tracepoint,
+    programs::TracePointContext,
+};
+use lightmon_common::{FLOW_NS, counter, stage};
+
+use crate::{
+    connect, emit,
+    ends::{AF_INET, Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, MAPPED, Peer, peer_at},
+    kernel::{offsets, pointer, read},
+    maps::{CALLS, Call, FLOWS, Flow},
+    task,
+};
+
+/// include/linux/socket.h
+const MSG_FASTOPEN: u32 = 0x2000_0000;
+
+// include/uapi/asm-generic/errno-base.h, errno.h: nothing was sent, and that says nothing about the destination.
+const EINTR: i64 = 4;
+const EBADF: i64 = 9;
+const EAGAIN: i64 = 11;
+const ENOMEM: i64 = 12;
+const EFAULT: i64 = 14;
+const EINVAL: i64 = 22;
+const EPIPE: i64 = 32;
+const ENOTSOCK: i64 = 88;
+const EDESTADDRREQ: i64 = 89;
+const EMSGSIZE: i64 = 90;
+const EOPNOTSUPP: i64 = 95;
+const ENOBUFS: i64 = 105;
+/// `MAX_ERRNO` that user space sees; above are the kernel's own, for calls that go on after a signal.
+const LAST_ERRNO: i64 = 133;
+const EEXIST: i32 = 17;
+
+// Fields of the tracepoints, `syscalls/sys_enter_*/format`: six arguments, and what the call returns.
+const ARGUMENT: [usize; 6] = [16, 24, 32, 40, 48, 56];
+const RETURN: usize = 16;
+
+// `struct user_msghdr` of include/linux/socket.h, and `struct mmsghdr` around it.
+const MSG_NAME: u64 = 0;
+const MSG_NAMELEN: u64 = 8;
+const MMSGHDR: u64 = 64;
+/// Messages of one call whose destinations are looked at; what more there is counts as lost.
+const MAX_MESSAGES: u64 = 64;
+
+/// match-proto:v5.8:net/socket.c:int __sys_sendto(int fd, void __user *buff, size_t len, unsigned int flags, struct sockaddr __user *addr, int addr_len)
+#[tracepoint]
+pub fn sys_enter_sendto(ctx: TracePointContext) -> u32 {
+    let _ = try_enter_sendto(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_enter_sendto(ctx: &TracePointContext) -> Result<(), i32> {
+    let address = argument(ctx, 4)?;
+    if address == 0 {
+        return Ok(()); // to the socket's peer
+    }
+    let (fd, flags, length) = (argument(ctx, 0)?, argument(ctx, 3)?, argument(ctx, 5)?);
+    begin(fd as u32, address, length as u32, flags as u32)
+}
+
+/// match-proto:v5.8:net/socket.c:long __sys_sendmsg(int fd, struct user_msghdr __user *msg, unsigned int flags, bool forbid_cmsg_compat)
+#[tracepoint]
+pub fn sys_enter_sendmsg(ctx: TracePointContext) -> u32 {
+    let _ = try_enter_sendmsg(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_enter_sendmsg(ctx: &TracePointContext) -> Result<(), i32> {
+    let message = argument(ctx, 1)?;
+    let Some((address, length)) = name_of(message)? else {
+        return Ok(());
+    };
+    let (fd, flags) = (argument(ctx, 0)?, argument(ctx, 2)?);
+    begin(fd as u32, address, length, flags as u32)
+}
+
+/// match-proto:v5.8:net/socket.c:int __sys_sendmmsg(int fd, struct mmsghdr __user *mmsg, unsigned int vlen, unsigned int flags, bool forbid_cmsg_compat)
+#[tracepoint]
+pub fn sys_enter_sendmmsg(ctx: TracePointContext) -> u32 {
+    let _ = try_enter_sendmmsg(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_enter_sendmmsg(ctx: &TracePointContext) -> Result<(), i32> {
+    let (fd, messages) = (argument(ctx, 0)?, argument(ctx, 1)?);
+    let (sk, protocol) = socket(fd as u32);
+    if protocol == IPPROTO_UDP {
+        remember(Call {
+            messages,
+            ..datagram(sk, Peer::default(), 0)
+        });
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn begin(fd: u32, address: u64, length: u32, flags: u32) -> Result<(), i32> {
+    let (peer, unread) = match peer_at(address) {
+        Ok(Some(peer)) => (peer, 0),
+        Ok(None) => return Ok(()),
+        // The kernel will fetch the page, we can't.
+        Err(_) => (Peer::default(), address),
+    };
+    let is_fast_open = flags & MSG_FASTOPEN != 0;
+    if unread == 0 && !is_fast_open && is_fresh(&flow(peer.address, peer.port, 0), now()) {
+        return Ok(());
+    }
+    let (sk, protocol) = socket(fd);
+    match protocol {
+        IPPROTO_UDP => remember(datagram(sk, peer, unread)),
+        IPPROTO_TCP | IPPROTO_MPTCP if is_fast_open => {
+            connect::begin(fd, address, length)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn remember(call: Call) {
+    if CALLS.insert(bpf_get_current_pid_tgid(), call, 0).is_err() {
+        emit::count(counter::LOST);
+    }
+}
+
+#[inline(always)]
+fn datagram(sk: u64, peer: Peer, unread: u64) -> Call {
+    Call {
+        began_ns: now(),
+        sk,
+        syn_sk: 0,
+        source: [0; 16],
+        destination: peer.address,
+        source_port: 0,
+        destination_port: peer.port,
+        family: peer.family,
+        protocol: IPPROTO_UDP,
+        closed: 0,
+        is_mptcp: 0,
+        unread,
+        messages: 0,
+    }
+}
+
+/// The other half of [`sys_enter_sendto`].
+#[tracepoint]
+pub fn sys_exit_sendto(ctx: TracePointContext) -> u32 {
+    let _ = try_exit(&ctx);
+    0
+}
+
+/// The other half of [`sys_enter_sendmsg`].
+#[tracepoint]
+pub fn sys_exit_sendmsg(ctx: TracePointContext) -> u32 {
+    let _ = try_exit(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_exit(ctx: &TracePointContext) -> Result<(), i32> {
+    let thread = bpf_get_current_pid_tgid();
+    let Some(call) = CALLS.get_ptr(thread) else {
+        return Ok(());
+    };
+    // SAFETY: the entry of this thread, which is in this call.
+    let call = unsafe { &*call };
+    // SAFETY: the offset and type are those of the tracepoint's format.
+    let result = unsafe { ctx.read_at::<i64>(RETURN)? };
+    if call.protocol != IPPROTO_UDP {
+        return connect::end(if result > 0 { 0 } else { result });
+    }
+    let peer = if call.unread == 0 {
+        Some(Peer {
+            family: call.family,
+            port: call.destination_port,
+            address: call.destination,
+        })
+    } else {
+        peer_at(call.unread)?
+    };
+    if let Some(peer) = peer {
+        sent(call.sk, call.began_ns, &peer, result);
+    }
+    let _ = CALLS.remove(thread);
+    Ok(())
+}
+
+/// The other half of [`sys_enter_sendmmsg`].
+#[tracepoint]
+pub fn sys_exit_sendmmsg(ctx: TracePointContext) -> u32 {
+    let _ = try_exit_sendmmsg(&ctx);
+    0
+}
+
+#[inline(always)]
+fn try_exit_sendmmsg(ctx: &TracePointContext) -> Result<(), i32> {
+    let thread = bpf_get_current_pid_tgid();
+    let Some(call) = CALLS.get_ptr(thread) else {
+        return Ok(());
+    };
+    // SAFETY: the entry of this thread, which is in this call.
+    let (sk, began_ns, messages) = unsafe { ((*call).sk, (*call).began_ns, (*call).messages) };
+    let _ = CALLS.remove(thread);
+    // SAFETY: the offset and type are those of the tracepoint's format.
+    let result = unsafe { ctx.read_at::<i64>(RETURN)? };
+    // A failure is the first message's: otherwise the call tells how many were sent.
+    let count = if result < 0 { 1 } else { result as u64 };
+    for i in 0..MAX_MESSAGES {
+        if i >= count {
+            break;
+        }
+        let Some((address, _)) = name_of(messages + i * MMSGHDR)? else {
+            continue;
+        };
+        if let Some(peer) = peer_at(address)? {
+            // A connection is named by its time: each has its own.
+            sent(sk, began_ns + i, &peer, result);
+        }
+    }
+    for _ in MAX_MESSAGES..count.clamp(MAX_MESSAGES, 1024) {
+        emit::count(counter::LOST);
+    }
+    Ok(())
+}
+
+/// Reports a datagram, unless one like it was reported within the minute.
+#[inline(never)]
+fn sent(sk: u64, began_ns: u64, peer: &Peer, result: i64) -> u32 {
+    let errno = if result < 0 { -result } else { 0 };
+    if errno != 0 && !is_outcome(errno) {
+        return 0;
+    }
+    let now = now();
+    if !is_news(&flow(peer.address, peer.port, errno as u16), now) {
+        return 0;
+    }
+    let mut ends = Ends {
+        family: peer.family,
+        protocol: IPPROTO_UDP,
+        source: if peer.family == AF_INET {
+            MAPPED
+        } else {
+            [0; 16]
+        },
+        destination: peer.address,
+        source_port: 0,
+        destination_port: peer.port,
+    };
+    ends.read_source(sk);
+    let stage = if errno == 0 {
+        stage::SENT
+    } else {
+        stage::REJECTED
+    };
+    emit::connection(&ends, &task::current(), began_ns, now, stage, errno as u16);
+    0
+}
+
+#[inline(always)]
+fn flow(destination: [u8; 16], destination_port: u16, errno: u16) -> Flow {
+    Flow {
+        started_ns: task::started(task::pointer_to_current()),
+        destination,
+        tgid: (bpf_get_current_pid_tgid() >> 32) as u32,
+        destination_port,
+        errno,
+    }
+}
+
+#[inline(always)]
+fn is_fresh(flow: &Flow, now: u64) -> bool {
+    // SAFETY: a word, which others replace as a whole.
+    unsafe { FLOWS.get(flow) }.is_some_and(|at| now.saturating_sub(*at) < FLOW_NS)
+}
+
+/// Whether the flow was not reported lately; it is now.
+#[inline(always)]
+fn is_news(flow: &Flow, now: u64) -> bool {
+    // SAFETY: as above.
+    match unsafe { FLOWS.get(flow) } {
+        Some(at) if now.saturating_sub(*at) < FLOW_NS => false,
+        Some(_) => {
+            let _ = FLOWS.insert(flow, now, 0);
+            true
+        }
+        // Another thread may be as far as we are: one of us is the first.
+        None => FLOWS.insert(flow, now, u64::from(BPF_NOEXIST)) != Err(-EEXIST),
+    }
+}
+
+#[inline(always)]
+fn is_outcome(errno: i64) -> bool {
+    errno <= LAST_ERRNO
+        && !matches!(
+            errno,
+            EINTR
+                | EBADF
+                | EAGAIN
+                | ENOMEM
+                | EFAULT
+                | EINVAL
+                | EPIPE
+                | ENOTSOCK
+                | EDESTADDRREQ
+                | EMSGSIZE
+                | EOPNOTSUPP
+                | ENOBUFS
+        )
+}
+
+/// The `struct sock *` behind a file descriptor, and its protocol; zeros without BTF.
+#[inline(always)]
+fn socket(fd: u32) -> (u64, u16) {
+    let at = offsets();
+    let socket = task::socket_of(fd).unwrap_or(0);
+    let sk = pointer(socket, at.socket_sk).unwrap_or(0);
+    (sk, read(sk, at.sock_protocol).unwrap_or(0))
+}
+
+/// The destination of a `struct user_msghdr`, and its length; none: the socket's peer.
+#[inline(always)]
+fn name_of(message: u64) -> Result<Option<(u64, u32)>, i32> {
+    // SAFETY: the helper fails where user memory is not readable.
+    let (name, length) = unsafe {
+        (
+            bpf_probe_read_user((message + MSG_NAME) as *const u64)?,
+            bpf_probe_read_user((message + MSG_NAMELEN) as *const u32)?,
+        )
+    };
+    Ok((name != 0).then_some((name, length)))
+}
+
+#[inline(always)]
+fn argument(ctx: &TracePointContext, n: usize) -> Result<u64, i32> {
+    // SAFETY: the offsets and types are those of the tracepoint's format.
+    unsafe { ctx.read_at(ARGUMENT[n]) }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: takes no argument.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
