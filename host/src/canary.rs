@@ -389,7 +389,7 @@ impl Expectations {
 mod tests {
     use super::*;
 
-    fn canary(flights: &[&'static str]) -> Canary {
+    pub(super) fn canary(flights: &[&'static str]) -> Canary {
         Canary {
             flights: FLIGHTS
                 .iter()
@@ -401,7 +401,7 @@ mod tests {
     }
 
     /// What a source that sees all reports.
-    fn right(expectation: &Expectation) -> Event {
+    pub(super) fn right(expectation: &Expectation) -> Event {
         let (pid, tid) = expectation.ids.unwrap_or((1, 1));
         Event {
             protocol: expectation.protocol,

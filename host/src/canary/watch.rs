@@ -48,10 +48,13 @@ impl Eye {
         }
     }
 
-    /// Flies, waits until all was seen or [`PATIENCE`] is over, and gives what was expected.
+    /// Flies, and waits until all was seen or [`PATIENCE`] is over.
     fn watch(&self, canary: &mut Canary) -> Expectations {
         *self.round() = Round::Flying(Vec::new());
-        let mut expectations = canary.fly();
+        self.wait(canary.fly())
+    }
+
+    fn wait(&self, mut expectations: Expectations) -> Expectations {
         let mut round = self.round();
         if let Round::Flying(kept) = &*round {
             for event in kept {
@@ -137,5 +140,92 @@ fn is_stopped_within(stop: &Stop, time: Duration) -> bool {
             &mut [PollFd::new(stop.as_fd(), PollFlags::POLLIN)],
             timeout.unwrap_or(PollTimeout::MAX),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::{
+        super::tests::{canary, right},
+        *,
+    };
+
+    const INTERVAL: Duration = Duration::from_millis(20);
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    /// Shows what is expected just now, as a source that sees all would; false: the canary is not out.
+    fn show_all(eye: &Eye) -> bool {
+        let events: Vec<_> = match &*eye.round() {
+            Round::Waiting(expectations) if !expectations.are_all_seen() => {
+                expectations.expected.iter().map(right).collect()
+            }
+            _ => return false,
+        };
+        for event in &events {
+            eye.saw(event);
+        }
+        true
+    }
+
+    #[test]
+    fn blindness_is_told_once_and_its_end_too() {
+        let (teller, told) = mpsc::channel();
+        let stop = Stop::new().unwrap();
+        let eye = start(
+            canary(&["TCP over IPv4", "refused TCP"]),
+            INTERVAL,
+            stop.clone(),
+            move |sight| {
+                let _ = teller.send(sight);
+            },
+        )
+        .unwrap();
+        // Nothing is shown to it.
+        let blind = told.recv_timeout(DEADLINE).unwrap().unwrap_err();
+        assert!(blind.contains("TCP over IPv4 to 127.0.0.1:"), "{blind}");
+        assert!(blind.contains("refused TCP to 127.0.0.1:"), "{blind}");
+        let begun = Instant::now();
+        let sight = loop {
+            assert!(begun.elapsed() < DEADLINE);
+            show_all(&eye);
+            if let Ok(sight) = told.try_recv() {
+                break sight;
+            }
+        };
+        assert_eq!(sight, Ok(()));
+        // Five more rounds: no news.
+        let mut rounds = 0;
+        while rounds < 5 {
+            assert!(begun.elapsed() < DEADLINE);
+            rounds += usize::from(show_all(&eye));
+            thread::yield_now();
+        }
+        assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Empty));
+        // It ends without a word, although the last round can't be seen.
+        stop.set();
+        assert_eq!(
+            told.recv_timeout(DEADLINE),
+            Err(mpsc::RecvTimeoutError::Disconnected)
+        );
+    }
+
+    #[test]
+    fn what_is_shown_while_it_flies_is_not_forgotten() {
+        let eye = Eye::default();
+        let mut canary = canary(&["TCP over IPv4"]);
+        *eye.round() = Round::Flying(Vec::new());
+        let expected = canary.fly();
+        eye.saw(&right(&expected.expected[0]));
+        for _ in 0..2 * MAX_KEPT {
+            eye.saw(&Event::sample());
+        }
+        assert!(matches!(&*eye.round(), Round::Flying(kept) if kept.len() == MAX_KEPT));
+        let begun = Instant::now();
+        let expected = eye.wait(expected);
+        assert_eq!(expected.missing(), [""; 0]);
+        assert!(begun.elapsed() < PATIENCE);
+        assert!(matches!(&*eye.round(), Round::Resting));
     }
 }
