@@ -35,7 +35,7 @@ impl Enrich {
                     self.processes.exec(exec, id);
                 }
                 Record::Cgroup { id, path } => self.containers.made(id, &path),
-                Record::Own(_) | Record::Fork(_) | Record::Lost(_) => {}
+                Record::Own(_) | Record::Fork(_) | Record::Lost(_) | Record::Notice(_) => {}
                 Record::Connection(mut event) => {
                     let (process, id) = self.processes.of(&event, &self.containers);
                     event.process = process;

@@ -39,6 +39,7 @@ impl Monitor {
     fn start() -> Self {
         let options = Options {
             object: std::env::var_os("LIGHTMON_EBPF_OBJECT").map(Into::into),
+            ..Options::default()
         };
         let mut source = EbpfSource::open(&options).unwrap_or_else(|error| panic!("{error}"));
         assert!(source.degraded.is_empty(), "{:?}", source.degraded);

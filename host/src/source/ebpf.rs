@@ -35,6 +35,8 @@ const GATHER: u16 = 2;
 pub struct Options {
     /// A kernel object to load instead of the one in this binary.
     pub object: Option<std::path::PathBuf>,
+    /// Bytes of the kernel's ring buffer, a power of two and at least a page; the object's own default without.
+    pub buffer_size: Option<u32>,
 }
 
 /// The attached kernel program.
