@@ -9,7 +9,12 @@ use std::{
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
-use crate::{config::Config, doctor, output::Format, plugin, run};
+use crate::{
+    config::{BufferSize, Config},
+    doctor,
+    output::Format,
+    plugin, run,
+};
 
 /// Reports each network connection that the processes and containers of this host open
 ///
@@ -67,6 +72,16 @@ pub struct Args {
     /// Take events from a file that `-f json` has written instead of the kernel; - is stdin
     #[arg(long, value_name = "FILE", env = "LIGHTMON_REPLAY", hide_env = true, value_hint = ValueHint::FilePath, help_heading = "Run")]
     pub replay: Option<PathBuf>,
+
+    /// Have room for so much between kernel and host: a power of two, 64K to 1G; more bears longer bursts [default: 8M]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "LIGHTMON_BUFFER_SIZE",
+        hide_env = true,
+        help_heading = "Run"
+    )]
+    pub buffer_size: Option<BufferSize>,
 
     /// Ask this Docker daemon for the names of containers [default: unix:///var/run/docker.sock]
     #[arg(

@@ -1,6 +1,8 @@
 //! All settings in one place: flag, environment, file, default, the first that says something wins.
 //! The only reader of config.yaml; stages get what they need as values.
 
+mod buffer_size;
+
 use std::{
     fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
@@ -11,6 +13,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
+pub use self::buffer_size::BufferSize;
 use crate::{cli::Args, exclude::Exclude, output::Format, plugin};
 
 /// Read when no file is named.
@@ -36,6 +39,8 @@ pub struct Config {
     pub duration: Option<Duration>,
     /// Recording to read instead of the kernel.
     pub replay: Option<PathBuf>,
+    /// Bytes of the kernel's ring buffer.
+    pub buffer_size: Option<u32>,
     /// Socket of the Docker daemon.
     pub docker_host: Option<String>,
     /// Kernel object to load.
@@ -61,6 +66,8 @@ struct File {
     ebpf_type: Option<u32>,
     plugins: Option<Vec<Plugin>>,
     count: Option<u64>,
+    #[serde(rename = "buffer_size")]
+    buffer_size: Option<BufferSize>,
 }
 
 fn format<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {
@@ -114,6 +121,7 @@ impl Config {
             count,
             duration,
             replay,
+            buffer_size,
             docker_host,
             v6,
             k8s,
@@ -166,6 +174,7 @@ impl Config {
             count: count.or(file.count),
             duration,
             replay,
+            buffer_size: buffer_size.or(file.buffer_size).map(BufferSize::bytes),
             docker_host,
             ebpf_object,
             notes: notes
@@ -259,6 +268,27 @@ mod tests {
         let config = config("format: table\nexclude: dport=80\nipv6: false", args);
         assert_eq!(config.format, Format::Json);
         assert!(config.exclude.is_empty() && config.notes.is_empty());
+    }
+
+    #[test]
+    fn the_buffers_size_is_a_number_or_a_text() {
+        for (file, bytes) in [
+            ("buffer_size: 16M", 16 << 20),
+            ("buffer_size: 65536", 65_536),
+        ] {
+            let config = config(file, Args::default());
+            assert_eq!(config.buffer_size, Some(bytes), "{file}");
+        }
+        assert_eq!(
+            error("format: json\nbuffer_size: 5M\n"),
+            "config.yaml:2:14: must be a power of two: use 4M or 8M"
+        );
+        let args = Args {
+            buffer_size: Some("1M".parse().unwrap()),
+            ..Args::default()
+        };
+        let config = config("buffer_size: 16M", args);
+        assert_eq!(config.buffer_size, Some(1 << 20));
     }
 
     #[test]

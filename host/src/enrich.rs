@@ -58,7 +58,7 @@ impl Enrich {
                 }
                 Record::Fork(fork) => self.processes.fork(fork),
                 Record::Cgroup { id, path } => self.containers.made(id, &path),
-                Record::Own(_) | Record::Lost(_) => {}
+                Record::Own(_) | Record::Lost(_) | Record::Notice(_) => {}
                 Record::Connection(mut event) => {
                     let who = self.who(&event);
                     event.process = who.process;

@@ -7,6 +7,8 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
+use crate::notice::Notice;
+
 /// What a source brings, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
@@ -27,6 +29,8 @@ pub enum Record {
     },
     /// The source could not bring all that there was.
     Lost(Lost),
+    /// A recording's notice: of another run, and passed on as it is.
+    Notice(Notice),
 }
 
 /// What a source knows that it has missed, between two looks at its counters.

@@ -6,7 +6,8 @@ use crate::{
     enrich::Enrich,
     event::{Event, Record},
     exclude::Exclude,
-    output::{self, Output},
+    notice::{Notice, Place},
+    output::Output,
     plugin::Chain,
     source::{MAX_BATCH, Next, Source, Stop},
     stats::Stats,
@@ -14,6 +15,9 @@ use crate::{
 
 /// Plugins run on the pipeline's thread: it needs room for wasm's own stack of 512 KiB and the host below it.
 pub const STACK_SIZE: usize = 8 << 20;
+
+/// Looks at connections that are not reported.
+pub type Watcher = Box<dyn FnMut(&Event) + Send>;
 
 /// All stages, ready to run.
 pub struct Pipeline {
@@ -29,60 +33,88 @@ pub struct Pipeline {
     pub output: Output,
     /// Ends after this many events were written.
     pub count: Option<u64>,
+    /// Who looks at lightmon's own connections, which are counted and go no further.
+    pub own: Option<Watcher>,
 }
 
 impl Pipeline {
-    /// Runs until the source ends, `count` is reached, or the reader of the output has gone.
+    /// Runs until the source ends, or `count` is reached.
     ///
     /// # Errors
     /// When the source fails, or when something could not be written; capture went on until the end then.
     pub fn run(mut self, stop: &Stop, stats: &Stats) -> anyhow::Result<()> {
+        let result = self.stages(stop, stats);
+        let finished = self.output.finish();
+        result?;
+        Ok(finished?)
+    }
+
+    fn stages(&mut self, stop: &Stop, stats: &Stats) -> anyhow::Result<()> {
         let (mut records, mut events) = (Vec::new(), Vec::new());
-        let mut failed = None;
-        while let Some(max) = self.room(stats) {
+        while let Some(max) = self.room() {
             let next = self.source.next(&mut records, max, stop, stats)?;
-            match &mut self.enrich {
-                Some(enrich) => enrich.apply(records.drain(..), &mut events),
-                None => events.extend(records.drain(..).filter_map(complete)),
-            }
-            self.exclude.retain(&mut events, stats);
-            self.plugins.run(&mut events, stats);
-            match self.output.write(&events, stats) {
-                Ok(()) => {}
-                Err(output::Error::Closed) => break,
-                Err(error) => {
-                    if failed.is_none() {
-                        tracing::error!(%error, "events can't be written; further failures are counted only");
-                    }
-                    failed.get_or_insert(error);
+            let notices = self.set_aside(&mut records, stats);
+            if self.output.is_over() {
+                // Too late for all of it: but what has come is counted to the end.
+                let is_event = |record: &Record| matches!(record, Record::Connection(_));
+                let lost = records.drain(..).filter(is_event).count();
+                self.output.lose(lost as u64);
+            } else {
+                match &mut self.enrich {
+                    Some(enrich) => enrich.apply(records.drain(..), &mut events),
+                    None => events.extend(records.drain(..).filter_map(complete)),
                 }
+                self.exclude.retain(&mut events, stats);
+                self.plugins.run(&mut events, stats);
+                self.output.write(&events);
+                events.clear();
             }
-            events.clear();
+            for notice in notices {
+                self.output.pass_on(&notice);
+            }
             if next == Next::End {
                 break;
             }
         }
-        self.output.finish()?;
-        failed.map_or(Ok(()), |error| Err(error.into()))
+        Ok(())
+    }
+
+    /// Takes out what is for nobody's eyes, and what is no event. Returns the notices of another run.
+    fn set_aside(&mut self, records: &mut Vec<Record>, stats: &Stats) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        records.retain(|record| {
+            match record {
+                Record::Own(event) => {
+                    stats.own.fetch_add(1, Relaxed);
+                    if let Some(own) = &mut self.own {
+                        own(event);
+                    }
+                }
+                Record::Lost(lost) => {
+                    let (place, lost) = (Place::Kernel, *lost);
+                    self.output.remote().notice(Notice::Lost { place, lost });
+                }
+                Record::Notice(notice) => notices.push(notice.clone()),
+                _ => return true,
+            }
+            false
+        });
+        notices
     }
 
     /// How many records may be read; none when enough was written.
-    fn room(&self, stats: &Stats) -> Option<usize> {
-        let Some(count) = self.count else {
-            return Some(MAX_BATCH);
+    fn room(&self) -> Option<usize> {
+        let left = match self.count {
+            Some(count) => self.output.left(count)?,
+            None => u64::MAX,
         };
-        let left = count.saturating_sub(stats.written.load(Relaxed));
-        (left > 0).then(|| usize::try_from(left).unwrap_or(MAX_BATCH).min(MAX_BATCH))
+        Some(usize::try_from(left).unwrap_or(MAX_BATCH).min(MAX_BATCH))
     }
 }
 
 fn complete(record: Record) -> Option<Event> {
     match record {
         Record::Connection(event) => Some(*event),
-        Record::Own(_)
-        | Record::Fork(_)
-        | Record::Exec(_)
-        | Record::Cgroup { .. }
-        | Record::Lost(_) => None,
+        _ => None,
     }
 }

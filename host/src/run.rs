@@ -23,15 +23,15 @@ use crate::{
         container::{Containers, docker},
     },
     exclude::{self, Expr},
-    output::{self, Output},
+    output::{self, DRAIN, Output},
     pipeline::{self, Pipeline},
     plugin::{Chain, Limits},
     source::{Source, Stop, ebpf, replay},
     stats::Stats,
 };
 
-/// How long the pipeline may take to write what it holds once it was told to end.
-const DRAIN: Duration = Duration::from_millis(1500);
+/// What the pipeline is given beyond the output's time: it may be inside of a plugin.
+const SPARE: Duration = Duration::from_millis(300);
 
 /// All that can be wrong with the settings has been found: only the machine can still object.
 pub struct Prepared {
@@ -84,7 +84,8 @@ impl Prepared {
             )
         };
         let duration = self.config.duration;
-        let (pipeline, counters) = self.pipeline(&runtime)?;
+        let pipeline = self.pipeline(&runtime, &stop, &stats)?;
+        let output = pipeline.output.remote();
 
         let (done, mut ended) = oneshot::channel();
         let (stop_too, stats_too) = (stop.clone(), stats.clone());
@@ -104,7 +105,10 @@ impl Prepared {
                 () = sleep(duration) => false,
             };
             stop.set();
-            has_ended || timeout(DRAIN, ended).await.is_ok()
+            if !has_ended {
+                output.end_within(DRAIN);
+            }
+            has_ended || timeout(DRAIN + SPARE, ended).await.is_ok()
         });
         runtime.shutdown_background();
         let result = if has_ended {
@@ -112,12 +116,10 @@ impl Prepared {
                 Err(anyhow::anyhow!("the pipeline has panicked; this is a bug"))
             })
         } else {
-            // What the kernel program has sent and nobody has read is lost as well.
-            let made = counters.map_or(Ok(0), |counters| counters.connections())?;
-            stats.seen.fetch_max(made, Relaxed);
             stats.lost_output.fetch_add(stats.unaccounted(), Relaxed);
             Err(anyhow::anyhow!(
-                "the output takes nothing any more; what was not written within {DRAIN:?} is lost"
+                "the pipeline does not end; what it had not written after {:?} is lost",
+                DRAIN + SPARE
             ))
         };
         // Nobody is left to tell when stderr is closed.
@@ -129,21 +131,31 @@ impl Prepared {
         Ok(())
     }
 
-    /// All stages, and the counters of a live source.
-    fn pipeline(self, runtime: &Runtime) -> anyhow::Result<(Pipeline, Option<ebpf::Counters>)> {
+    /// All stages.
+    fn pipeline(
+        self,
+        runtime: &Runtime,
+        stop: &Stop,
+        stats: &Arc<Stats>,
+    ) -> anyhow::Result<Pipeline> {
         let Self {
             config,
             replay,
             plugins,
         } = self;
-        let options =
-            output::Options::new(config.format, config.log_path, !plugins.names().is_empty());
-        let output = Output::open(&options).context("open the output")?;
-        let (source, enrich, counters): (Box<dyn Source>, _, _) = match replay {
-            Some(replay) => (Box::new(replay), None, None),
+        let options = output::Options {
+            is_patient: replay.is_some(),
+            ..output::Options::new(config.format, config.log_path, !plugins.names().is_empty())
+        };
+        let stop = stop.clone();
+        let output =
+            Output::open(&options, stats.clone(), move || stop.set()).context("open the output")?;
+        let (source, enrich): (Box<dyn Source>, _) = match replay {
+            Some(replay) => (Box::new(replay), None),
             None => {
                 let source = ebpf::EbpfSource::open(&ebpf::Options {
                     object: config.ebpf_object,
+                    buffer_size: config.buffer_size,
                     ..ebpf::Options::default()
                 })?;
                 for degraded in &source.degraded {
@@ -152,20 +164,18 @@ impl Prepared {
                 let containers = Containers::new();
                 runtime.spawn(docker::watch(containers.clone(), config.docker_host));
                 tracing::info!("watching");
-                let counters = source.counters();
-                let enrich = Enrich::new(containers);
-                (Box::new(source), Some(enrich), Some(counters))
+                (Box::new(source), Some(Enrich::new(containers)))
             }
         };
-        let pipeline = Pipeline {
+        Ok(Pipeline {
             source,
             enrich,
             exclude: config.exclude,
             plugins,
             output,
             count: config.count,
-        };
-        Ok((pipeline, counters))
+            own: None,
+        })
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Stats {
     pub written: AtomicU64,
     /// Left out by an exclude expression.
     pub excluded: AtomicU64,
+    /// Made by lightmon itself, and not reported.
+    pub own: AtomicU64,
     /// Lost before the host could read them (ring buffer or map full).
     pub lost_kernel: AtomicU64,
     /// Could not be written.
@@ -63,36 +65,38 @@ impl Stats {
 
     /// Events that are on their way through the pipeline; 0 at the end, or the balance does not add up.
     pub fn unaccounted(&self) -> u64 {
-        let [written, excluded, kernel, output] = [
+        let [written, excluded, own, kernel, output] = [
             &self.written,
             &self.excluded,
+            &self.own,
             &self.lost_kernel,
             &self.lost_output,
         ]
         .map(|n| n.load(Relaxed));
-        let accounted = written + excluded + self.dropped() + kernel + output;
+        let accounted = written + excluded + own + self.dropped() + kernel + output;
         self.seen.load(Relaxed).wrapping_sub(accounted)
     }
 }
 
 /// The exit summary, one line:
-/// `seen 10 = written 6 + excluded 2 + dropped 1 (redact 1) + lost 1 (kernel 1, output 0)`.
+/// `seen 12 = written 6 + excluded 2 + own 2 + dropped 1 (redact 1) + lost 1 (kernel 1, output 0)`, without `own` when it is 0.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [seen, written, excluded, kernel, output, malformed] = [
+        let [seen, written, excluded, own, kernel, output, malformed] = [
             &self.seen,
             &self.written,
             &self.excluded,
+            &self.own,
             &self.lost_kernel,
             &self.lost_output,
             &self.malformed,
         ]
         .map(|n| n.load(Relaxed));
-        write!(
-            f,
-            "seen {seen} = written {written} + excluded {excluded} + dropped {}",
-            self.dropped()
-        )?;
+        write!(f, "seen {seen} = written {written} + excluded {excluded}")?;
+        if own > 0 {
+            write!(f, " + own {own}")?;
+        }
+        write!(f, " + dropped {}", self.dropped())?;
         for (i, plugin) in self.plugins.iter().enumerate() {
             let (start, end) = (
                 if i == 0 { " (" } else { ", " },
@@ -140,6 +144,15 @@ mod tests {
         assert_eq!(
             stats.to_string(),
             "seen 10 = written 6 + excluded 2 + dropped 1 (geoip 0, redact 1, faults 3) + lost 1 (kernel 1, output 0)"
+        );
+        stats.own.store(2, Relaxed);
+        assert_eq!(stats.unaccounted(), u64::MAX - 1);
+        stats.seen.store(12, Relaxed);
+        assert_eq!(stats.unaccounted(), 0);
+        assert!(
+            stats
+                .to_string()
+                .starts_with("seen 12 = written 6 + excluded 2 + own 2 + dropped 1 ("),
         );
     }
 }

@@ -40,6 +40,7 @@ impl Monitor {
         let options = Options {
             object: std::env::var_os("LIGHTMON_EBPF_OBJECT").map(Into::into),
             report_own: true,
+            ..Options::default()
         };
         let mut source = EbpfSource::open(&options).unwrap_or_else(|error| panic!("{error}"));
         assert!(source.degraded.is_empty(), "{:?}", source.degraded);

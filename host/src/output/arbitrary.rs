@@ -13,7 +13,10 @@ use proptest::{
     prelude::*,
 };
 
-use crate::event::{Container, Event, Outcome, Parent, Process, Protocol, Provenance};
+use crate::{
+    event::{Container, Event, Lost, Outcome, Parent, Process, Protocol, Provenance},
+    notice::{Notice, Place},
+};
 
 /// Text with what a terminal, a table or JSON could trip over.
 pub(super) fn text() -> impl Strategy<Value = String> {
@@ -129,15 +132,35 @@ fn container() -> impl Strategy<Value = Container> {
         })
 }
 
+fn time() -> impl Strategy<Value = Timestamp> {
+    let seconds = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
+    (seconds, 0..1_000_000_000).prop_map(|(second, nanosecond)| {
+        Timestamp::new(second, nanosecond).unwrap_or(Timestamp::MAX)
+    })
+}
+
+/// A notice of any kind.
+pub(super) fn notice() -> impl Strategy<Value = Notice> {
+    let place = prop_oneof![Just(Place::Kernel), Just(Place::Output)];
+    prop_oneof![
+        (place, time(), time(), any::<u64>(), any::<u64>()).prop_map(
+            |(place, since, until, connections, processes)| Notice::Lost {
+                place,
+                lost: Lost {
+                    since,
+                    until,
+                    connections,
+                    processes,
+                },
+            }
+        ),
+        (time(), text()).prop_map(|(time, reason)| Notice::Blind { time, reason }),
+        time().prop_map(|time| Notice::Sighted { time }),
+    ]
+}
+
 /// An event as enrichment and plugins may leave it, without a line.
 pub(super) fn event() -> impl Strategy<Value = Event> {
-    let time = (
-        Timestamp::MIN.as_second()..=Timestamp::MAX.as_second(),
-        0..1_000_000_000,
-    )
-        .prop_map(|(second, nanosecond)| {
-            Timestamp::new(second, nanosecond).unwrap_or(Timestamp::MAX)
-        });
     let protocol = prop_oneof![Just(6), Just(17), any::<u8>()].prop_map(Protocol::from_number);
     let ids = (
         any::<u32>(),
@@ -147,7 +170,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         any::<u64>(),
     );
     (
-        (time, nanoseconds(), protocol, address(), address()),
+        (time(), nanoseconds(), protocol, address(), address()),
         (
             proptest::sample::select(Outcome::ALL),
             option::of(any::<u16>()),

@@ -6,7 +6,7 @@ use std::{borrow::Cow, str::FromStr};
 use jiff::tz::TimeZone;
 
 use super::{Terminal, json, log, table};
-use crate::{escape, event::Event};
+use crate::{escape, event::Event, notice::Notice};
 
 /// What an event is written as.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
@@ -64,6 +64,15 @@ impl Formatter {
     pub fn begin(&mut self, out: &mut Vec<u8>) {
         if let Kind::Table(table) = &mut self.0 {
             table.begin(out);
+        }
+    }
+
+    /// Appends a notice's line.
+    pub fn notice(&self, notice: &Notice, out: &mut Vec<u8>) {
+        match &self.0 {
+            Kind::Log(zone) => log::notice(notice, zone, out),
+            Kind::Json(zone) => json::notice::write(notice, zone, out),
+            Kind::Table(table) => table.notice(notice, out),
         }
     }
 

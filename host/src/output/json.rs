@@ -21,9 +21,25 @@
 //! `processStarted` and `started` are nanoseconds since boot as strings: after 104
 //! days they exceed what a JSON number holds in many readers.
 //!
+//! Between them are notices, which are no events; they have `notice` and none of an event's keys but `v` and `time`:
+//!
+//! ```json
+//! {"v":1,"time":"2026-11-23T23:04:06.500000000+08:00","notice":"lost","since":"2026-11-23T23:04:05.000000000+08:00",
+//!  "until":"2026-11-23T23:04:06.500000000+08:00","where":"kernel","connections":12,"processes":3}
+//! {"v":1,"time":"2026-11-23T23:05:00.000000000+08:00","notice":"blind","reason":"…"}
+//! {"v":1,"time":"2026-11-23T23:06:00.000000000+08:00","notice":"sighted"}
+//! ```
+//!
+//! `lost`: between `since` and `until` so many `connections` are missing; of so many `processes` the start was not seen, so that
+//! connections of theirs may lack path and arguments. `where` is `kernel` (its buffer was full) or `output` (what this stands in
+//! took no more). All such lines together say what the summary says. `blind`: lightmon's own test saw that connections are not
+//! seen, for that `reason`, until `sighted`.
+//!
 //! Reading asks for `pid`, `daddr`, `dport` and one of `time` and `goTime`, and takes what else is there, so that the
-//! original lightmon's lines are read too (TCP, and established, as it said nothing else). Unknown keys are ignored.
+//! original lightmon's lines are read too (TCP, and established, as it said nothing else). Unknown keys are ignored, notices
+//! are read as notices.
 
+pub(super) mod notice;
 pub(super) mod value;
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
@@ -36,7 +52,7 @@ use self::value::{
 };
 use crate::{
     escape,
-    event::{Container, Event, Outcome, Process},
+    event::{Container, Event, Outcome, Process, Record},
 };
 
 /// The schema's version.
@@ -60,10 +76,27 @@ pub(super) fn write(line: &impl Serialize, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Reads a line that [`event`] or the original lightmon has written.
-pub(crate) fn parse_line(line: &[u8]) -> Result<Event, Malformed> {
-    let line: Line<'_> = serde_json::from_slice(line)?;
-    line.try_into()
+/// Reads a line that lightmon, or the original one, has written: an event or a notice.
+pub(crate) fn parse_line(line: &[u8]) -> Result<Record, Malformed> {
+    let event = || {
+        let event: Line<'_> = serde_json::from_slice(line)?;
+        event.try_into()
+    };
+    match event() {
+        Ok(event) => Ok(Record::Connection(Box::new(event))),
+        Err(_) if is_notice(line) => notice::parse(line).map(Record::Notice),
+        Err(reason) => Err(reason),
+    }
+}
+
+/// Whether the line is for [`notice::parse`] to judge.
+fn is_notice(line: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Kind {
+        #[serde(rename = "notice")]
+        _word: serde::de::IgnoredAny,
+    }
+    serde_json::from_slice::<Kind>(line).is_ok()
 }
 
 /// Why a line is no event. Its text is safe to show.
@@ -332,6 +365,13 @@ mod tests {
     use super::*;
     use crate::output::arbitrary;
 
+    fn parse(line: &[u8]) -> Result<Event, Malformed> {
+        parse_line(line).map(|record| match record {
+            Record::Connection(event) => *event,
+            other => panic!("{other:?} is no event"),
+        })
+    }
+
     fn json(it: &Event) -> Vec<u8> {
         let mut out = Vec::new();
         event(it, &TimeZone::fixed(tz::offset(8)), &mut out);
@@ -356,13 +396,13 @@ mod tests {
                 "\n"
             )
         );
-        assert_eq!(parse_line(line.as_bytes()).unwrap(), Event::sample());
+        assert_eq!(parse(line.as_bytes()).unwrap(), Event::sample());
     }
 
     #[test]
     fn the_least_that_is_an_event() {
         let line = br#"{"time":"2026-11-23T15:04:05Z","pid":7,"daddr":"::ffff:192.0.2.1","dport":80,"errno":111}"#;
-        let event = parse_line(line).unwrap();
+        let event = parse(line).unwrap();
         assert_eq!(event.destination, "192.0.2.1:80".parse().unwrap());
         assert_eq!(event.source, "0.0.0.0:0".parse().unwrap());
         assert_eq!(
@@ -404,14 +444,14 @@ mod tests {
         let zone = TimeZone::fixed(tz::Offset::from_seconds(-4 * 3600 - 56 * 60 - 2).unwrap());
         let mut out = Vec::new();
         super::event(&event, &zone, &mut out);
-        assert_eq!(parse_line(&out).unwrap().time, event.time);
+        assert_eq!(parse(&out).unwrap().time, event.time);
     }
 
     proptest! {
         #[test]
         fn any_event_is_read_back(event in arbitrary::event()) {
             let line = json(&event);
-            let read = parse_line(&line).unwrap();
+            let read = parse(&line).unwrap();
             prop_assert_eq!(json(&read), line);
             prop_assert_eq!(read, event);
         }

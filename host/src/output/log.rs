@@ -12,6 +12,14 @@
 //! are the container's name, `""` in none or when it has not been told; `procArgs` has the arguments without the program's
 //! name, `procPath` and `procArgs` are `""` when not known; `user` is the uid where it has no name, `""` when not known.
 //! `error` (`ECONNREFUSED`), `latencyNs`, `containerId` and `tags` are absent where there are none.
+//!
+//! A notice has the original's keys too, all of an event's empty, its text in `msg`, and after them what the `json` format's has:
+//!
+//! ```json
+//! {"conatiner":"","dip":"","dport":"","ipv6":0,"level":"warning","msg":"lost 12 connections: the kernel's buffer was full",
+//!  "pid":"","procArgs":"","procPath":"","time":"2026-11-23T23:04:06+08:00","user":"","notice":"lost",
+//!  "since":"2026-11-23T23:04:05+08:00","until":"2026-11-23T23:04:06+08:00","where":"kernel","connections":12,"processes":0}
+//! ```
 
 use std::{borrow::Cow, fmt, net::IpAddr};
 
@@ -25,7 +33,7 @@ use super::{
         value::{ErrorName, Map, OutcomeWord, ProtocolName, Quoted, Time},
     },
 };
-use crate::event::Event;
+use crate::{event::Event, notice::Notice};
 
 /// Appends the event and a newline.
 pub(super) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
@@ -60,6 +68,29 @@ pub(super) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
     json::write(&line, out);
 }
 
+/// Appends the notice and a newline.
+pub(super) fn notice(notice: &Notice, zone: &TimeZone, out: &mut Vec<u8>) {
+    let level = match notice {
+        Notice::Lost { .. } | Notice::Blind { .. } => "warning",
+        Notice::Sighted { .. } => "info",
+    };
+    let line = NoticeLine {
+        conatiner: "",
+        dip: "",
+        dport: "",
+        ipv6: 0,
+        level,
+        msg: notice.to_string(),
+        pid: "",
+        proc_args: "",
+        proc_path: "",
+        time: Time::new(notice.time(), zone, 0),
+        user: "",
+        notice: json::notice::Data::new(notice, zone, 0),
+    };
+    json::write(&line, out);
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -89,6 +120,24 @@ struct Line<'a> {
     container_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     tags: Map<'a, String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NoticeLine<'a> {
+    conatiner: &'static str,
+    dip: &'static str,
+    dport: &'static str,
+    ipv6: u8,
+    level: &'static str,
+    msg: String,
+    pid: &'static str,
+    proc_args: &'static str,
+    proc_path: &'static str,
+    time: Time,
+    user: &'static str,
+    #[serde(flatten)]
+    notice: json::notice::Data<'a>,
 }
 
 /// The arguments after the program's name, with spaces between.
@@ -159,6 +208,23 @@ mod tests {
             }
             prop_assert!(matches!(value["ipv6"].as_u64(), Some(0 | 1)));
             prop_assert_eq!(&value["conatiner"], &value["container"]);
+        }
+
+        #[test]
+        fn a_notice_has_the_originals_keys_and_its_own(it in arbitrary::notice()) {
+            let mut out = Vec::new();
+            notice(&it, &TimeZone::UTC, &mut out);
+            let line = String::from_utf8(out).unwrap();
+            let line = line.strip_suffix('\n').unwrap();
+            prop_assert!(!line.chars().any(escape::is_unsafe), "{}", line);
+            let value: Value = serde_json::from_str(line).unwrap();
+            let texts = ["conatiner", "dip", "dport", "pid", "procArgs", "procPath", "user"];
+            for key in texts {
+                prop_assert_eq!(value[key].as_str(), Some(""), "{}", key);
+            }
+            prop_assert_eq!(value["msg"].as_str(), Some(&*it.to_string()));
+            prop_assert_eq!(value["notice"].as_str(), Some(it.kind()));
+            prop_assert!(value["time"].is_string() && value["level"] != "error");
         }
     }
 }

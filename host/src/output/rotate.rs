@@ -49,23 +49,26 @@ impl Files {
         })
     }
 
-    /// Appends lines to the file of the hour that `now` is in.
-    pub(super) fn append(&mut self, now: Timestamp, lines: &[u8]) -> Result<(), (usize, Error)> {
+    /// Appends lines to the file of the hour that `now` is in. Returns how many bytes it took.
+    pub(super) fn append(
+        &mut self,
+        now: Timestamp,
+        lines: &[u8],
+        give_up: &dyn Fn() -> bool,
+    ) -> (usize, Result<(), Error>) {
         let name = name(&self.zone, now);
         if name != self.name {
-            self.lines = open(&self.directory, &name).map_err(|error| (0, error))?;
-            self.name = name;
+            match open(&self.directory, &name) {
+                Ok(lines) => (self.lines, self.name) = (lines, name),
+                Err(error) => return (0, Err(error)),
+            }
         }
-        match self.lines.append(lines) {
-            (_, Ok(())) => Ok(()),
-            (written, Err(cause)) => Err((
-                written,
-                Error::Write {
-                    to: self.path(),
-                    cause,
-                },
-            )),
-        }
+        let (written, result) = self.lines.append(lines, give_up);
+        let result = result.map_err(|cause| Error::Write {
+            to: self.path(),
+            cause,
+        });
+        (written, result)
     }
 
     /// Has the disk hold what was written.
@@ -203,9 +206,8 @@ mod tests {
 
         for hour in 0..12 {
             for _ in 0..2 {
-                files
-                    .append(now, format!("hour {hour}\n").as_bytes())
-                    .unwrap();
+                let line = format!("hour {hour}\n");
+                files.append(now, line.as_bytes(), &|| false).1.unwrap();
                 now += SignedDuration::from_mins(25);
             }
             now += SignedDuration::from_mins(10);
@@ -236,7 +238,7 @@ mod tests {
         for line in ["two\n", "three\n"] {
             let now = at("2026-11-23T15:04:05Z");
             let mut files = Files::open(directory.path(), zone(), now).unwrap();
-            files.append(now, line.as_bytes()).unwrap();
+            files.append(now, line.as_bytes(), &|| false).1.unwrap();
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\nto\ntwo\nthree\n");
     }
@@ -276,14 +278,15 @@ mod tests {
         let mut files = Files::open(directory.path(), zone(), now).unwrap();
         let path = directory.path().join("lightmon.log.202611232100");
         fs::create_dir(&path).unwrap();
-        let (written, error) = files.append(next, b"lost\n").unwrap_err();
+        let (written, result) = files.append(next, b"lost\n", &|| false);
+        let error = result.unwrap_err();
         assert_eq!(written, 0);
         assert!(
             error.to_string().contains("lightmon.log.202611232100"),
             "{error}"
         );
         fs::remove_dir(&path).unwrap();
-        files.append(next, b"kept\n").unwrap();
+        files.append(next, b"kept\n", &|| false).1.unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "kept\n");
     }
 }

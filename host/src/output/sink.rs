@@ -1,36 +1,122 @@
-//! A file that lines are appended to: standard output, or a log file. Says how much was really written.
+//! What lines are appended to: standard output, or log files. Says how much was really written.
 //! Buffers nothing, and tries nothing again that has failed; a reader that is slow is waited for.
 
 use std::{
-    fs::File,
-    io::{self, ErrorKind, Write as _},
-    os::fd::AsFd as _,
+    fs::{File, OpenOptions},
+    io::{self, ErrorKind, IsTerminal as _, Write as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    },
 };
 
+use jiff::Timestamp;
 use nix::{
     errno::Errno,
+    fcntl::OFlag,
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{MsgFlags, send},
 };
 
-/// The file.
+use super::{Error, Format, Options, rotate::Files};
+
+/// How long a reader is waited for, in milliseconds, before the caller is asked whether to go on waiting.
+const TURN: u16 = 50;
+
+/// Where lines go.
+#[derive(Debug)]
+pub(super) enum Sink {
+    Stdout(Lines),
+    Files(Files),
+}
+
+impl Sink {
+    pub(super) fn open(options: &Options) -> Result<Self, Error> {
+        match &options.log_path {
+            Some(directory) if options.format != Format::Table => {
+                Files::open(directory, options.zone.clone(), (options.clock)()).map(Self::Files)
+            }
+            _ => Lines::stdout().map(Self::Stdout).map_err(of_stdout),
+        }
+    }
+
+    /// Appends whole lines. Returns how many bytes it took; waits for room until `give_up` says otherwise.
+    pub(super) fn append(
+        &mut self,
+        now: Timestamp,
+        lines: &[u8],
+        give_up: &dyn Fn() -> bool,
+    ) -> (usize, Result<(), Error>) {
+        match self {
+            Self::Stdout(stdout) => {
+                let (written, result) = stdout.append(lines, give_up);
+                (written, result.map_err(of_stdout))
+            }
+            Self::Files(files) => files.append(now, lines, give_up),
+        }
+    }
+
+    /// Has the disk hold what was written.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        match self {
+            Self::Stdout(_) => Ok(()),
+            Self::Files(files) => files.finish(),
+        }
+    }
+}
+
+fn of_stdout(cause: io::Error) -> Error {
+    match cause.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => Error::Closed,
+        ErrorKind::TimedOut => Error::Stalled,
+        _ => Error::Write {
+            to: "standard output".to_owned(),
+            cause,
+        },
+    }
+}
+
+/// A file.
 #[derive(Debug)]
 pub(super) struct Lines {
     file: File,
+    is_socket: bool,
     /// The last line is there in part only: the next must not become its continuation.
     torn: bool,
 }
 
 impl Lines {
     pub(super) const fn new(file: File, torn: bool) -> Self {
-        Self { file, torn }
+        Self {
+            file,
+            is_socket: false,
+            torn,
+        }
     }
 
     pub(super) fn stdout() -> io::Result<Self> {
         // std's own Stdout looks for lines, of which it would make several writes.
-        Ok(Self::new(
-            io::stdout().as_fd().try_clone_to_owned()?.into(),
-            false,
-        ))
+        Self::never_blocking(io::stdout().as_fd().try_clone_to_owned()?.into())
+    }
+
+    /// The same file, so that a write takes what there is room for and no more: a write(2) that blocks can't be ended, and
+    /// says too late how much of it was read.
+    pub(super) fn never_blocking(file: File) -> io::Result<Self> {
+        let kind = file.metadata()?.file_type();
+        let again = || {
+            // O_NONBLOCK belongs to what was opened, which others share with us: so it is opened once more.
+            OpenOptions::new()
+                .write(true)
+                .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
+                .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        };
+        let again = (kind.is_fifo() || file.is_terminal()).then(again);
+        Ok(Self {
+            // Where it can't be, as with a terminal of another user, writes block as ever.
+            file: again.and_then(Result::ok).unwrap_or(file),
+            is_socket: kind.is_socket(),
+            torn: false,
+        })
     }
 
     pub(super) const fn file(&self) -> &File {
@@ -38,30 +124,41 @@ impl Lines {
     }
 
     /// Appends whole lines, with one write(2) unless the file takes less. Returns how many bytes it took.
-    pub(super) fn append(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
+    ///
+    /// When there is no room, waits for some until `give_up` says otherwise; the error is then `TimedOut`.
+    pub(super) fn append(
+        &mut self,
+        lines: &[u8],
+        give_up: &dyn Fn() -> bool,
+    ) -> (usize, io::Result<()>) {
         if self.torn {
-            match self.write(b"\n") {
+            match self.write(b"\n", give_up) {
                 (_, Ok(())) => self.torn = false,
                 (_, error) => return (0, error),
             }
         }
-        let (written, result) = self.write(lines);
+        let (written, result) = self.write(lines, give_up);
         self.torn = written > 0 && lines[written - 1] != b'\n';
         (written, result)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+    fn write(&mut self, bytes: &[u8], give_up: &dyn Fn() -> bool) -> (usize, io::Result<()>) {
         let mut written = 0;
         while written < bytes.len() {
-            let result = match self.file.write(&bytes[written..]) {
+            let result = match self.put(&bytes[written..]) {
                 Ok(0) => Err(ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     written += n;
                     Ok(())
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
-                // Whoever shares standard output with us has made it non-blocking.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if give_up() {
+                        Err(ErrorKind::TimedOut.into())
+                    } else {
+                        self.wait()
+                    }
+                }
                 Err(error) => Err(error),
             };
             if result.is_err() {
@@ -71,9 +168,19 @@ impl Lines {
         (written, Ok(()))
     }
 
+    /// One write.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_socket {
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            Ok(send(self.file.as_raw_fd(), bytes, flags)?)
+        } else {
+            self.file.write(bytes)
+        }
+    }
+
     fn wait(&self) -> io::Result<()> {
         let mut fds = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
-        match poll(&mut fds, PollTimeout::NONE) {
+        match poll(&mut fds, PollTimeout::from(TURN)) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -105,7 +212,7 @@ mod tests {
             // More than a pipe holds.
             let lines = "0123456789abcde\n".repeat(1 << 16);
             let mut file = Lines::new(write.into(), false);
-            let (written, result) = file.append(lines.as_bytes());
+            let (written, result) = file.append(lines.as_bytes(), &|| false);
             result.unwrap();
             assert_eq!(written, lines.len());
             drop(file);
@@ -128,7 +235,7 @@ mod tests {
 
         // It leaves in the middle of a line that no pipe holds.
         let leaver = thread::spawn(move || (&reader).read_exact(&mut [0; 10]).unwrap());
-        let (written, result) = file.append(&b"x".repeat(4 << 20));
+        let (written, result) = file.append(&b"x".repeat(4 << 20), &|| false);
         assert_eq!(result.unwrap_err().kind(), ErrorKind::BrokenPipe);
         assert!(written >= 10);
         leaver.join().unwrap();
@@ -140,7 +247,7 @@ mod tests {
             .unwrap();
         let mut rest = vec![0; written - 10];
         reader.read_exact(&mut rest).unwrap();
-        let (written, result) = file.append(b"next\n");
+        let (written, result) = file.append(b"next\n", &|| false);
         result.unwrap();
         assert_eq!(written, 5);
         drop(file);
@@ -153,7 +260,7 @@ mod tests {
     fn a_reader_that_has_gone_is_a_broken_pipe() {
         let (read, write) = pipe().unwrap();
         drop(read);
-        let (written, result) = Lines::new(write.into(), false).append(b"line\n");
+        let (written, result) = Lines::new(write.into(), false).append(b"line\n", &|| false);
         assert_eq!(
             (written, result.unwrap_err().kind()),
             (0, ErrorKind::BrokenPipe)
@@ -163,7 +270,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error() {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let (written, result) = Lines::new(full, false).append(b"line\n");
+        let (written, result) = Lines::new(full, false).append(b"line\n", &|| false);
         assert_eq!(
             (written, result.unwrap_err().kind()),
             (0, ErrorKind::StorageFull)

@@ -15,6 +15,8 @@
 //! | 23:04:05 | root     |    1234 | ipv4 | 192.168.1.100:34567   | 93.184.215.14:443     | web-server       | /usr/bin…
 //! ```
 //!
+//! A line that begins with `--` is no row but a notice: `-- 23:04:05 lost 12 connections: the kernel's buffer was full`.
+//!
 //! `-` is what is not known or not there. A container without a name is shown by the beginning of its id, a process
 //! without a path by its name, a user without a name by its number. OUTCOME names the protocol when it isn't TCP.
 
@@ -28,6 +30,7 @@ use super::Terminal;
 use crate::{
     escape,
     event::{Event, Outcome},
+    notice::Notice,
 };
 
 /// The table, as far as it has been written.
@@ -83,6 +86,13 @@ impl Table {
     /// Appends a line that a plugin has written in the row's place.
     pub(super) fn line(&self, line: &str, out: &mut Vec<u8>) {
         self.put(&escape::Text(line).to_string(), PLAIN, out);
+    }
+
+    /// Appends a notice, which no reader takes for a row.
+    pub(super) fn notice(&self, notice: &Notice, out: &mut Vec<u8>) {
+        let time = cell::time(notice.time(), &self.zone);
+        let text = notice.to_string().replace('|', "\\x7c");
+        self.put(&format!("-- {time} {}", escape::Text(&text)), PLAIN, out);
     }
 
     fn put(&self, line: &str, style: &str, out: &mut Vec<u8>) {
@@ -184,6 +194,23 @@ mod tests {
             for line in table.lines() {
                 prop_assert_eq!(line.matches('|').count(), 11, "{}", line);
             }
+        }
+    }
+
+    #[test]
+    fn a_notice_is_a_line_of_its_own() {
+        for terminal in [Terminal::NONE, SHOWN] {
+            let mut out = Vec::new();
+            let time = "2026-11-23T15:04:05Z".parse().unwrap();
+            let notice = Notice::Blind {
+                time,
+                reason: "a|b\x1b".into(),
+            };
+            Table::new(TimeZone::UTC, terminal, true).notice(&notice, &mut out);
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                "-- 15:04:05 blind: a\\x7cb\\x1b\n"
+            );
         }
     }
 

@@ -49,6 +49,8 @@ pub struct Options {
     pub object: Option<std::path::PathBuf>,
     /// Whether lightmon's own connections come like all others, not as [`Record::Own`].
     pub report_own: bool,
+    /// Bytes of the kernel's ring buffer, a power of two and at least a page; the object's own default without.
+    pub buffer_size: Option<u32>,
 }
 
 /// The attached kernel program.

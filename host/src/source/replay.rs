@@ -1,5 +1,5 @@
 //! Events from recorded JSON lines (`lightmon -f json`), out of a file or standard input.
-//! Keeps no time: events come as fast as they are read. A line that is no event is skipped and counted.
+//! Keeps no time: events come as fast as they are read. A line that is neither event nor notice is skipped and counted.
 //!
 //! What the recording's line says is the whole event, so nothing is left to enrich, and written as JSON again in the same
 //! time zone it is the very same line.
@@ -113,9 +113,10 @@ impl Replay {
             None
         } else {
             match json::parse_line(&self.line) {
-                Ok(event) => {
-                    stats.seen.fetch_add(1, Relaxed);
-                    Some(Record::Connection(Box::new(event)))
+                Ok(record) => {
+                    let is_event = matches!(record, Record::Connection(_));
+                    stats.seen.fetch_add(is_event.into(), Relaxed);
+                    Some(record)
                 }
                 Err(reason) => {
                     self.malformed(&reason, stats);
@@ -176,7 +177,8 @@ impl Source for Replay {
                 if self.advance() {
                     batch.extend(self.take(stats));
                 }
-                if batch.len() == full {
+                // A notice stays behind the events that came before it.
+                if batch.len() == full || matches!(batch.last(), Some(Record::Notice(_))) {
                     return Ok(Next::More);
                 }
             }

@@ -229,7 +229,7 @@ fn log_goes_to_a_file() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_reader_that_goes_away_ends_it_quietly() {
+fn a_reader_that_goes_away_ends_it() {
     let mut child = command(&["-f", "json", "--exclude", "keyword='other'"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -242,13 +242,21 @@ fn a_reader_that_goes_away_ends_it_quietly() {
         assert!(std::time::Instant::now() < deadline);
     }
     let output = child.wait_with_output().unwrap();
-    assert_eq!(
-        output.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{messages}");
+    let ended = Ended {
+        status: output.status,
+        lines: Vec::new(),
+        messages: messages.lines().map(str::to_owned).collect(),
+    };
+    let balance = ended.balance();
+    assert!(balance.written == 0 && balance.lost > 0, "{messages}");
+    assert!(
+        messages.ends_with(
+            "lightmon: the reader of standard output has gone; what it did not take is lost\n"
+        ),
+        "{messages}"
     );
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("ERROR"));
 }
 
 /// Nobody reads: what could not be written is counted, also what waits in the kernel's buffer.

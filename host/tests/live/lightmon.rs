@@ -162,16 +162,14 @@ impl Ended {
             .unwrap_or_else(|| {
                 panic!("no summary in {:#?}", self.messages);
             });
-        let number = |name: &str| -> u64 {
-            let (_, rest) = summary
-                .split_once(&format!("{name} "))
-                .unwrap_or_else(|| panic!("no {name} in {summary}"));
+        let any = |name: &str| -> Option<u64> {
+            let (_, rest) = summary.split_once(&format!("{name} "))?;
             rest.split(|c: char| !c.is_ascii_digit())
-                .next()
-                .unwrap()
+                .next()?
                 .parse()
-                .unwrap()
+                .ok()
         };
+        let number = |name| any(name).unwrap_or_else(|| panic!("no {name} in {summary}"));
         let balance = Balance {
             seen: number("seen"),
             written: number("written"),
@@ -186,7 +184,8 @@ impl Ended {
             dropped,
             lost,
         } = balance;
-        assert_eq!(seen, written + excluded + dropped + lost, "{summary}");
+        let own = any("+ own").unwrap_or(0);
+        assert_eq!(seen, written + excluded + own + dropped + lost, "{summary}");
         balance
     }
 }

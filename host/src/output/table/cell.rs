@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
     escape,
@@ -16,10 +16,8 @@ use crate::{
 const LONGEST: usize = 30_000;
 
 /// In the zone, to the second.
-pub(super) fn time(event: &Event, zone: &TimeZone) -> String {
-    zone.to_datetime(event.time)
-        .strftime("%H:%M:%S")
-        .to_string()
+pub(super) fn time(time: Timestamp, zone: &TimeZone) -> String {
+    zone.to_datetime(time).strftime("%H:%M:%S").to_string()
 }
 
 pub(super) fn user(event: &Event, width: Option<u16>) -> String {

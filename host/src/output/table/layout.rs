@@ -35,7 +35,7 @@ const fn column(
 /// The floors of the first nine, and the spaces between, are 80: a failed connection must not look like a good one
 /// on any terminal.
 const COLUMNS: [Column; 10] = [
-    column("TIME", [8, 0, 8], |it, zone, _| time(it, zone)),
+    column("TIME", [8, 0, 8], |it, zone, _| time(it.time, zone)),
     column("USER", [4, 2, 8], |it, _, width| user(it, width)),
     column(PID, [7, 0, 7], |it, _, _| pid(it)),
     column("AF", [4, 0, 4], |it, _, _| family(it)),

@@ -162,7 +162,11 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     let mut degraded = Vec::new();
     let offsets = offsets(&mut degraded);
     let own = own();
-    let mut ebpf = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    if let Some(size) = options.buffer_size {
+        loader.map_max_entries("RECORDS", size);
+    }
+    let mut ebpf = loader
         .override_global("OFFSETS", offsets.as_bytes(), true)
         .override_global("OWN", own.as_bytes(), true)
         .load(object)?;

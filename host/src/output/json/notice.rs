@@ -1,0 +1,207 @@
+//! A notice as a line of JSON, and back.
+
+use std::borrow::Cow;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::{Malformed, VERSION, value::Time, version};
+use crate::{
+    event::Lost,
+    notice::{Notice, Place},
+};
+
+/// Appends the notice and a newline.
+pub(in crate::output) fn write(notice: &Notice, zone: &TimeZone, out: &mut Vec<u8>) {
+    let line = Line {
+        v: VERSION,
+        time: Time::new(notice.time(), zone, 9),
+        notice: Data::new(notice, zone, 9),
+    };
+    super::write(&line, out);
+}
+
+/// Reads a line that [`write`] has written.
+pub(super) fn parse(line: &[u8]) -> Result<Notice, Malformed> {
+    let line: Line<'_> = serde_json::from_slice(line)?;
+    if line.v != VERSION {
+        return Err(Malformed::Version(line.v));
+    }
+    let time = line.time.at;
+    Ok(match line.notice {
+        Data::Lost {
+            since,
+            until,
+            place,
+            connections,
+            processes,
+        } => Notice::Lost {
+            place: match place {
+                PlaceWord::Kernel => Place::Kernel,
+                PlaceWord::Output => Place::Output,
+            },
+            lost: Lost {
+                since: since.at,
+                until: until.at,
+                connections,
+                processes,
+            },
+        },
+        Data::Blind { reason } => Notice::Blind {
+            time,
+            reason: reason.into_owned(),
+        },
+        Data::Sighted => Notice::Sighted { time },
+    })
+}
+
+/// The line, both ways.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    #[serde(default = "version")]
+    v: u64,
+    time: Time,
+    #[serde(flatten)]
+    notice: Data<'a>,
+}
+
+/// What a notice says, beside the time, in every format that is JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "lowercase")]
+pub(in crate::output) enum Data<'a> {
+    Lost {
+        since: Time,
+        until: Time,
+        #[serde(rename = "where")]
+        place: PlaceWord,
+        connections: u64,
+        processes: u64,
+    },
+    Blind {
+        reason: Cow<'a, str>,
+    },
+    Sighted,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::output) enum PlaceWord {
+    Kernel,
+    Output,
+}
+
+impl<'a> Data<'a> {
+    /// With so many digits after the seconds.
+    pub(in crate::output) fn new(notice: &'a Notice, zone: &TimeZone, digits: usize) -> Self {
+        match notice {
+            Notice::Lost { place, lost } => Self::Lost {
+                since: Time::new(lost.since, zone, digits),
+                until: Time::new(lost.until, zone, digits),
+                place: match place {
+                    Place::Kernel => PlaceWord::Kernel,
+                    Place::Output => PlaceWord::Output,
+                },
+                connections: lost.connections,
+                processes: lost.processes,
+            },
+            Notice::Blind { time: _, reason } => Self::Blind {
+                reason: Cow::Borrowed(reason),
+            },
+            Notice::Sighted { time: _ } => Self::Sighted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{Timestamp, tz};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{escape, output::arbitrary};
+
+    fn json(notice: &Notice) -> String {
+        let mut out = Vec::new();
+        write(notice, &TimeZone::fixed(tz::offset(8)), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_kind() {
+        let since: Timestamp = "2026-11-23T15:04:05Z".parse().unwrap();
+        let until: Timestamp = "2026-11-23T15:04:06.5Z".parse().unwrap();
+        let lost = Notice::Lost {
+            place: Place::Kernel,
+            lost: Lost {
+                since,
+                until,
+                connections: 12,
+                processes: 3,
+            },
+        };
+        assert_eq!(
+            json(&lost),
+            concat!(
+                r#"{"v":1,"time":"2026-11-23T23:04:06.500000000+08:00","notice":"lost","#,
+                r#""since":"2026-11-23T23:04:05.000000000+08:00","until":"2026-11-23T23:04:06.500000000+08:00","#,
+                r#""where":"kernel","connections":12,"processes":3}"#,
+                "\n"
+            )
+        );
+        let blind = Notice::Blind {
+            time: since,
+            reason: "no answer".into(),
+        };
+        assert_eq!(
+            json(&blind),
+            concat!(
+                r#"{"v":1,"time":"2026-11-23T23:04:05.000000000+08:00","notice":"blind","reason":"no answer"}"#,
+                "\n"
+            )
+        );
+        let sighted = Notice::Sighted { time: since };
+        assert_eq!(
+            json(&sighted),
+            concat!(
+                r#"{"v":1,"time":"2026-11-23T23:04:05.000000000+08:00","notice":"sighted"}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_no_notice_is_refused() {
+        for (line, reason) in [
+            (
+                r#"{"v":1,"time":"2026-11-23T15:04:05Z","notice":"new"}"#,
+                "unknown variant `new`",
+            ),
+            (
+                r#"{"v":2,"time":"2026-11-23T15:04:05Z","notice":"sighted"}"#,
+                "version 2",
+            ),
+            (r#"{"v":1,"notice":"sighted"}"#, "missing field `time`"),
+            (
+                r#"{"v":1,"time":"2026-11-23T15:04:05Z"}"#,
+                "missing field `notice`",
+            ),
+            (
+                r#"{"v":1,"time":"2026-11-23T15:04:05Z","notice":"blind"}"#,
+                "missing field `reason`",
+            ),
+        ] {
+            let error = parse(line.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(reason), "{line}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_notice_is_one_safe_line_and_read_back(notice in arbitrary::notice()) {
+            let line = json(&notice);
+            prop_assert_eq!(parse(line.as_bytes()).unwrap(), notice);
+            let line = line.strip_suffix('\n').unwrap();
+            prop_assert!(!line.chars().any(escape::is_unsafe), "{}", line);
+        }
+    }
+}
