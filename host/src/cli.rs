@@ -83,6 +83,10 @@ pub struct Args {
     )]
     pub buffer_size: Option<BufferSize>,
 
+    /// Try each TIME, at least 1s, whether connections over loopback are seen, and say `blind` when they are not
+    #[arg(long, value_name = "TIME", env = "LIGHTMON_CANARY_INTERVAL", hide_env = true, value_parser = canary_interval, help_heading = "Run")]
+    pub canary_interval: Option<std::time::Duration>,
+
     /// Ask this Docker daemon for the names of containers [default: unix:///var/run/docker.sock]
     #[arg(
         long,
@@ -145,6 +149,14 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
         Err("must be longer than 0s".to_owned())
     } else {
         Ok(duration)
+    }
+}
+
+/// A second or longer.
+pub(crate) fn canary_interval(text: &str) -> Result<std::time::Duration, String> {
+    match duration(text)? {
+        time if time < std::time::Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
+        time => Ok(time),
     }
 }
 
@@ -314,5 +326,7 @@ mod tests {
         for bad in ["", "0s", "-1s", "5", "soon"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
+        assert_eq!(canary_interval("1s"), Ok(std::time::Duration::from_secs(1)));
+        assert!(canary_interval("999ms").is_err());
     }
 }

@@ -14,7 +14,12 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 pub use self::buffer_size::BufferSize;
-use crate::{cli::Args, exclude::Exclude, output::Format, plugin};
+use crate::{
+    cli::{self, Args},
+    exclude::Exclude,
+    output::Format,
+    plugin,
+};
 
 /// Read when no file is named.
 const DEFAULT_FILE: &str = "config.yaml";
@@ -41,6 +46,8 @@ pub struct Config {
     pub replay: Option<PathBuf>,
     /// Bytes of the kernel's ring buffer.
     pub buffer_size: Option<u32>,
+    /// How often to try whether connections are seen; not at all without.
+    pub canary_interval: Option<Duration>,
     /// Socket of the Docker daemon.
     pub docker_host: Option<String>,
     /// Kernel object to load.
@@ -68,11 +75,26 @@ struct File {
     count: Option<u64>,
     #[serde(rename = "buffer_size")]
     buffer_size: Option<BufferSize>,
+    #[serde(
+        default,
+        rename = "canary_interval",
+        deserialize_with = "canary_interval"
+    )]
+    canary_interval: Option<Duration>,
 }
 
 fn format<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {
     let word = String::deserialize(deserializer)?;
     word.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+fn canary_interval<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    cli::canary_interval(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
 }
 
 /// An entry of `plugins`.
@@ -122,6 +144,7 @@ impl Config {
             duration,
             replay,
             buffer_size,
+            canary_interval,
             docker_host,
             v6,
             k8s,
@@ -137,7 +160,12 @@ impl Config {
         };
         let hides_ipv6 = !v6 && file.ipv6 == Some(false);
         exclude.extend(hides_ipv6.then(|| ALL_OF_IPV6.to_owned()));
+        let canary_interval = canary_interval.or(file.canary_interval);
         let notes = [
+            (
+                canary_interval.is_some() && replay.is_some(),
+                "canary_interval: has no effect on a recording",
+            ),
             (
                 hides_ipv6,
                 "ipv6: false: connections over IPv6 are not reported; they are counted as excluded",
@@ -175,6 +203,7 @@ impl Config {
             duration,
             replay,
             buffer_size: buffer_size.or(file.buffer_size).map(BufferSize::bytes),
+            canary_interval,
             docker_host,
             ebpf_object,
             notes: notes
@@ -289,6 +318,13 @@ mod tests {
         };
         let config = config("buffer_size: 16M", args);
         assert_eq!(config.buffer_size, Some(1 << 20));
+    }
+
+    #[test]
+    fn the_canarys_interval_is_a_time_of_a_second_or_more() {
+        let config = config("canary_interval: 1m", Args::default());
+        assert_eq!(config.canary_interval, Some(Duration::from_secs(60)));
+        assert!(error("canary_interval: 10ms").ends_with("must be at least 1s"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use jiff::Timestamp;
 use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
@@ -17,12 +18,14 @@ use tokio::{
 };
 
 use crate::{
+    canary::{self, Canary},
     config::Config,
     enrich::{
         Enrich,
         container::{Containers, docker},
     },
     exclude::{self, Expr},
+    notice::Notice,
     output::{self, DRAIN, Output},
     pipeline::{self, Pipeline},
     plugin::{Chain, Limits},
@@ -147,11 +150,11 @@ impl Prepared {
             is_patient: replay.is_some(),
             ..output::Options::new(config.format, config.log_path, !plugins.names().is_empty())
         };
-        let stop = stop.clone();
-        let output =
-            Output::open(&options, stats.clone(), move || stop.set()).context("open the output")?;
-        let (source, enrich): (Box<dyn Source>, _) = match replay {
-            Some(replay) => (Box::new(replay), None),
+        let stop_too = stop.clone();
+        let output = Output::open(&options, stats.clone(), move || stop_too.set())
+            .context("open the output")?;
+        let (source, enrich, own): (Box<dyn Source>, _, _) = match replay {
+            Some(replay) => (Box::new(replay), None, None),
             None => {
                 let source = ebpf::EbpfSource::open(&ebpf::Options {
                     object: config.ebpf_object,
@@ -163,8 +166,13 @@ impl Prepared {
                 }
                 let containers = Containers::new();
                 runtime.spawn(docker::watch(containers.clone(), config.docker_host));
+                let own = config
+                    .canary_interval
+                    .map(|interval| watched(Canary::new(&source.degraded), interval, stop, &output))
+                    .transpose()
+                    .context("start the canary")?;
                 tracing::info!("watching");
-                (Box::new(source), Some(Enrich::new(containers)))
+                (Box::new(source), Some(Enrich::new(containers)), own)
             }
         };
         Ok(Pipeline {
@@ -174,9 +182,27 @@ impl Prepared {
             plugins,
             output,
             count: config.count,
-            own: None,
+            own,
         })
     }
+}
+
+/// Flies the canary until `stop`, and says where the events go when it is not seen. Gives the eye to see it with.
+fn watched(
+    canary: Canary,
+    interval: Duration,
+    stop: &Stop,
+    output: &Output,
+) -> io::Result<pipeline::Watcher> {
+    let output = output.remote();
+    let eye = canary::watch::start(canary, interval, stop.clone(), move |sight| {
+        let time = Timestamp::now();
+        output.notice(match sight {
+            Ok(()) => Notice::Sighted { time },
+            Err(reason) => Notice::Blind { time, reason },
+        });
+    })?;
+    Ok(Box::new(move |event| eye.saw(event)))
 }
 
 /// For ever without a duration.

@@ -80,7 +80,7 @@ impl Eye {
 }
 
 /// Flies at once and then every `interval`, until `stop`. Tells what was not seen, and afterwards that all is seen again;
-/// each once.
+/// each once. A second or more between two flights bounds how many sockets are kept (`PORT_REST`) to some dozens.
 ///
 /// # Errors
 /// When there can be no thread.

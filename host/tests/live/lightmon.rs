@@ -72,6 +72,11 @@ impl Lightmon {
         lightmon
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for a message on stderr.
     pub(crate) fn hear(&mut self, text: &str) {
         let deadline = Instant::now() + DEADLINE;
@@ -176,6 +181,8 @@ impl Ended {
             excluded: number("excluded"),
             dropped: number("dropped"),
             lost: number("lost"),
+            // Left out when there are none.
+            own: any("+ own").unwrap_or(0),
         };
         let Balance {
             seen,
@@ -183,8 +190,8 @@ impl Ended {
             excluded,
             dropped,
             lost,
+            own,
         } = balance;
-        let own = any("+ own").unwrap_or(0);
         assert_eq!(seen, written + excluded + own + dropped + lost, "{summary}");
         balance
     }
@@ -197,6 +204,7 @@ pub(crate) struct Balance {
     pub(crate) excluded: u64,
     pub(crate) dropped: u64,
     pub(crate) lost: u64,
+    pub(crate) own: u64,
 }
 
 fn lines_of(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {

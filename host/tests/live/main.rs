@@ -1,5 +1,6 @@
 //! lightmon on the real kernel and beside a real Docker daemon. Looks only at what it has started itself.
 
+mod canary;
 mod containers;
 mod docker;
 mod host;
