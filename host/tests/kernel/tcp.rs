@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsRawFd as _,
     process::{Command, Stdio},
 };
@@ -378,6 +379,45 @@ fn mptcp() {
         assert_eq!((event.protocol, event.outcome), (Protocol::Tcp, outcome));
     }
     assert_eq!(monitor.rest(&[open, closed]), []);
+}
+
+/// The kernel itself begins further subflows, for whom who has connected the socket.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn mptcp_further_subflows() {
+    in_own_network(|| {
+        ip("addr add 10.1.0.1/24 dev lo");
+        ip("addr add 10.2.0.1/24 dev lo");
+        ip("mptcp limits set subflow 4 add_addr_accepted 4");
+        ip("mptcp endpoint add 10.2.0.1 subflow");
+        let monitor = Monitor::start();
+        let mptcp = || raw::socket(libc::AF_INET, libc::SOCK_STREAM, raw::IPPROTO_MPTCP).unwrap();
+        let listener = mptcp();
+        let own = SockaddrStorage::from(SocketAddr::from(([10, 1, 0, 1], 0)));
+        socket::bind(listener.as_raw_fd(), &own).unwrap();
+        socket::listen(&listener, socket::Backlog::new(8).unwrap()).unwrap();
+        let address = own_address(&listener);
+        let ours = mptcp();
+        connect(&ours, address).unwrap();
+        let listener = TcpListener::from(listener);
+        let (mut theirs, _) = listener.accept().unwrap();
+        let mut ours = TcpStream::from(ours);
+        // Both sides know that the other one speaks it once data has come through.
+        for _ in 0..3 {
+            ours.write_all(b"x").unwrap();
+            theirs.read_exact(&mut [0]).unwrap();
+            theirs.write_all(b"x").unwrap();
+            ours.read_exact(&mut [0]).unwrap();
+        }
+        for source in [[10, 1, 0, 1], [10, 2, 0, 1]] {
+            let event = monitor.next(&format!("from {source:?}"), |event| {
+                event.destination == address && event.source.ip() == IpAddr::from(source)
+            });
+            assert_is_me(&event);
+            assert_eq!(event.outcome, Outcome::Established);
+        }
+        assert_eq!(monitor.rest(&[address]), []);
+    });
 }
 
 /// TCP Fast Open: connected by the first data, with and without a call of connect(2).
