@@ -2,6 +2,7 @@
 //! Nothing here looks at what other processes do.
 
 mod monitor;
+mod own;
 mod process;
 mod raw;
 mod tcp;

@@ -24,14 +24,18 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, Sock
 /// Generous: the machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The live source, attached; in this test, its own process's connections are like all others.
-pub(crate) fn source() -> EbpfSource {
-    let options = Options {
+/// The kernel program under test; this process's own connections are like all others.
+pub(crate) fn options() -> Options {
+    Options {
         object: std::env::var_os("LIGHTMON_EBPF_OBJECT").map(Into::into),
         report_own: true,
         ..Options::default()
-    };
-    let source = EbpfSource::open(&options).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// The live source, attached.
+pub(crate) fn source() -> EbpfSource {
+    let source = EbpfSource::open(&options()).unwrap_or_else(|error| panic!("{error}"));
     assert!(source.degraded.is_empty(), "{:?}", source.degraded);
     source
 }
