@@ -11,8 +11,11 @@ use serde_json::Value;
 /// Connects from inside a container: nobody listens there, so it is refused.
 const CONNECT: &str = "nc -w 5 127.0.13.1 9; true";
 
-fn check(event: &Value, name: &str, id: &str) {
+/// `provenance`: `exec` for a container that has started after lightmon, else `proc`.
+fn check(event: &Value, name: &str, id: &str, provenance: &str) {
     assert_eq!(event["container"], name, "{event}");
+    assert_eq!(event["containerProvenance"], provenance, "{event}");
+    assert_eq!(event["processProvenance"], "exec", "{event}");
     assert_eq!(event["containerId"], id, "{event}");
     assert_eq!(event["containerImage"], IMAGE, "{event}");
     assert_eq!(event["procPath"], "/bin/busybox", "{event}");
@@ -38,7 +41,7 @@ fn containers_have_their_names() {
         let event = next();
         assert_eq!(event["containerId"], early, "{event}");
         event["container"] == "early" && {
-            check(&event, "early", &early);
+            check(&event, "early", &early, "proc");
             true
         }
     });
@@ -54,7 +57,7 @@ fn containers_have_their_names() {
         "-c",
         &format!("{CONNECT}; sleep 1000"),
     ]);
-    check(&next(), "late", &late);
+    check(&next(), "late", &late, "exec");
 
     for i in 0..5 {
         let name = format!("once-{i}");
@@ -62,14 +65,14 @@ fn containers_have_their_names() {
         let event = next();
         let id = event["containerId"].as_str().unwrap();
         assert!(id.len() == 64 && id != early && id != late, "{event}");
-        check(&event, &name, id);
+        check(&event, &name, id, "exec");
     }
 
     dockerd.docker(&["rename", "late", "later"]);
     let renamed = (0..100).any(|_| {
         dockerd.docker(&["exec", "later", "sh", "-c", CONNECT]);
         let event = next();
-        check(&event, event["container"].as_str().unwrap(), &late);
+        check(&event, event["container"].as_str().unwrap(), &late, "exec");
         event["container"] == "later"
     });
     assert!(renamed);
