@@ -272,8 +272,8 @@ const EXEC: &str = "LIGHTMON_TEST_EXEC";
 #[test]
 #[ignore = "helps another test"]
 fn helper_of_a_thread_execs() {
-    if let Ok(script) = std::env::var(EXEC) {
-        panic!("{}", Command::new("/bin/bash").args(["-c", &script]).exec());
+    if let Some(script) = std::env::var_os(EXEC) {
+        panic!("{}", Command::new("/bin/bash").arg("-c").arg(script).exec());
     }
 }
 
