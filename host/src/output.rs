@@ -90,7 +90,7 @@ pub enum Error {
     #[error("the reader of standard output has gone; what it did not take is lost")]
     Closed,
     /// Somebody may, but did not for too long.
-    #[error("the output took nothing for too long; what it did not take is lost")]
+    #[error("the output was too slow or took nothing; what it did not take in time is lost")]
     Stalled,
     /// A write went wrong; the next batch is tried again.
     #[error("write to {to}: {cause}")]
@@ -180,9 +180,24 @@ impl Output {
         Ok(output)
     }
 
+    /// To any file instead of standard output, in tests.
+    #[cfg(test)]
+    pub(crate) fn to(
+        options: &Options,
+        file: impl Into<std::os::fd::OwnedFd>,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let lines = sink::Lines::never_blocking(file.into().into()).expect("a file has metadata");
+        Self::start(options, Sink::Stdout(lines), stats, || ()).expect("a thread can be started")
+    }
+
     /// Hands a batch over to be written. Each of its events will be counted as written or lost, now or later.
     /// Waits for a slow reader, but without patience no longer than a moment.
     pub fn write<E: Borrow<Event>>(&mut self, events: &[E]) {
+        if self.queue.is_stalled() {
+            self.queue.lose(events.len() as u64);
+            return;
+        }
         self.formatter.begin(&mut self.chunk.bytes);
         self.chunk.header = self.chunk.bytes.len();
         for event in events {
@@ -244,7 +259,7 @@ impl Output {
 /// Without [`finish`](Output::finish) nobody waits for what is left.
 impl Drop for Output {
     fn drop(&mut self) {
-        self.queue.end_within(Duration::ZERO);
+        self.queue.abandon();
     }
 }
 
@@ -294,8 +309,7 @@ mod tests {
 
     fn start(options: &Options, file: impl Into<OwnedFd>) -> (Output, Arc<Stats>) {
         let stats = Arc::new(Stats::default());
-        let lines = sink::Lines::never_blocking(file.into().into()).unwrap();
-        let output = Output::start(options, Sink::Stdout(lines), stats.clone(), || ()).unwrap();
+        let output = Output::to(options, file, stats.clone());
         (output, stats)
     }
 

@@ -2,7 +2,6 @@
 //! signals, time limits and the containers' runtimes meanwhile.
 
 use std::{
-    io::{self, Write as _},
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
     time::Duration,
@@ -23,6 +22,7 @@ use crate::{
         container::{Containers, docker},
     },
     exclude::{self, Expr},
+    messages,
     output::{self, DRAIN, Output},
     pipeline::{self, Pipeline},
     plugin::{Chain, Limits},
@@ -84,7 +84,7 @@ impl Prepared {
             )
         };
         let duration = self.config.duration;
-        let pipeline = self.pipeline(&runtime, &stop, &stats)?;
+        let (pipeline, counters) = self.pipeline(&runtime, &stop, &stats)?;
         let output = pipeline.output.remote();
 
         let (done, mut ended) = oneshot::channel();
@@ -116,14 +116,16 @@ impl Prepared {
                 Err(anyhow::anyhow!("the pipeline has panicked; this is a bug"))
             })
         } else {
+            // What the kernel program has sent and nobody has read is lost as well.
+            let made = counters.map_or(Ok(0), |counters| counters.connections())?;
+            stats.seen.fetch_max(made, Relaxed);
             stats.lost_output.fetch_add(stats.unaccounted(), Relaxed);
             Err(anyhow::anyhow!(
                 "the pipeline does not end; what it had not written after {:?} is lost",
                 DRAIN + SPARE
             ))
         };
-        // Nobody is left to tell when stderr is closed.
-        let _ = writeln!(io::stderr(), "lightmon: {stats}");
+        messages::say(format_args!("lightmon: {stats}"));
         result?;
         if stats.malformed.load(Relaxed) > 0 {
             bail!("some of the input was malformed and skipped");
@@ -131,13 +133,13 @@ impl Prepared {
         Ok(())
     }
 
-    /// All stages.
+    /// All stages, and the counters of a live source.
     fn pipeline(
         self,
         runtime: &Runtime,
         stop: &Stop,
         stats: &Arc<Stats>,
-    ) -> anyhow::Result<Pipeline> {
+    ) -> anyhow::Result<(Pipeline, Option<ebpf::Counters>)> {
         let Self {
             config,
             replay,
@@ -150,8 +152,8 @@ impl Prepared {
         let stop = stop.clone();
         let output =
             Output::open(&options, stats.clone(), move || stop.set()).context("open the output")?;
-        let (source, enrich): (Box<dyn Source>, _) = match replay {
-            Some(replay) => (Box::new(replay), None),
+        let (source, enrich, counters): (Box<dyn Source>, _, _) = match replay {
+            Some(replay) => (Box::new(replay), None, None),
             None => {
                 let source = ebpf::EbpfSource::open(&ebpf::Options {
                     object: config.ebpf_object,
@@ -163,10 +165,12 @@ impl Prepared {
                 let containers = Containers::new();
                 runtime.spawn(docker::watch(containers.clone(), config.docker_host));
                 tracing::info!("watching");
-                (Box::new(source), Some(Enrich::new(containers)))
+                let counters = source.counters();
+                let enrich = Enrich::new(containers);
+                (Box::new(source), Some(enrich), Some(counters))
             }
         };
-        Ok(Pipeline {
+        let pipeline = Pipeline {
             source,
             enrich,
             exclude: config.exclude,
@@ -174,7 +178,8 @@ impl Prepared {
             output,
             count: config.count,
             own: None,
-        })
+        };
+        Ok((pipeline, counters))
     }
 }
 

@@ -9,6 +9,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -39,7 +40,7 @@ const KEPT: usize = 4;
 /// busy host fills the kernel's buffer.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// What a write that can't be ended is given beyond the deadline.
+/// What the writer is given beyond the deadline: for the last notices, or to come out of a write that can't be ended.
 const SPARE: Duration = Duration::from_millis(100);
 
 /// Lines, ready to be written at once.
@@ -108,7 +109,11 @@ struct State {
 impl State {
     /// Whether all that comes now is lost.
     fn is_over(&self) -> bool {
-        self.closed || self.ended || self.deadline.is_some_and(|it| Instant::now() >= it)
+        self.closed || self.ended || self.is_late()
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|it| Instant::now() >= it)
     }
 
     fn has_room(&self, length: usize) -> bool {
@@ -194,6 +199,12 @@ impl Queue {
         state
     }
 
+    /// Whether a batch would only be lost, so that formatting it is of no use.
+    pub(super) fn is_stalled(&self) -> bool {
+        let state = self.lock();
+        !self.is_patient && state.grace.is_zero() && !state.has_room(CHUNK)
+    }
+
     /// Counts events as lost that were never handed over.
     pub(super) fn lose(&self, events: u64) {
         self.count_lost(&mut self.lock(), events);
@@ -245,13 +256,22 @@ impl Queue {
         self.work.notify_all();
     }
 
+    /// Ends without waiting for anything.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        state.ending = true;
+        state.deadline = Some(Instant::now());
+        self.work.notify_all();
+    }
+
     /// Waits until the writer has written all, or the time is over. What is not written then is lost.
     pub(super) fn finish(&self) -> Result<(), Error> {
         let mut state = self.lock();
+        let began = Instant::now();
         state.ending = true;
         self.work.notify_all();
         while !state.ended {
-            let until = state.deadline.map(|deadline| deadline + SPARE);
+            let until = state.deadline.map(|deadline| deadline.max(began) + SPARE);
             if until.is_some_and(|until| Instant::now() >= until) {
                 // It hangs in a write that can't be ended, and no longer counts.
                 self.end(&mut state);
@@ -274,8 +294,12 @@ impl Queue {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
-            if state.is_over() {
+            if state.closed || state.ended {
                 return None;
+            }
+            let is_late = state.is_late();
+            if is_late {
+                self.drop_all(&mut state);
             }
             if let Some(notice) = state.messages.take(now, false) {
                 return Some(Work::Message(notice));
@@ -294,7 +318,8 @@ impl Queue {
                 return None;
             }
             let notices = state.notices.due(now).filter(|_| !state.mute);
-            let until = [notices, state.messages.due(now), state.deadline];
+            let deadline = state.deadline.filter(|_| !is_late);
+            let until = [notices, state.messages.due(now), deadline];
             state = wait(&self.work, state, until.into_iter().flatten().min());
         }
     }
@@ -351,9 +376,14 @@ impl Queue {
 
     fn end(&self, state: &mut State) {
         state.ended = true;
+        self.drop_all(state);
+    }
+
+    /// Loses all that was not settled.
+    fn drop_all(&self, state: &mut State) {
         state.chunks.clear();
         state.bytes = 0;
-        let events = std::mem::take(&mut state.events);
+        let events = mem::take(&mut state.events);
         self.count_lost(state, events);
     }
 

@@ -72,6 +72,10 @@ impl Lightmon {
         lightmon
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for a message on stderr.
     pub(crate) fn hear(&mut self, text: &str) {
         let deadline = Instant::now() + DEADLINE;
@@ -176,6 +180,7 @@ impl Ended {
             excluded: number("excluded"),
             dropped: number("dropped"),
             lost: number("lost"),
+            lost_kernel: number("kernel"),
         };
         let Balance {
             seen,
@@ -183,6 +188,7 @@ impl Ended {
             excluded,
             dropped,
             lost,
+            lost_kernel: _,
         } = balance;
         let own = any("+ own").unwrap_or(0);
         assert_eq!(seen, written + excluded + own + dropped + lost, "{summary}");
@@ -197,6 +203,8 @@ pub(crate) struct Balance {
     pub(crate) excluded: u64,
     pub(crate) dropped: u64,
     pub(crate) lost: u64,
+    /// Of them.
+    pub(crate) lost_kernel: u64,
 }
 
 fn lines_of(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
