@@ -1,17 +1,13 @@
 //! The command line, and what it starts. Nothing is attached before every setting has been understood.
 
-use std::{
-    ffi::OsString,
-    io::{self, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 use crate::{
     config::{BufferSize, Config},
     doctor,
+    messages::{self, Message},
     output::Format,
     plugin, run,
 };
@@ -183,26 +179,28 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn finish(result: anyhow::Result<()>, code: u8) -> ExitCode {
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell when stderr is closed.
-            let _ = writeln!(io::stderr(), "lightmon: {error:#}");
+            messages::say(format_args!("lightmon: {error:#}"));
             ExitCode::from(code)
         }
-    }
+    };
+    messages::finish();
+    code
 }
 
 /// Messages go to stderr, from `info` on unless RUST_LOG says otherwise.
 fn start_log() {
     use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+    messages::start();
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .from_env_lossy();
     let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| Message)
         .with_ansi(is_terminal)
         .with_target(false)
         .without_time()

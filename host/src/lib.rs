@@ -16,6 +16,7 @@ pub mod enrich;
 mod escape;
 pub mod event;
 pub mod exclude;
+mod messages;
 pub mod notice;
 pub mod output;
 pub mod pipeline;

@@ -1,5 +1,8 @@
 //! The order of the stages. What a stage does is the stage's business; what comes after what is said here only.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{

@@ -2,7 +2,6 @@
 //! signals, time limits and the containers' runtimes meanwhile.
 
 use std::{
-    io::{self, Write as _},
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
     time::Duration,
@@ -25,6 +24,7 @@ use crate::{
         container::{Containers, docker},
     },
     exclude::{self, Expr},
+    messages,
     notice::Notice,
     output::{self, DRAIN, Output},
     pipeline::{self, Pipeline},
@@ -87,7 +87,7 @@ impl Prepared {
             )
         };
         let duration = self.config.duration;
-        let pipeline = self.pipeline(&runtime, &stop, &stats)?;
+        let (pipeline, counters) = self.pipeline(&runtime, &stop, &stats)?;
         let output = pipeline.output.remote();
 
         let (done, mut ended) = oneshot::channel();
@@ -119,14 +119,16 @@ impl Prepared {
                 Err(anyhow::anyhow!("the pipeline has panicked; this is a bug"))
             })
         } else {
+            // What the kernel program has sent and nobody has read is lost as well.
+            let made = counters.map_or(Ok(0), |counters| counters.connections())?;
+            stats.seen.fetch_max(made, Relaxed);
             stats.lost_output.fetch_add(stats.unaccounted(), Relaxed);
             Err(anyhow::anyhow!(
                 "the pipeline does not end; what it had not written after {:?} is lost",
                 DRAIN + SPARE
             ))
         };
-        // Nobody is left to tell when stderr is closed.
-        let _ = writeln!(io::stderr(), "lightmon: {stats}");
+        messages::say(format_args!("lightmon: {stats}"));
         result?;
         if stats.malformed.load(Relaxed) > 0 {
             bail!("some of the input was malformed and skipped");
@@ -134,13 +136,13 @@ impl Prepared {
         Ok(())
     }
 
-    /// All stages.
+    /// All stages, and the counters of a live source.
     fn pipeline(
         self,
         runtime: &Runtime,
         stop: &Stop,
         stats: &Arc<Stats>,
-    ) -> anyhow::Result<Pipeline> {
+    ) -> anyhow::Result<(Pipeline, Option<ebpf::Counters>)> {
         let Self {
             config,
             replay,
@@ -153,8 +155,8 @@ impl Prepared {
         let stop_too = stop.clone();
         let output = Output::open(&options, stats.clone(), move || stop_too.set())
             .context("open the output")?;
-        let (source, enrich, own): (Box<dyn Source>, _, _) = match replay {
-            Some(replay) => (Box::new(replay), None, None),
+        let (source, enrich, counters, own): (Box<dyn Source>, _, _, _) = match replay {
+            Some(replay) => (Box::new(replay), None, None, None),
             None => {
                 let source = ebpf::EbpfSource::open(&ebpf::Options {
                     object: config.ebpf_object,
@@ -172,10 +174,12 @@ impl Prepared {
                     .transpose()
                     .context("start the canary")?;
                 tracing::info!("watching");
-                (Box::new(source), Some(Enrich::new(containers)), own)
+                let counters = source.counters();
+                let enrich = Enrich::new(containers);
+                (Box::new(source), Some(enrich), Some(counters), own)
             }
         };
-        Ok(Pipeline {
+        let pipeline = Pipeline {
             source,
             enrich,
             exclude: config.exclude,
@@ -183,7 +187,8 @@ impl Prepared {
             output,
             count: config.count,
             own,
-        })
+        };
+        Ok((pipeline, counters))
     }
 }
 
@@ -193,7 +198,7 @@ fn watched(
     interval: Duration,
     stop: &Stop,
     output: &Output,
-) -> io::Result<pipeline::Watcher> {
+) -> std::io::Result<pipeline::Watcher> {
     let output = output.remote();
     let eye = canary::watch::start(canary, interval, stop.clone(), move |sight| {
         let time = Timestamp::now();

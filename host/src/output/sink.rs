@@ -21,7 +21,7 @@ use nix::{
 use super::{Error, Format, Options, rotate::Files};
 
 /// How long a reader is waited for, in milliseconds, before the caller is asked whether to go on waiting.
-const TURN: u16 = 50;
+const TURN: u16 = 20;
 
 /// Where lines go.
 #[derive(Debug)]

@@ -183,6 +183,7 @@ impl Ended {
             lost: number("lost"),
             // Left out when there are none.
             own: any("+ own").unwrap_or(0),
+            lost_kernel: number("kernel"),
         };
         let Balance {
             seen,
@@ -191,6 +192,7 @@ impl Ended {
             dropped,
             lost,
             own,
+            lost_kernel: _,
         } = balance;
         assert_eq!(seen, written + excluded + own + dropped + lost, "{summary}");
         balance
@@ -205,6 +207,8 @@ pub(crate) struct Balance {
     pub(crate) dropped: u64,
     pub(crate) lost: u64,
     pub(crate) own: u64,
+    /// Of them.
+    pub(crate) lost_kernel: u64,
 }
 
 fn lines_of(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {

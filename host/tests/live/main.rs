@@ -5,6 +5,7 @@ mod containers;
 mod docker;
 mod host;
 mod plugins;
+mod sinks;
 
 mod dockerd;
 mod lightmon;
