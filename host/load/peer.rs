@@ -1,0 +1,152 @@
+//! Opens connections, and is their other end.
+
+use std::{
+    ffi::{OsStr, OsString},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::Path,
+    process::Command,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::socket::{
+        self, AddressFamily, Backlog, MsgFlags, SockFlag, SockType, SockaddrStorage, setsockopt,
+        sockopt,
+    },
+    unistd::close,
+};
+
+use crate::kind::Kind;
+
+/// What a process of the kind `exec` is told to do, in front of the address.
+pub(crate) const CONNECT: &str = "connect";
+
+/// The other end of a process's connections: one port on all addresses of the loopback device.
+///
+/// Each connection is accepted by whom it was opened before the next is opened. So nothing gathers in the listener's backlog:
+/// where that is full, the kernel drops SYNs, which are sent again a second later.
+pub(crate) struct Peer {
+    kind: Kind,
+    socket: OwnedFd,
+    port: u16,
+}
+
+impl Peer {
+    pub(crate) fn open(kind: Kind) -> anyhow::Result<Self> {
+        let any: IpAddr = match kind.is_ipv6() {
+            true => Ipv6Addr::UNSPECIFIED.into(),
+            false => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let ty = match kind {
+            Kind::Udp | Kind::UdpSend => SockType::Datagram,
+            Kind::Tcp | Kind::Tcp6 | Kind::Refused | Kind::Exec => SockType::Stream,
+        };
+        let (socket, port) = bound(any, ty).context("open the other end of the connections")?;
+        if matches!(kind, Kind::Tcp | Kind::Tcp6 | Kind::Exec) {
+            socket::listen(&socket, Backlog::MAXCONN).context("listen")?;
+        }
+        Ok(Self { kind, socket, port })
+    }
+
+    /// The port on which all connections arrive.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Opens a connection to this address, and closes it; `program` is this one.
+    ///
+    /// # Errors
+    /// When it does not end as its kind should.
+    pub(crate) fn connect(&self, to: IpAddr, program: &Path) -> anyhow::Result<()> {
+        let to = SocketAddr::new(to, self.port);
+        match self.kind {
+            Kind::Tcp | Kind::Tcp6 => {
+                let _open = tcp(to)?;
+                self.accept()?;
+            }
+            Kind::Refused => match tcp(to) {
+                Err(Errno::ECONNREFUSED) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => bail!("somebody has accepted it"),
+            },
+            Kind::Udp => {
+                let socket = socket_for(to.ip(), SockType::Datagram)?;
+                socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
+            }
+            Kind::UdpSend => {
+                let (socket, to) = (
+                    socket_for(to.ip(), SockType::Datagram)?,
+                    SockaddrStorage::from(to),
+                );
+                // Nobody reads it: where the receiver's buffer is full the kernel drops it.
+                socket::sendto(socket.as_raw_fd(), b"load", &to, MsgFlags::empty())?;
+            }
+            Kind::Exec => {
+                let status = Command::new(program)
+                    .args([CONNECT, &to.to_string()])
+                    .status()
+                    .with_context(|| format!("start {}", program.display()))?;
+                ensure!(status.success(), "its process has ended with {status}");
+                self.accept()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&self) -> Result<(), Errno> {
+        close(socket::accept(self.socket.as_raw_fd())?)
+    }
+}
+
+/// The address, if these are the arguments of a process of the kind `exec`.
+pub(crate) fn connect_of(args: &[OsString]) -> Option<SocketAddr> {
+    match args {
+        [_, command, to] if command == OsStr::new(CONNECT) => to.to_str()?.parse().ok(),
+        _ => None,
+    }
+}
+
+/// What [`connect_of`] asks for.
+pub(crate) fn connect(to: SocketAddr) -> anyhow::Result<()> {
+    tcp(to)
+        .map(drop)
+        .with_context(|| format!("connect to {to}"))
+}
+
+/// An open connection; closing it sends RST, so that no TIME_WAIT is left of it.
+fn tcp(to: SocketAddr) -> Result<OwnedFd, Errno> {
+    let socket = socket_for(to.ip(), SockType::Stream)?;
+    let at_once = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    setsockopt(&socket, sockopt::Linger, &at_once)?;
+    socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
+    Ok(socket)
+}
+
+/// A socket with a port of its own; only this machine gets at it.
+fn bound(any: IpAddr, ty: SockType) -> Result<(OwnedFd, u16), Errno> {
+    let socket = socket_for(any, ty)?;
+    setsockopt(&socket, sockopt::BindToDevice, &"lo".into())?;
+    let address = SockaddrStorage::from(SocketAddr::new(any, 0));
+    socket::bind(socket.as_raw_fd(), &address)?;
+    let address: SockaddrStorage = socket::getsockname(socket.as_raw_fd())?;
+    let port = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+        (Some(address), _) => address.port(),
+        (_, Some(address)) => address.port(),
+        _ => unreachable!("invariant: of the family that it was opened with"),
+    };
+    Ok((socket, port))
+}
+
+fn socket_for(address: IpAddr, ty: SockType) -> Result<OwnedFd, Errno> {
+    let family = match address {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    socket::socket(family, ty, SockFlag::SOCK_CLOEXEC, None)
+}

@@ -1,0 +1,74 @@
+//! What was made: printed by a run, read by the check.
+//!
+//! ```json
+//! {"kind":"tcp","from":"127.16.0.0","count":3,"program":"/usr/bin/lightmon-load","seconds":0.1,
+//!  "parts":[{"pid":100,"first":0,"count":2,"port":40001,"made":2,"failed":0},
+//!           {"pid":101,"first":2,"count":1,"port":40002,"made":0,"failed":1,"error":"ETIMEDOUT"}]}
+//! ```
+
+use std::{fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{kind::Kind, target::Range};
+
+/// A run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) kind: Kind,
+    #[serde(flatten)]
+    pub(crate) range: Range,
+    /// Which program has connected.
+    pub(crate) program: PathBuf,
+    pub(crate) seconds: f64,
+    /// One a process, in the order of their connections.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// What one of its processes has done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// The process that has connected; with `exec`, the parent of those that have.
+    pub(crate) pid: u32,
+    /// Which was its first connection, and how many it had to make.
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    /// The port that they all went to.
+    pub(crate) port: u16,
+    pub(crate) made: u32,
+    pub(crate) failed: u32,
+    /// Why the first one failed that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+impl Report {
+    /// Who had to make the i-th connection.
+    pub(crate) fn part(&self, i: u32) -> &Part {
+        let after = self.parts.partition_point(|part| part.first <= i);
+        &self.parts[after.saturating_sub(1)]
+    }
+
+    pub(crate) fn made(&self) -> u32 {
+        self.parts.iter().map(|part| part.made).sum()
+    }
+
+    pub(crate) fn failed(&self) -> u32 {
+        self.parts.iter().map(|part| part.failed).sum()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (made, failed, seconds) = (self.made(), self.failed(), self.seconds);
+        let rate = f64::from(made) / seconds;
+        write!(
+            f,
+            "made {made}, failed {failed}, {seconds:.3} s, {rate:.0}/s"
+        )?;
+        match self.parts.iter().find_map(|part| part.error.as_ref()) {
+            Some(error) => write!(f, "; {error}"),
+            None => Ok(()),
+        }
+    }
+}
