@@ -227,6 +227,7 @@ fn each_kind_of_connection() {
         lightmon.load(&[&["refused"], &many[..]].concat()),
         lightmon.load(&[&["tcp6"], &many[..]].concat()),
         lightmon.load(&[&["udp"], &many[..]].concat()),
+        lightmon.load(&[&["udp-send"], &many[..]].concat()),
     ];
     assert_eq!(lightmon.stop().lost, 0);
     for made in made {
