@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Installs what cargo does not bring: host/setup.sh build|test. Does nothing where all of it is there.
+# Installs what cargo does not bring: host/setup.sh build|test|kernels. Does nothing where all of it is there.
 set -euo pipefail
 
 declare -A package=(
     [cc]=gcc # cargo links with it
     [dockerd]=docker.io [containerd]=containerd [runc]=runc [iptables]=iptables [busybox]=busybox-static [ip]=iproute2
     [curl]=curl [nc]=netcat-openbsd [python3]=python3
+    [qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio [xz]=xz-utils
 )
 case ${1:-} in
 build) needed=(cc) ;;
 test) needed=(cc dockerd containerd runc iptables busybox ip curl nc python3) ;;
+kernels) needed=(cc busybox cpio qemu-system-x86_64 xz) ;;
 *)
-    echo "usage: host/setup.sh build|test" >&2
+    echo "usage: host/setup.sh build|test|kernels" >&2
     exit 2
     ;;
 esac
