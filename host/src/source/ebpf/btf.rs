@@ -21,7 +21,7 @@ const MAX_BEFORE: usize = 16;
 const MAX_STRUCTURES: u32 = 1000;
 
 /// The type information of a kernel.
-pub(super) struct Btf<'a> {
+pub(crate) struct Btf<'a> {
     strings: &'a [u8],
     types: &'a [u8],
     /// Where each type starts in `types`; its id is the index + 1.
@@ -43,7 +43,7 @@ struct Type {
 
 impl<'a> Btf<'a> {
     /// Reads the index of types.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         if u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?) != MAGIC {
             return None;
         }
@@ -82,7 +82,7 @@ impl<'a> Btf<'a> {
     }
 
     /// Offset in bytes of a member like `f_path.dentry`; `None` where there is no such member, or it is a bit field.
-    pub(super) fn offset_of(&self, structure: &str, path: &str) -> Option<u32> {
+    pub(crate) fn offset_of(&self, structure: &str, path: &str) -> Option<u32> {
         let mut id = *self.structures.get(structure.as_bytes())?;
         let mut offset = 0u32;
         for name in path.split('.') {
