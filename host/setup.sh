@@ -12,7 +12,7 @@ declare -A package=(
 case ${1:-} in
 build) needed=(cc) ;;
 test) needed=(cc dockerd containerd runc iptables busybox ip curl nc python3) ;;
-kernels) needed=(cc busybox cpio qemu-system-x86_64 xz) ;;
+kernels) needed=(cc busybox ip cpio qemu-system-x86_64 xz) ;;
 fuzz) needed=(cc c++) ;;
 *)
     echo "usage: host/setup.sh build|test|kernels|fuzz" >&2
