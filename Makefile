@@ -1,5 +1,5 @@
 # The only commands to know. What they do stands in cargo's manifests, or in a script beside what it builds.
-.PHONY: help run build test ebpf plugins clean
+.PHONY: help run build test kernels fuzz ebpf plugins clean
 
 LIGHTMON := target/release/lightmon
 PLUGINS := target/plugins
@@ -25,6 +25,15 @@ test: plugins ## install what the tests need, and run all of them
 	cargo clippy --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps
 	LIGHTMON_EBPF_OBJECT=$(FRESH) cargo test -- --include-ignored
+
+kernels: ## run the kernel tests on Debian's 5.10, 6.1, 6.12 and newest kernels in QEMU; one of them: make kernels KERNELS=5.10
+	@host/setup.sh kernels
+	ebpf/build.sh $(FRESH)
+	host/kernels/run.sh $(KERNELS)
+
+fuzz: ## fuzz each reader of outside bytes for FUZZ_SECONDS (default 600); one of them: make fuzz TARGETS=btf
+	@host/setup.sh fuzz
+	host/fuzz/run.sh $(TARGETS)
 
 ebpf: ## rebuild the kernel program that the host embeds (ebpf/prebuilt)
 	@host/setup.sh build

@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
-# Installs what cargo does not bring: host/setup.sh build|test. Does nothing where all of it is there.
+# Installs what cargo does not bring: host/setup.sh build|test|kernels|fuzz. Does nothing where all of it is there.
 set -euo pipefail
 
 declare -A package=(
     [cc]=gcc # cargo links with it
+    [c++]=g++ # the fuzzer is C++
     [dockerd]=docker.io [containerd]=containerd [runc]=runc [iptables]=iptables [busybox]=busybox-static [ip]=iproute2
     [curl]=curl [nc]=netcat-openbsd [python3]=python3
+    [qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio [xz]=xz-utils
 )
 case ${1:-} in
 build) needed=(cc) ;;
 test) needed=(cc dockerd containerd runc iptables busybox ip curl nc python3) ;;
+kernels) needed=(cc busybox ip cpio qemu-system-x86_64 xz) ;;
+fuzz) needed=(cc c++) ;;
 *)
-    echo "usage: host/setup.sh build|test" >&2
+    echo "usage: host/setup.sh build|test|kernels|fuzz" >&2
     exit 2
     ;;
 esac

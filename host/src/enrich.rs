@@ -2,7 +2,7 @@
 //! Leaves out nothing and decides nothing; what is not known stays unknown.
 
 pub mod container;
-mod process;
+pub(crate) mod process;
 mod user;
 
 use std::{sync::Arc, time::Duration};

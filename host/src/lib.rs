@@ -16,6 +16,8 @@ pub mod enrich;
 mod escape;
 pub mod event;
 pub mod exclude;
+#[cfg(any(fuzzing, test))]
+pub mod fuzz;
 mod messages;
 pub mod notice;
 pub mod output;

@@ -39,7 +39,7 @@
 //! original lightmon's lines are read too (TCP, and established, as it said nothing else). Unknown keys are ignored, notices
 //! are read as notices.
 
-pub(super) mod notice;
+pub(crate) mod notice;
 pub(super) mod value;
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
@@ -62,7 +62,7 @@ const VERSION: u64 = 1;
 pub(super) const NO_ID: u32 = u32::MAX;
 
 /// Appends the event and a newline.
-pub(super) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
+pub(crate) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
     write(&Line::new(event, zone), out);
 }
 

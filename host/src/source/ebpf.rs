@@ -1,8 +1,8 @@
 //! The live source: loads the kernel program, attaches its hooks and reads its records.
 //! Knows nothing about processes, users and containers beyond their numbers.
 
-mod btf;
-mod decode;
+pub(crate) mod btf;
+pub(crate) mod decode;
 mod load;
 pub mod requirements;
 mod waiting;

@@ -85,7 +85,7 @@ fn is_prefix(name: &[u8]) -> bool {
 }
 
 /// The text of /proc/PID/cgroup: one line a hierarchy, `NUMBER:CONTROLLERS:PATH`, the unified one being `0::PATH`.
-struct Membership(Vec<u8>);
+pub(crate) struct Membership(pub(crate) Vec<u8>);
 
 impl Membership {
     /// `None`: the process is gone.
@@ -113,7 +113,7 @@ impl Membership {
 
     /// The container by all hierarchies. A runtime inside of a container may have got only some of them: the path
     /// with the most containers on it knows most.
-    fn container(&self) -> Option<Arc<str>> {
+    pub(crate) fn container(&self) -> Option<Arc<str>> {
         let mut deepest = (0, None);
         for (_, path) in self.paths() {
             let depth = ids(path).count();
@@ -272,7 +272,7 @@ impl Cgroups {
 
 /// Where the cgroup2 tree is mounted, from the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)). One that shows
 /// the whole of it is preferred.
-fn unified_mount(mountinfo: &[u8]) -> Option<PathBuf> {
+pub(crate) fn unified_mount(mountinfo: &[u8]) -> Option<PathBuf> {
     let mut part = None;
     for line in mountinfo.split(|&b| b == b'\n') {
         let mut fields = line.split(|&b| b == b' ');

@@ -61,13 +61,13 @@ fn read_args(pid: u32) -> io::Result<(Vec<u8>, bool)> {
 
 /// What /proc/PID/stat says.
 #[derive(Debug, PartialEq)]
-pub(super) struct Stat {
-    pub(super) comm: Arc<str>,
-    pub(super) ppid: u32,
+pub(crate) struct Stat {
+    pub(crate) comm: Arc<str>,
+    pub(crate) ppid: u32,
     /// Since boot.
-    pub(super) started: Duration,
+    pub(crate) started: Duration,
     /// Field 48, `arg_start`: 0 to those who may not trace the process.
-    pub(super) image: u64,
+    pub(crate) image: u64,
 }
 
 impl Stat {
@@ -76,7 +76,7 @@ impl Stat {
     }
 
     /// `123 (na)me) S 1 …`: a name may hold anything, parentheses too.
-    pub(super) fn parse(stat: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(stat: &[u8]) -> Option<Self> {
         let open = stat.iter().position(|byte| *byte == b'(')?;
         let close = stat.iter().rposition(|byte| *byte == b')')?;
         let comm = String::from_utf8_lossy(stat.get(open + 1..close)?).into();

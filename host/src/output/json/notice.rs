@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Appends the notice and a newline.
-pub(in crate::output) fn write(notice: &Notice, zone: &TimeZone, out: &mut Vec<u8>) {
+pub(crate) fn write(notice: &Notice, zone: &TimeZone, out: &mut Vec<u8>) {
     let line = Line {
         v: VERSION,
         time: Time::new(notice.time(), zone, 9),

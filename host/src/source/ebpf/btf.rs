@@ -13,11 +13,15 @@ const KIND_UNION: u32 = 5;
 /// TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG: stand before the type that is meant.
 const KINDS_BEFORE_TYPE: [u32; 5] = [8, 9, 10, 11, 18];
 
-/// Anonymous structures and typedefs nest a few levels deep in a real kernel.
-const MAX_DEPTH: usize = 16;
+/// Typedefs and qualifiers before a type: a few in a real kernel.
+const MAX_BEFORE: usize = 16;
+
+/// Structures looked into for one member, the anonymous ones inside: some dozens in a real kernel. Where the bytes say that
+/// they hold each other, there is no end of them.
+const MAX_STRUCTURES: u32 = 1000;
 
 /// The type information of a kernel.
-pub(super) struct Btf<'a> {
+pub(crate) struct Btf<'a> {
     strings: &'a [u8],
     types: &'a [u8],
     /// Where each type starts in `types`; its id is the index + 1.
@@ -39,7 +43,7 @@ struct Type {
 
 impl<'a> Btf<'a> {
     /// Reads the index of types.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         if u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?) != MAGIC {
             return None;
         }
@@ -73,27 +77,31 @@ impl<'a> Btf<'a> {
                 .body
                 .checked_add(body_len(found.kind, found.members)?)?;
         }
-        Some(())
+        // The last type's members are there as well.
+        (at == self.types.len()).then_some(())
     }
 
     /// Offset in bytes of a member like `f_path.dentry`; `None` where there is no such member, or it is a bit field.
-    pub(super) fn offset_of(&self, structure: &str, path: &str) -> Option<u32> {
+    pub(crate) fn offset_of(&self, structure: &str, path: &str) -> Option<u32> {
         let mut id = *self.structures.get(structure.as_bytes())?;
         let mut offset = 0u32;
         for name in path.split('.') {
-            let (bits, member) = self.member(id, name.as_bytes(), MAX_DEPTH)?;
+            let mut left = MAX_STRUCTURES;
+            let (bits, member) = self.member(id, name.as_bytes(), &mut left)?;
             offset = offset.checked_add(bits.is_multiple_of(8).then_some(bits / 8)?)?;
             id = member;
         }
         Some(offset)
     }
 
-    /// Offset in bits and type of a member, also of one inside anonymous structures and unions.
-    fn member(&self, id: u32, name: &[u8], depth: usize) -> Option<(u32, u32)> {
+    /// Offset in bits and type of a member, also of one inside anonymous structures and unions; `left` are those that it may
+    /// still look into.
+    fn member(&self, id: u32, name: &[u8], left: &mut u32) -> Option<(u32, u32)> {
         let structure = self.resolve(id)?;
-        if !matches!(structure.kind, KIND_STRUCT | KIND_UNION) || depth == 0 {
+        if !matches!(structure.kind, KIND_STRUCT | KIND_UNION) {
             return None;
         }
+        *left = left.checked_sub(1)?;
         (0..structure.members).find_map(|i| {
             let at = structure.body + i * 12;
             let (member, offset) = (u32_at(self.types, at + 4)?, u32_at(self.types, at + 8)?);
@@ -104,7 +112,7 @@ impl<'a> Btf<'a> {
             match self.string(u32_at(self.types, at)?)? {
                 found if found == name => (!is_bit_field).then_some((bits, member)),
                 b"" => {
-                    let (inner, id) = self.member(member, name, depth - 1)?;
+                    let (inner, id) = self.member(member, name, left)?;
                     Some((bits.checked_add(inner)?, id))
                 }
                 _ => None,
@@ -114,7 +122,7 @@ impl<'a> Btf<'a> {
 
     /// The type behind typedefs and qualifiers.
     fn resolve(&self, mut id: u32) -> Option<Type> {
-        for _ in 0..MAX_DEPTH {
+        for _ in 0..MAX_BEFORE {
             let found = self.head(*self.starts.get(id.checked_sub(1)? as usize)? as usize)?;
             if !KINDS_BEFORE_TYPE.contains(&found.kind) {
                 return Some(found);
@@ -214,6 +222,10 @@ mod tests {
         ]
         .concat();
         let types: Vec<u8> = types.into_iter().flat_map(u32::to_ne_bytes).collect();
+        btf_of(&types, strings)
+    }
+
+    fn btf_of(types: &[u8], strings: &[u8]) -> Vec<u8> {
         let header = [
             0,
             types.len() as u32,
@@ -223,7 +235,7 @@ mod tests {
         let mut bytes = MAGIC.to_ne_bytes().to_vec();
         bytes.extend([1, 0]);
         bytes.extend([24].into_iter().chain(header).flat_map(u32::to_ne_bytes));
-        [&bytes, &types, &strings[..]].concat()
+        [&bytes, types, strings].concat()
     }
 
     #[test]
@@ -257,6 +269,16 @@ mod tests {
             .collect();
         assert!(missing.is_empty(), "{missing:?}");
         assert_eq!(btf.offset_of("sock", "__sk_common.skc_daddr"), Some(0)); // include/net/sock.h: first member
+    }
+
+    /// Found by fuzzing: each of them holds itself, more than once.
+    #[test]
+    fn structures_that_hold_themselves_have_an_end() {
+        let strings = b"\0s\0";
+        let structure = [vec![1, KIND_STRUCT << 24 | 100, 8], [0, 1, 0].repeat(100)].concat();
+        let types: Vec<u8> = structure.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let bytes = btf_of(&types, strings);
+        assert_eq!(Btf::parse(&bytes).unwrap().offset_of("s", "a"), None);
     }
 
     proptest! {
