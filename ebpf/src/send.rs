@@ -167,17 +167,36 @@ pub fn sys_exit_sendmsg(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn try_exit(ctx: &TracePointContext) -> Result<(), i32> {
+    let Some(call) = CALLS.get_ptr(bpf_get_current_pid_tgid()) else {
+        return Ok(());
+    };
+    // SAFETY: the offset and type are those of the tracepoint's format.
+    let result = unsafe { ctx.read_at::<i64>(RETURN)? };
+    // SAFETY: the entry of this thread, which is in this call.
+    if unsafe { (*call).protocol } == IPPROTO_UDP {
+        end_send(result);
+    } else {
+        connect::end_connect(if result > 0 { 0 } else { result });
+    }
+    Ok(())
+}
+
+/// Ends what [`begin`] has begun for a datagram; for the verifier as [`connect::end_connect`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn end_send(result: i64) -> u32 {
+    let _ = try_end(result);
+    0
+}
+
+#[inline(always)]
+fn try_end(result: i64) -> Result<(), i32> {
     let thread = bpf_get_current_pid_tgid();
     let Some(call) = CALLS.get_ptr(thread) else {
         return Ok(());
     };
     // SAFETY: the entry of this thread, which is in this call.
     let call = unsafe { &*call };
-    // SAFETY: the offset and type are those of the tracepoint's format.
-    let result = unsafe { ctx.read_at::<i64>(RETURN)? };
-    if call.protocol != IPPROTO_UDP {
-        return connect::end(if result > 0 { 0 } else { result });
-    }
     let peer = if call.unread == 0 {
         Some(Peer {
             family: call.family,
@@ -227,7 +246,7 @@ fn try_exit_sendmmsg(ctx: &TracePointContext) -> Result<(), i32> {
     Ok(())
 }
 
-/// One message of several. A function of its own for the verifier, which goes through it once, not once a turn.
+/// One message of several; for the verifier as [`connect::end_connect`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn sent_message(sk: u64, began_ns: u64, message: u64, result: i64) -> u32 {

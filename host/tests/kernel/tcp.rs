@@ -5,6 +5,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsRawFd as _,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -359,10 +360,27 @@ fn io_uring() {
     assert_eq!(monitor.rest(&[open, closed]), []);
 }
 
+/// Whether this kernel speaks MPTCP; one that doesn't must give no such socket either.
+fn speaks_mptcp() -> bool {
+    let socket = raw::socket(libc::AF_INET, libc::SOCK_STREAM, raw::IPPROTO_MPTCP);
+    let is_there = Path::new("/proc/sys/net/mptcp").exists();
+    match socket {
+        Ok(_) => assert!(is_there),
+        Err(error) => assert_eq!(
+            (is_there, error.raw_os_error()),
+            (false, Some(Errno::EPROTONOSUPPORT as i32))
+        ),
+    }
+    is_there
+}
+
 /// The first subflow of a socket that speaks several.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn mptcp() {
+    if !speaks_mptcp() {
+        return;
+    }
     let monitor = Monitor::start();
     let (_listener, open) = listen(Ipv4Addr::LOCALHOST);
     let (_guard, closed) = closed_port(Ipv4Addr::LOCALHOST);
@@ -385,6 +403,9 @@ fn mptcp() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn mptcp_further_subflows() {
+    if !speaks_mptcp() {
+        return;
+    }
     in_own_network(|| {
         ip("addr add 10.1.0.1/24 dev lo");
         ip("addr add 10.2.0.1/24 dev lo");
