@@ -479,7 +479,7 @@ fn fast_open() {
         };
         assert_eq!(send(closed), Err(Errno::ECONNREFUSED));
         assert_eq!(monitor.to(closed).outcome, Outcome::Refused);
-        let nowhere: SocketAddr = "203.0.113.7:4242".parse().unwrap();
+        let nowhere: SocketAddr = "203.0.113.8:4242".parse().unwrap();
         assert_eq!(send(nowhere), Err(Errno::ENETUNREACH));
         let event = monitor.to(nowhere);
         assert_is_me(&event);

@@ -19,7 +19,15 @@ use crate::{
     raw,
 };
 
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
+/// The peer in a test's network. The tests are threads of one process, and each sees what all of them do: each has a
+/// network of its own number.
+const fn peer(net: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 99, net, 2)
+}
+
+const fn own(net: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 99, net, 1)
+}
 
 /// How the other host answers a SYN to a port: what it sends, one after the other, each after so many milliseconds.
 type Answer = &'static [(u64, Packet)];
@@ -46,10 +54,10 @@ const RST: Packet = Packet::Tcp {
 };
 
 /// Runs in a network where the peer answers as the table of ports says, and other ports never.
-fn with_peer(answers: &'static [(u16, Answer)], test: impl FnOnce() + Send + 'static) {
+fn with_peer(net: u8, answers: &'static [(u16, Answer)], test: impl FnOnce() + Send + 'static) {
     in_own_network(move || {
         let mut tun = raw::tun("tun0");
-        ip("addr add 10.99.0.1/24 dev tun0");
+        ip(&format!("addr add {}/24 dev tun0", own(net)));
         ip("link set tun0 up");
         // Ends with the process: read(2) on it can't be interrupted.
         thread::spawn(move || {
@@ -161,6 +169,7 @@ fn every_answer_is_its_outcome() {
         ack: false,
     };
     with_peer(
+        0,
         &[
             (1, &[(9, SYN_ACK)]),
             (2, &[(3, RST)]),
@@ -174,7 +183,7 @@ fn every_answer_is_its_outcome() {
             let monitor = Monitor::start();
             let mut all = Vec::new();
             for (port, outcome, errno) in CASES {
-                let address = SocketAddr::new(PEER.into(), *port);
+                let address = SocketAddr::new(peer(0).into(), *port);
                 all.push(address);
                 let result = TcpStream::connect(address).map_err(|error| error.raw_os_error());
                 let stream = result.as_ref().ok();
@@ -191,12 +200,7 @@ fn every_answer_is_its_outcome() {
                     assert_eq!(event.source, stream.local_addr().unwrap());
                     assert!(event.latency.unwrap() >= 9 * MS, "{:?}", event.latency);
                 }
-                assert_eq!(
-                    event.source.ip(),
-                    Ipv4Addr::new(10, 99, 0, 1),
-                    "{port}: {}",
-                    event.source
-                );
+                assert_eq!(event.source.ip(), own(0), "{port}: {}", event.source);
                 assert_ne!(event.source.port(), 0);
             }
             assert_eq!(monitor.rest(&all), []);
@@ -208,9 +212,9 @@ fn every_answer_is_its_outcome() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn late_answers_are_pending_first() {
-    with_peer(&[(1, &[(2500, SYN_ACK)]), (2, &[(2500, RST)])], || {
+    with_peer(1, &[(1, &[(2500, SYN_ACK)]), (2, &[(2500, RST)])], || {
         let monitor = Monitor::start();
-        let addresses = [1, 2, 3].map(|port| SocketAddr::new(PEER.into(), port));
+        let addresses = [1, 2, 3].map(|port| SocketAddr::new(peer(1).into(), port));
         let sockets = addresses.map(|address| {
             let fd = tcp(address.ip(), SockFlag::SOCK_NONBLOCK);
             assert_eq!(connect(&fd, address), Err(Errno::EINPROGRESS));
@@ -221,7 +225,7 @@ fn late_answers_are_pending_first() {
             let event = monitor.to(address);
             assert_is_me(&event);
             assert_eq!((event.outcome, event.errno), (Outcome::Pending, None));
-            assert_eq!(event.source.ip(), Ipv4Addr::new(10, 99, 0, 1));
+            assert_eq!(event.source.ip(), own(1));
             assert_ne!(event.source.port(), 0);
             assert!(event.latency.unwrap() >= Duration::from_secs(1));
             ids.push((event.id(), event.source));
@@ -249,9 +253,9 @@ fn late_answers_are_pending_first() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn what_waits_at_the_end_is_pending() {
-    with_peer(&[], || {
+    with_peer(2, &[], || {
         let monitor = Monitor::start();
-        let address = SocketAddr::new(PEER.into(), 9);
+        let address = SocketAddr::new(peer(2).into(), 9);
         let fd = tcp(address.ip(), SockFlag::SOCK_NONBLOCK);
         assert_eq!(
             nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(address)),
@@ -267,10 +271,10 @@ fn what_waits_at_the_end_is_pending() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn interrupted() {
-    with_peer(&[(1, &[(300, SYN_ACK)])], || {
+    with_peer(3, &[(1, &[(300, SYN_ACK)])], || {
         raw::interrupt_by_sigusr1();
         let monitor = Monitor::start();
-        let address = SocketAddr::new(PEER.into(), 1);
+        let address = SocketAddr::new(peer(3).into(), 1);
         let fd = tcp(address.ip(), SockFlag::empty());
         let me = nix::unistd::gettid().as_raw();
         let interrupter = thread::spawn(move || {
