@@ -225,23 +225,7 @@ impl Output {
         }
     }
 
-    /// Whether all that comes now is lost: the reader has gone, or the time is over.
-    pub fn is_over(&self) -> bool {
-        self.queue.is_over()
-    }
-
-    /// Counts events as lost without formatting them.
-    pub fn lose(&self, events: u64) {
-        self.queue.lose(events);
-    }
-
-    /// How many events are missing until `count` are written, none when they are. Waits for what is on its way where that
-    /// may be enough.
-    pub fn left(&self, count: u64) -> Option<u64> {
-        self.queue.left(count)
-    }
-
-    /// For those who are no stage.
+    /// For other threads.
     pub fn remote(&self) -> Remote {
         Remote(self.queue.clone())
     }
@@ -274,6 +258,22 @@ impl Remote {
     /// second and at the end.
     pub fn notice(&self, notice: Notice) {
         self.0.post(notice);
+    }
+
+    /// Whether all that comes now is lost: the reader has gone, or the time is over.
+    pub fn is_over(&self) -> bool {
+        self.0.is_over()
+    }
+
+    /// Counts events as lost without formatting them.
+    pub fn lose(&self, events: u64) {
+        self.0.lose(events);
+    }
+
+    /// How many events are missing until `count` are written, none when they are. Waits for what is on its way where that
+    /// may be enough.
+    pub fn left(&self, count: u64) -> Option<u64> {
+        self.0.left(count)
     }
 
     /// Ends the output's patience: what is not written after that time is lost.

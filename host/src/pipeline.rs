@@ -1,23 +1,29 @@
 //! The order of the stages. What a stage does is the stage's business; what comes after what is said here only.
+//!
+//! ```text
+//! source ──► enrich ──► exclude ──► plugins ──► output
+//! └──── this thread ──────────┘    └── tail.rs ──────┘
+//! ```
+
+mod tail;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, thread};
 
 use crate::{
     enrich::Enrich,
     event::{Event, Record},
     exclude::Exclude,
     notice::{Notice, Place},
-    output::Output,
+    output::{Output, Remote},
     plugin::Chain,
     source::{MAX_BATCH, Next, Source, Stop},
     stats::Stats,
 };
 
-/// Plugins run on the pipeline's thread: it needs room for wasm's own stack of 512 KiB and the host below it.
-pub const STACK_SIZE: usize = 8 << 20;
+use self::tail::Tail;
 
 /// Looks at connections that are not reported.
 pub type Watcher = Box<dyn FnMut(&Event) + Send>;
@@ -36,6 +42,8 @@ pub struct Pipeline {
     pub output: Output,
     /// Ends after this many events were written.
     pub count: Option<u64>,
+    /// Whether the source waits for as long as it takes, as a recording does.
+    pub is_patient: bool,
     /// Who looks at lightmon's own connections, which are counted and go no further.
     pub own: Option<Watcher>,
 }
@@ -45,16 +53,40 @@ impl Pipeline {
     ///
     /// # Errors
     /// When the source fails, or when something could not be written; capture went on until the end then.
-    pub fn run(mut self, stop: &Stop, stats: &Stats) -> anyhow::Result<()> {
-        let result = self.stages(stop, stats);
-        let finished = self.output.finish();
-        result?;
-        Ok(finished?)
+    pub fn run(self, stop: &Stop, stats: &Stats) -> anyhow::Result<()> {
+        let remote = self.output.remote();
+        thread::scope(|scope| {
+            let mut tail = Tail::start(scope, self.plugins, self.output, stats, self.is_patient)?;
+            let mut head = Head {
+                source: self.source,
+                enrich: self.enrich,
+                exclude: self.exclude,
+                count: self.count,
+                own: self.own,
+                output: remote,
+            };
+            let result = head.run(&mut tail, stop, stats);
+            let finished = tail.finish();
+            result?;
+            finished
+        })
     }
+}
 
-    fn stages(&mut self, stop: &Stop, stats: &Stats) -> anyhow::Result<()> {
+/// The stages that keep up with the kernel.
+struct Head {
+    source: Box<dyn Source>,
+    enrich: Option<Enrich>,
+    exclude: Exclude,
+    count: Option<u64>,
+    own: Option<Watcher>,
+    output: Remote,
+}
+
+impl Head {
+    fn run(&mut self, tail: &mut Tail<'_>, stop: &Stop, stats: &Stats) -> anyhow::Result<()> {
         let (mut records, mut events) = (Vec::new(), Vec::new());
-        while let Some(max) = self.room() {
+        while let Some(max) = self.room(tail) {
             let next = self.source.next(&mut records, max, stop, stats)?;
             let notices = self.set_aside(&mut records, stats);
             if self.output.is_over() {
@@ -68,12 +100,10 @@ impl Pipeline {
                     None => events.extend(records.drain(..).filter_map(complete)),
                 }
                 self.exclude.retain(&mut events, stats);
-                self.plugins.run(&mut events, stats);
-                self.output.write(&events);
-                events.clear();
+                tail.take(&mut events, stats)?;
             }
             for notice in notices {
-                self.output.pass_on(&notice);
+                tail.pass_on(notice);
             }
             if next == Next::End {
                 break;
@@ -95,7 +125,7 @@ impl Pipeline {
                 }
                 Record::Lost(lost) => {
                     let (place, lost) = (Place::Kernel, *lost);
-                    self.output.remote().notice(Notice::Lost { place, lost });
+                    self.output.notice(Notice::Lost { place, lost });
                 }
                 Record::Notice(notice) => notices.push(notice.clone()),
                 _ => return true,
@@ -106,9 +136,12 @@ impl Pipeline {
     }
 
     /// How many records may be read; none when enough was written.
-    fn room(&self) -> Option<usize> {
+    fn room(&self, tail: &Tail<'_>) -> Option<usize> {
         let left = match self.count {
-            Some(count) => self.output.left(count)?,
+            Some(count) => {
+                tail.settle();
+                self.output.left(count)?
+            }
             None => u64::MAX,
         };
         Some(usize::try_from(left).unwrap_or(MAX_BATCH).min(MAX_BATCH))

@@ -6,7 +6,8 @@
 //!
 //! # Threads
 //! WebAssembly runs on the thread that calls [`Chain::load`] and [`Chain::run`], with up to [`Limits::stack`] of its
-//! stack: give that thread at least 4 MiB. One more thread keeps the time while a plugin runs, and sleeps otherwise.
+//! stack: give that thread at least 4 MiB. One more thread keeps the time while a plugin runs, and sleeps otherwise. What the
+//! calling thread has no time to wait for goes [past](Past) them.
 //!
 //! # Process
 //! Loading makes machine code, so the process must be allowed to (systemd: no `MemoryDenyWriteExecute=`), and installs
@@ -25,12 +26,14 @@ mod limits;
 mod load;
 mod manifest;
 mod module;
+mod skip;
 mod spec;
 mod text;
 mod v0_1;
 
-pub use error::{Error, Fault, Reason};
+pub use error::{Error, Fault, Halt, Reason};
 pub use limits::Limits;
+pub use skip::Past;
 pub use spec::{BadSpec, OnFault, Spec};
 
 use guest::Guest;
@@ -83,20 +86,36 @@ impl Chain {
             .collect()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.guests.is_empty()
+    }
+
+    /// What becomes of events for which the plugins have no time.
+    pub fn past(&self) -> Past {
+        let guests = self.guests.iter();
+        Past::new(guests.map(|guest| (guest.name().to_owned(), guest.on_fault())))
+    }
+
     /// Passes a batch through the chain. A plugin sees what those before it have tagged and changed; what it drops
     /// leaves the batch and is counted.
     ///
+    /// # Errors
+    /// When a plugin has failed with whose fault lightmon must end; the batch is whole nevertheless.
+    ///
     /// # Panics
     /// When `stats` was not made with this chain's [`names`](Self::names).
-    pub fn run(&mut self, batch: &mut Vec<Event>, stats: &Stats) {
+    pub fn run(&mut self, batch: &mut Vec<Event>, stats: &Stats) -> Result<(), Halt> {
         assert_eq!(
             self.guests.len(),
             stats.plugins.len(),
             "invariant: stats are made with the chain's names"
         );
+        let mut result = Ok(());
         for (guest, count) in self.guests.iter_mut().zip(&stats.plugins) {
-            guest.run(batch, count);
+            result = result.and(guest.run(batch, count));
         }
+        result
     }
 }
 

@@ -94,7 +94,6 @@ impl Prepared {
         let (stop_too, stats_too) = (stop.clone(), stats.clone());
         let stages = thread::Builder::new()
             .name("pipeline".into())
-            .stack_size(pipeline::STACK_SIZE)
             .spawn(move || {
                 let result = pipeline.run(&stop_too, &stats_too);
                 let _ = done.send(());
@@ -128,6 +127,9 @@ impl Prepared {
                 DRAIN + SPARE
             ))
         };
+        for plugin in &stats.plugins {
+            messages::say(format_args!("lightmon: plugin {plugin}"));
+        }
         messages::say(format_args!("lightmon: {stats}"));
         result?;
         if stats.malformed.load(Relaxed) > 0 {
@@ -148,8 +150,9 @@ impl Prepared {
             replay,
             plugins,
         } = self;
+        let is_patient = replay.is_some();
         let options = output::Options {
-            is_patient: replay.is_some(),
+            is_patient,
             ..output::Options::new(config.format, config.log_path, !plugins.names().is_empty())
         };
         let stop_too = stop.clone();
@@ -186,6 +189,7 @@ impl Prepared {
             plugins,
             output,
             count: config.count,
+            is_patient,
             own,
         };
         Ok((pipeline, counters))

@@ -1,9 +1,13 @@
 //! The balance of events: what came in and where it went. Counting only; who counts what is the stages' business.
 
+mod plugin;
+
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
+
+pub use self::plugin::Plugin;
 
 /// Counters of one run, shared by the stages. Each event is counted in [`seen`](Self::seen) and in exactly one other.
 #[derive(Debug, Default)]
@@ -26,29 +30,10 @@ pub struct Stats {
     pub malformed: AtomicU64,
 }
 
-/// One plugin's counters.
-#[derive(Debug, Default)]
-pub struct Plugin {
-    /// What messages call it.
-    pub name: String,
-    /// Events that it dropped.
-    pub dropped: AtomicU64,
-    /// Batches that it failed on: traps, deadlines, memory.
-    pub faults: AtomicU64,
-    /// Decisions that were ignored: index out of range, too large, unknown field.
-    pub ignored: AtomicU64,
-}
-
 impl Stats {
     /// All zero, with one entry a plugin.
     pub fn new(plugins: impl IntoIterator<Item = String>) -> Self {
-        let plugins = plugins
-            .into_iter()
-            .map(|name| Plugin {
-                name,
-                ..Plugin::default()
-            })
-            .collect();
+        let plugins = plugins.into_iter().map(Plugin::new).collect();
         Self {
             plugins,
             ..Self::default()
@@ -105,6 +90,7 @@ impl fmt::Display for Stats {
             write!(f, "{start}{} {}", plugin.name, plugin.dropped.load(Relaxed))?;
             for (n, what) in [
                 (&plugin.faults, "faults"),
+                (&plugin.skipped, "skipped"),
                 (&plugin.ignored, "ignored decisions"),
             ] {
                 match n.load(Relaxed) {

@@ -132,9 +132,9 @@ fn a_reader_that_has_gone_is_told_of_and_all_is_lost() {
     let mut output = Output::start(&options(Format::Json), sink, stats.clone(), closing).unwrap();
     output.write(&[Event::sample()]);
     closed.recv_timeout(DEADLINE).unwrap();
-    assert!(output.is_over());
+    assert!(output.remote().is_over());
     output.write(&[Event::sample()]);
-    output.lose(5);
+    output.remote().lose(5);
     assert!(matches!(output.finish(), Err(Error::Closed)));
     assert_eq!(counts(&stats), (0, 7));
 }
@@ -286,15 +286,15 @@ fn a_write_that_cannot_be_ended_is_left_behind() {
 fn as_many_as_are_wanted_are_written_whatever_is_lost() {
     let (read, write) = pipe().unwrap();
     let (mut output, stats) = start(&options(Format::Json), write);
-    assert_eq!(output.left(100), Some(100));
+    assert_eq!(output.remote().left(100), Some(100));
     output.write(&vec![Event::sample(); 60]);
-    assert_eq!(output.left(100), Some(40));
-    output.lose(10);
-    assert_eq!(output.left(100), Some(40));
+    assert_eq!(output.remote().left(100), Some(40));
+    output.remote().lose(10);
+    assert_eq!(output.remote().left(100), Some(40));
     output.write(&vec![Event::sample(); 40]);
     let (sender, left) = mpsc::channel();
     let waiting = thread::spawn(move || {
-        sender.send(output.left(100)).unwrap();
+        sender.send(output.remote().left(100)).unwrap();
         output
     });
     // More than a pipe holds: it waits for what is on its way.

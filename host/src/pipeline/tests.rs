@@ -115,6 +115,7 @@ fn pipeline(source: impl Source + 'static, output: Output) -> Pipeline {
         plugins: Chain::load(&[], &Limits::default(), |_| unreachable!()).unwrap(),
         output,
         count: None,
+        is_patient: false,
         own: None,
     }
 }

@@ -107,6 +107,13 @@ pub(super) struct Budget {
     tables: Quota,
 }
 
+impl Budget {
+    /// Bytes of linear memory, all memories together.
+    pub(super) fn memory(&self) -> usize {
+        self.memory.used
+    }
+}
+
 struct Quota {
     limit: usize,
     used: usize,

@@ -98,6 +98,16 @@ pub enum Reason {
     Engine(String),
 }
 
+/// A plugin with `on_fault=halt` has failed: lightmon must not go on.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("plugin {plugin} {reason}, and on_fault=halt ends lightmon then")]
+pub struct Halt {
+    /// What messages call it.
+    pub plugin: String,
+    /// What happened.
+    pub reason: String,
+}
+
 /// How a call of a plugin failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Fault {

@@ -2,7 +2,8 @@
 //!
 //! An instance that has failed is thrown away. The events are then asked about again in halves, by a new instance, so
 //! that only those that the plugin can't bear go without its verdict; a budget of time and calls keeps one batch from
-//! holding up those behind it. A plugin that fails too often, or doesn't start again, is left out from then on.
+//! holding up those behind it. A plugin that fails again soon, or doesn't start again, gets a pause, each twice as long as the
+//! one before; one that fails too often is left out from then on.
 
 use std::{
     collections::VecDeque,
@@ -12,12 +13,13 @@ use std::{
 };
 
 use super::{
-    Fault, Limits, OnFault, Reason, Spec, When,
+    Fault, Halt, Limits, OnFault, Reason, Spec, When,
     action::{self, Effect},
     engine::{Engine, TICK},
     instance::{Instance, Template},
     load,
     manifest::Role,
+    skip::skip,
     text::printable,
     v0_1::{Action, Fields},
 };
@@ -25,6 +27,12 @@ use crate::{event::Event, stats};
 
 /// Most calls of one batch after the first has failed: enough to find two events among 256.
 const RETRIES: u32 = 32;
+
+/// After the second fault of a while; twice as long after each further one.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// No pause is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub(super) struct Guest {
     name: String,
@@ -37,6 +45,10 @@ pub(super) struct Guest {
     /// None after a fault, until it is needed again.
     instance: Option<Instance>,
     is_disabled: bool,
+    /// Nothing is asked before.
+    pause: Option<Instant>,
+    /// The fault with which lightmon must end.
+    halt: Option<Halt>,
     /// When the latest faults happened.
     faults: VecDeque<Instant>,
     /// The kinds of faults that were told.
@@ -74,6 +86,8 @@ impl Guest {
             when: when.transpose()?,
             instance: Some(instance),
             is_disabled: false,
+            pause: None,
+            halt: None,
             faults: VecDeque::new(),
             told: Vec::new(),
         })
@@ -83,8 +97,16 @@ impl Guest {
         &self.name
     }
 
+    pub(super) fn on_fault(&self) -> OnFault {
+        self.on_fault
+    }
+
     /// Hands over the events that it wants to see, and takes those that it drops out of the batch.
-    pub(super) fn run(&mut self, batch: &mut Vec<Event>, count: &stats::Plugin) {
+    pub(super) fn run(
+        &mut self,
+        batch: &mut Vec<Event>,
+        count: &stats::Plugin,
+    ) -> Result<(), Halt> {
         let is_wanted = |event: &Event| self.when.as_ref().is_none_or(|when| when(event));
         let chosen: Vec<usize> = (0..batch.len()).filter(|&i| is_wanted(&batch[i])).collect();
         let mut judged = Judged {
@@ -97,6 +119,7 @@ impl Guest {
         }
         let mut is_dropped = judged.is_dropped.into_iter();
         batch.retain(|_| is_dropped.next() != Some(true));
+        self.halt.take().map_or(Ok(()), Err)
     }
 
     /// Asks about the chosen events, and after a fault about each half of them.
@@ -105,45 +128,74 @@ impl Guest {
             None => Some(self.limits.batch),
             Some(retry) => retry.next(),
         };
-        let Some(limit) = limit.filter(|_| !self.is_disabled) else {
-            return judged.skip(chosen, self.on_fault);
+        if retry.is_none() {
+            self.pause = self.pause.filter(|until| Instant::now() < *until);
+        }
+        let Some(limit) = limit.filter(|_| !self.is_disabled && self.pause.is_none()) else {
+            return judged.skip(chosen, self);
         };
-        let fault = match self.ask(chosen, judged.events, limit) {
+        let fault = match self.ask(chosen, judged, limit) {
             Ok(actions) => return judged.apply(actions, chosen, &self.limits),
             Err(fault) => fault,
         };
         self.instance = None;
-        if retry.is_none() {
+        let is_first = retry.is_none();
+        if is_first {
             *retry = Some(Retry::new(self.limits.batch));
             judged.count.faults.fetch_add(1, Relaxed);
             self.record(&fault);
         }
-        if chosen.len() == 1 || self.is_disabled {
-            return judged.skip(chosen, self.on_fault);
+        // A start that fails will fail again at once, and may take long.
+        let is_restart = matches!(fault, Fault::Restart(_));
+        if is_restart {
+            self.pause = self.pause_after(self.faults.len());
         }
-        let (first, second) = chosen.split_at(chosen.len() / 2);
-        self.judge(first, judged, retry);
-        self.judge(second, judged, retry);
+        if is_restart || chosen.len() == 1 || self.is_disabled {
+            judged.skip(chosen, self);
+        } else {
+            let (first, second) = chosen.split_at(chosen.len() / 2);
+            self.judge(first, judged, retry);
+            self.judge(second, judged, retry);
+        }
+        if is_first && !is_restart {
+            // After the first fault of a while it is back at once.
+            self.pause = self.pause_after(self.faults.len().saturating_sub(1));
+        }
     }
 
     fn ask(
         &mut self,
         chosen: &[usize],
-        events: &[Event],
+        judged: &Judged<'_>,
         limit: Duration,
     ) -> Result<Vec<Action>, Fault> {
         let instance = match &mut self.instance {
             Some(instance) => instance,
-            none => match self.template.start() {
-                Ok((instance, _)) => none.insert(instance),
-                Err(reason) => {
-                    self.disable(&reason.to_string());
-                    return Err(Fault::Restart(reason.to_string()));
-                }
-            },
+            none => {
+                let (instance, _) = self
+                    .template
+                    .start()
+                    .map_err(|reason| Fault::Restart(reason.to_string()))?;
+                judged.count.restarts.fetch_add(1, Relaxed);
+                none.insert(instance)
+            }
         };
-        let events = chosen.iter().map(|&i| &events[i]);
-        instance.process(events, self.needs, limit)
+        let events = chosen.iter().map(|&i| &judged.events[i]);
+        let began = Instant::now();
+        let result = instance.process(events, self.needs, limit);
+        judged
+            .count
+            .called(chosen.len(), began.elapsed(), instance.memory());
+        if result.is_ok() && instance.is_nearly_full() {
+            // A planned restart costs nobody an event.
+            self.instance = None;
+        }
+        result
+    }
+
+    fn pause_after(&self, faults: usize) -> Option<Instant> {
+        let doubled = faults.checked_sub(1)?.min(16) as u32;
+        Some(Instant::now() + (SHORTEST_PAUSE * (1 << doubled)).min(LONGEST_PAUSE))
     }
 
     /// Tells a fault, if it is the first of its kind, and disables a plugin that has had too many.
@@ -155,6 +207,12 @@ impl Guest {
         if !self.told.contains(&kind) {
             self.told.push(kind);
             tracing::warn!(plugin = %self.name, %fault, "plugin failed on a batch; it is restarted (told once for each kind of fault)");
+        }
+        if self.on_fault == OnFault::Halt {
+            self.halt.get_or_insert(Halt {
+                plugin: self.name.clone(),
+                reason: fault.to_string(),
+            });
         }
         let now = Instant::now();
         self.faults.push_back(now);
@@ -174,7 +232,7 @@ impl Guest {
         self.is_disabled = true;
         self.instance = None;
         let events = match self.on_fault {
-            OnFault::Pass => "pass unchanged",
+            OnFault::Pass | OnFault::Halt => "pass unchanged",
             OnFault::Drop => "are dropped",
         };
         tracing::error!(plugin = %self.name, reason, "plugin disabled until lightmon is started again; its events {events}");
@@ -191,7 +249,7 @@ struct Judged<'a> {
 impl Judged<'_> {
     /// In their order. What is asked for an event that is dropped already is of no use any more, but no fault either.
     fn apply(&mut self, actions: Vec<Action>, chosen: &[usize], limits: &Limits) {
-        let mut ignored = 0;
+        let (mut ignored, mut tagged) = (0, 0);
         for action in actions {
             let Some(&i) = chosen.get(action::target(&action) as usize) else {
                 ignored += 1;
@@ -200,20 +258,22 @@ impl Judged<'_> {
             if self.is_dropped[i] {
                 continue;
             }
+            let is_tag = matches!(action, Action::Tag(_));
             match action::apply(action, &mut self.events[i], limits) {
                 Effect::Drop => self.drop(i),
-                Effect::Changed => {}
+                Effect::Changed => tagged += u64::from(is_tag),
                 Effect::Ignored => ignored += 1,
             }
         }
         self.count.ignored.fetch_add(ignored, Relaxed);
+        self.count.tagged.fetch_add(tagged, Relaxed);
     }
 
     /// For events that get no verdict.
-    fn skip(&mut self, chosen: &[usize], on_fault: OnFault) {
-        match on_fault {
-            OnFault::Pass => {}
-            OnFault::Drop => chosen.iter().for_each(|&i| self.drop(i)),
+    fn skip(&mut self, chosen: &[usize], guest: &Guest) {
+        for &i in chosen {
+            self.is_dropped[i] =
+                !skip(&mut self.events[i], &guest.name, guest.on_fault, self.count);
         }
     }
 

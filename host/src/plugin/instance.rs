@@ -76,9 +76,10 @@ impl Template {
             .call(&mut store, limit, |store| init.call(store, (&self.config,)))
             .map_err(Reason::Init)?;
         let setup = setup.map_err(|text| Reason::Refused(printable(&text)))?;
-        let engine = self.engine.clone();
         let instance = Instance {
-            engine,
+            engine: self.engine.clone(),
+            started_with: store.data().memory(),
+            limit: self.limits.memory,
             store,
             process,
         };
@@ -95,9 +96,24 @@ pub(super) struct Instance {
     engine: Arc<Engine>,
     store: Store<Budget>,
     process: TypedFunc<(&'static Batch<'static>,), (Vec<Action>,)>,
+    /// Bytes of memory after `init`.
+    started_with: usize,
+    /// Bytes that it may have.
+    limit: usize,
 }
 
 impl Instance {
+    /// Bytes of linear memory.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().memory()
+    }
+
+    /// Whether it has grown to where it would soon be refused more: memory of WebAssembly never shrinks.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        let has_grown = self.memory() > self.started_with + self.limit / 8;
+        has_grown && self.memory() > self.limit / 4 * 3
+    }
+
     /// What the plugin wants done with the events, which it names by their place among them.
     pub(super) fn process<'a>(
         &mut self,

@@ -27,6 +27,8 @@ pub enum OnFault {
     Pass,
     /// They are dropped: better nothing than what a redactor has not seen.
     Drop,
+    /// lightmon ends: better no monitor than one without this plugin.
+    Halt,
 }
 
 /// Text that is no [`Spec`].
@@ -42,7 +44,7 @@ pub enum BadSpec {
     #[error("setting `{0}` is given twice")]
     Twice(String),
     /// A value of `on_fault` that there isn't.
-    #[error("on_fault={0} is not known: use on_fault=pass or on_fault=drop")]
+    #[error("on_fault={0} is not known: use on_fault=pass, on_fault=drop or on_fault=halt")]
     OnFault(String),
 }
 
@@ -119,6 +121,7 @@ impl Spec {
             None => None,
             Some("pass") => Some(OnFault::Pass),
             Some("drop") => Some(OnFault::Drop),
+            Some("halt") => Some(OnFault::Halt),
             Some(other) => return Err(BadSpec::OnFault(printable(other))),
         };
         Ok(())
@@ -173,8 +176,8 @@ mod tests {
                 "setting `on_fault` is given twice",
             ),
             (
-                "a.wasm:on_fault=halt",
-                "on_fault=halt is not known: use on_fault=pass or on_fault=drop",
+                "a.wasm:on_fault=stop",
+                "on_fault=stop is not known: use on_fault=pass, on_fault=drop or on_fault=halt",
             ),
         ] {
             assert_eq!(parse(text), expected, "{text}");

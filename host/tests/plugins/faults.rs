@@ -2,24 +2,38 @@
 
 use std::time::{Duration, Instant};
 
-use lightmon::plugin::Limits;
+use lightmon::{event::Event, plugin::Limits};
 
 use crate::{Host, events, guest::module, logged, patient, ports, short};
 
+/// Faults are forgotten at once: then there is neither a pause nor an end.
+fn forgetful(limits: Limits) -> Limits {
+    Limits {
+        window: Duration::ZERO,
+        ..limits
+    }
+}
+
+/// The events as they come out when a plugin of that name has not seen them.
+fn skipped(name: &str, ports: &[u16]) -> Vec<Event> {
+    let mut events = events(ports);
+    events
+        .iter_mut()
+        .for_each(|event| event.tag("plugin_skipped", name));
+    events
+}
+
 /// Three batches through a plugin that fails on each: what was logged.
 fn fails(guest: &str, limits: Limits) -> Vec<String> {
-    let host = Host::new(Limits {
-        faults: 100,
-        ..limits
-    })
-    .with("evil.wasm", module(&[guest]), "");
+    let host = Host::new(forgetful(limits)).with("evil.wasm", module(&[guest]), "");
     let mut run = host.run();
     let log = logged(|| {
         for _ in 0..3 {
-            assert_eq!(run.pass(events(&[80, 443])), events(&[80, 443]));
+            assert_eq!(run.pass(events(&[80, 443])), skipped("evil", &[80, 443]));
         }
     });
     assert_eq!(run.counts(0), [0, 3, 0], "{guest}");
+    assert_eq!(run.skipped(0), 6, "{guest}");
     log
 }
 
@@ -90,7 +104,9 @@ fn a_plugin_that_fails_does_not_spoil_the_chain() {
         .run();
     let out = run.pass(events(&[53, 80]));
     assert_eq!(ports(&out), [80]);
-    assert_eq!(out[0].tags.len(), 1);
+    let tags: Vec<_> = out[0].tags.iter().map(|(key, _)| &**key).collect();
+    assert_eq!(tags.len(), 2);
+    assert_eq!(tags[1], "plugin_skipped");
     assert_eq!(run.counts(2), [1, 0, 0]);
 }
 
@@ -100,7 +116,7 @@ fn a_plugin_that_fails_does_not_spoil_the_chain() {
 fn the_others_get_their_verdicts() {
     let mut batch: Vec<u16> = (1000..1064).collect();
     batch[10] = 666;
-    let mut run = Host::new(patient())
+    let mut run = Host::new(forgetful(patient()))
         .with("evil.wasm", module(&["poison_trap"]), "")
         .run();
     let out = ports(&run.pass(events(&batch)));
@@ -132,8 +148,8 @@ fn a_batch_full_of_poison_ends() {
     let mut run = Host::new(patient())
         .with("evil.wasm", module(&["poison_trap"]), "")
         .run();
-    let batch = events(&[666; 256]);
-    assert_eq!(run.pass(batch.clone()), batch);
+    let poison = [666; 256];
+    assert_eq!(run.pass(events(&poison)), skipped("evil", &poison));
     assert_eq!(run.counts(0), [0, 1, 0]);
 }
 
@@ -159,6 +175,7 @@ fn endless_loops_cost_a_bounded_time() {
     assert_eq!((run.counts(0)[1], run.counts(1)[1]), (1, 1));
 }
 
+/// After the second fault of a while it gets a pause, in which it is not asked; and after the fifth it is left out.
 #[test]
 fn too_many_faults_disable_it_and_that_is_told_once() {
     for (settings, left, events_do) in [
@@ -168,15 +185,23 @@ fn too_many_faults_disable_it_and_that_is_told_once() {
         let mut run = Host::new(patient())
             .with("evil.wasm", module(&["trap", "init_when"]), settings)
             .run();
+        let start = Instant::now();
+        let mut batches = 0;
         let log = logged(|| {
-            for _ in 0..10 {
+            while run.counts(0)[1] < 5 || batches < 10 {
+                assert!(start.elapsed() < Duration::from_secs(60));
                 // What it doesn't ask for is not its business, working or not.
                 let out = ports(&run.pass(events(&[53, 80, 53])));
                 assert_eq!(out.len(), left + 1);
                 assert!(out.contains(&80));
+                batches += 1;
             }
+            let out = run.pass(events(&[53, 80]));
+            assert_eq!(out.last(), events(&[80]).last());
         });
-        assert_eq!(run.counts(0)[1], 5);
+        // 100, 200 and 400 ms, during which batches went on.
+        assert!(start.elapsed() >= Duration::from_millis(700));
+        assert_eq!(run.skipped(0), 2 * batches + 1);
         assert_eq!(log.len(), 2, "{log:?}");
         assert_eq!(
             log[1],
@@ -185,6 +210,44 @@ fn too_many_faults_disable_it_and_that_is_told_once() {
             )
         );
     }
+}
+
+/// With `halt` lightmon ends, and says why; the batch comes out nevertheless.
+#[test]
+fn on_fault_halt_ends_lightmon() {
+    let mut run = Host::new(patient())
+        .with("evil.wasm", module(&["trap"]), ":on_fault=halt")
+        .run();
+    assert_eq!(run.pass(events(&[1, 2])), skipped("evil", &[1, 2]));
+    assert_eq!(
+        run.halted.unwrap().to_string(),
+        "plugin evil trapped: wasm `unreachable` instruction executed, and on_fault=halt ends lightmon then"
+    );
+}
+
+/// The way past all of them, for what they have no time for.
+#[test]
+fn past_plugins_events_are_marked_or_dropped() {
+    let mut run = Host::new(patient())
+        .with("a.wasm", module(&["tag_all"]), "")
+        .with("b.wasm", module(&["tag_all"]), "")
+        .run();
+    let mut batch = events(&[1, 2]);
+    run.chain.past().apply(&mut batch, &run.stats).unwrap();
+    assert_eq!(batch, skipped("a b", &[1, 2]));
+    assert_eq!((run.skipped(0), run.skipped(1)), (2, 2));
+    assert_eq!(run.pass(events(&[1]))[0].tags.len(), 1, "tagged by both");
+
+    let run = Host::new(patient())
+        .with("a.wasm", module(&["tag_all"]), "")
+        .with("b.wasm", module(&["tag_all"]), ":on_fault=drop")
+        .with("c.wasm", module(&["tag_all"]), "")
+        .run();
+    let mut batch = events(&[1, 2]);
+    run.chain.past().apply(&mut batch, &run.stats).unwrap();
+    assert_eq!(batch, []);
+    assert_eq!([0, 1, 2].map(|i| run.skipped(i)), [2, 2, 0]);
+    assert_eq!(run.counts(1)[0], 2);
 }
 
 #[test]

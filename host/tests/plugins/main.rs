@@ -1,6 +1,7 @@
 //! Plugins through the public interface: real components, made from text in `tests/guests/`, good and evil ones.
 
 mod faults;
+mod flood;
 mod guest;
 mod load;
 mod verdicts;
@@ -13,7 +14,7 @@ use std::{
 
 use lightmon::{
     event::{Container, Event, Outcome, Process, Protocol},
-    plugin::{Chain, Error, Limits, Spec, When},
+    plugin::{Chain, Error, Halt, Limits, Spec, When},
     stats::Stats,
 };
 
@@ -129,23 +130,34 @@ impl Host {
     fn run(&self) -> Run {
         let chain = self.load().unwrap_or_else(|error| panic!("{error}"));
         let stats = Stats::new(chain.names());
-        Run { chain, stats }
+        Run {
+            chain,
+            stats,
+            halted: None,
+        }
     }
 }
 
 struct Run {
     chain: Chain,
     stats: Stats,
+    /// Why lightmon would have ended after the last batch.
+    halted: Option<Halt>,
 }
 
 impl Run {
     /// Passes a batch through the chain, and checks that each event is accounted for.
     fn pass(&mut self, mut batch: Vec<Event>) -> Vec<Event> {
         self.stats.seen.fetch_add(batch.len() as u64, Relaxed);
-        self.chain.run(&mut batch, &self.stats);
+        self.halted = self.chain.run(&mut batch, &self.stats).err();
         self.stats.written.fetch_add(batch.len() as u64, Relaxed);
         assert_eq!(self.stats.unaccounted(), 0, "{}", self.stats);
         batch
+    }
+
+    /// Events that the plugin at that place has not seen.
+    fn skipped(&self, plugin: usize) -> u64 {
+        self.stats.plugins[plugin].skipped.load(Relaxed)
     }
 
     /// Dropped, faults, ignored of the plugin at that place.
