@@ -1,5 +1,6 @@
 //! Plugins through the public interface: real components, made from text in `tests/guests/`, good and evil ones.
 
+mod cache;
 mod faults;
 mod guest;
 mod load;
@@ -7,6 +8,7 @@ mod verdicts;
 
 use std::{
     io,
+    path::PathBuf,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -95,6 +97,7 @@ fn short() -> Limits {
 struct Host {
     folder: tempfile::TempDir,
     limits: Limits,
+    cache: Option<PathBuf>,
     specs: Vec<Spec>,
 }
 
@@ -103,6 +106,7 @@ impl Host {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             limits,
+            cache: None,
             specs: Vec::new(),
         }
     }
@@ -117,7 +121,7 @@ impl Host {
     }
 
     fn load(&self) -> Result<Chain, Error> {
-        Chain::load(&self.specs, &self.limits, when)
+        Chain::load(&self.specs, &self.limits, self.cache.as_deref(), when)
     }
 
     /// What is wrong, without the folder's name.
