@@ -57,6 +57,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE[:KEY=VALUE,…]", env = "LIGHTMON_PLUGIN", hide_env = true, value_hint = ValueHint::FilePath, help_heading = "Filter")]
     pub plugin: Vec<plugin::Spec>,
 
+    /// Keep compiled plugins in DIR, which others must not be able to write to, or `none` [default: /var/cache/lightmon for root, else ~/.cache/lightmon]
+    #[arg(long, value_name = "DIR", env = "LIGHTMON_CACHE_DIR", hide_env = true, value_hint = ValueHint::DirPath, help_heading = "Filter")]
+    pub cache_dir: Option<PathBuf>,
+
     /// End after N events were written
     #[arg(long, value_name = "N", env = "LIGHTMON_COUNT", hide_env = true, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     pub count: Option<u64>,

@@ -2,6 +2,7 @@
 //! The only reader of config.yaml; stages get what they need as values.
 
 mod buffer_size;
+mod cache_dir;
 
 use std::{
     fs, io,
@@ -38,6 +39,8 @@ pub struct Config {
     pub exclude: Exclude,
     /// The chain, in order.
     pub plugins: Vec<plugin::Spec>,
+    /// Folder for compiled plugins; they are not kept without.
+    pub cache_dir: Option<PathBuf>,
     /// Events to write before the end.
     pub count: Option<u64>,
     /// Time to run.
@@ -72,6 +75,8 @@ struct File {
     log_path: Option<PathBuf>,
     ebpf_type: Option<u32>,
     plugins: Option<Vec<Plugin>>,
+    #[serde(rename = "cache_dir")]
+    cache_dir: Option<PathBuf>,
     count: Option<u64>,
     #[serde(rename = "buffer_size")]
     buffer_size: Option<BufferSize>,
@@ -140,6 +145,7 @@ impl Config {
             log_path,
             exclude,
             plugin,
+            cache_dir,
             count,
             duration,
             replay,
@@ -199,6 +205,7 @@ impl Config {
                     .collect(),
                 false => plugin,
             },
+            cache_dir: cache_dir::cache_dir(cache_dir.or(file.cache_dir)),
             count: count.or(file.count),
             duration,
             replay,
@@ -332,6 +339,19 @@ mod tests {
         let config = config("", Args::default());
         assert_eq!((config.format, config.count), (Format::Log, None));
         assert!(config.exclude.is_empty() && config.plugins.is_empty() && config.notes.is_empty());
+    }
+
+    #[test]
+    fn the_cache_can_be_chosen_and_switched_off() {
+        let file = "cache_dir: /x\n";
+        let asked = |folder: &str| Args {
+            cache_dir: Some(folder.into()),
+            ..Args::default()
+        };
+        assert_eq!(config(file, Args::default()).cache_dir, Some("/x".into()));
+        assert_eq!(config(file, asked("/y")).cache_dir, Some("/y".into()));
+        assert_eq!(config(file, asked("none")).cache_dir, None);
+        assert_eq!(config("cache_dir: none", Args::default()).cache_dir, None);
     }
 
     #[test]

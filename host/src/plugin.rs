@@ -13,11 +13,12 @@
 //! Loading makes machine code, so the process must be allowed to (systemd: no `MemoryDenyWriteExecute=`), and installs
 //! handlers for SIGSEGV, SIGILL and SIGFPE, which pass on what is not WebAssembly's.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use crate::{event::Event, stats::Stats};
 
 mod action;
+mod cache;
 mod engine;
 mod error;
 mod guest;
@@ -47,20 +48,22 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Reads, compiles and starts the plugins. `when` compiles an expression of the exclude language for them.
+    /// Reads, compiles and starts the plugins. `when` compiles an expression of the exclude language for them, `cache` is
+    /// the folder where compiled plugins are kept for the next time; one that others can write to is not used.
     ///
     /// # Errors
     /// When one of them can't be used: which, and why.
     pub fn load(
         specs: &[Spec],
         limits: &Limits,
+        cache: Option<&Path>,
         when: impl Fn(&str) -> Result<When, String>,
     ) -> Result<Self, Error> {
         let mut guests: Vec<Guest> = Vec::with_capacity(specs.len());
         if specs.is_empty() {
             return Ok(Self { guests });
         }
-        let engine = engine::Engine::new(limits).map_err(|error| Error {
+        let engine = engine::Engine::new(limits, cache).map_err(|error| Error {
             file: specs[0].path.clone(),
             reason: Reason::Engine(text::printable(&format!("{error:#}"))),
         })?;

@@ -51,12 +51,17 @@ pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
     for note in &config.notes {
         tracing::warn!("{note}");
     }
-    let plugins = Chain::load(&config.plugins, &Limits::default(), |when| {
-        let when: Expr = when
-            .parse()
-            .map_err(|error: exclude::Error| error.to_string())?;
-        Ok(Box::new(move |event| when.matches(event)))
-    })?;
+    let plugins = Chain::load(
+        &config.plugins,
+        &Limits::default(),
+        config.cache_dir.as_deref(),
+        |when| {
+            let when: Expr = when
+                .parse()
+                .map_err(|error: exclude::Error| error.to_string())?;
+            Ok(Box::new(move |event| when.matches(event)))
+        },
+    )?;
     let replay = config
         .replay
         .as_deref()

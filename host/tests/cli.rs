@@ -9,13 +9,17 @@ const RECORDING: &str = "tests/fixtures/events.jsonl";
 fn commands() {
     trycmd::TestCases::new()
         .env("TZ", "UTC")
+        .env("LIGHTMON_CACHE_DIR", "none")
         .default_bin_name("lightmon")
         .case("tests/cmd/*.md");
 }
 
 fn lightmon(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lightmon"));
-    command.args(args).env("TZ", "UTC");
+    command
+        .args(args)
+        .env("TZ", "UTC")
+        .env("LIGHTMON_CACHE_DIR", "none");
     command
 }
 

@@ -112,7 +112,7 @@ fn pipeline(source: impl Source + 'static, output: Output) -> Pipeline {
         source: Box::new(source),
         enrich: None,
         exclude: Exclude::parse([""; 0]).unwrap(),
-        plugins: Chain::load(&[], &Limits::default(), |_| unreachable!()).unwrap(),
+        plugins: Chain::load(&[], &Limits::default(), None, |_| unreachable!()).unwrap(),
         output,
         count: None,
         is_patient: false,

@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +14,7 @@ use std::{
 
 use wasmtime::{Config, EngineWeak, ResourceLimiter, Store, Trap};
 
-use super::{Fault, Limits, text::printable};
+use super::{Fault, Limits, cache::Cache, text::printable};
 
 /// How exact deadlines are.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -25,12 +26,14 @@ const INSTANCES: usize = 256;
 pub(super) struct Engine {
     wasm: wasmtime::Engine,
     clock: Clock,
+    cache: Cache,
     stack: usize,
     answer: usize,
 }
 
 impl Engine {
-    pub(super) fn new(limits: &Limits) -> wasmtime::Result<Self> {
+    /// `cache` is the folder for what it compiles.
+    pub(super) fn new(limits: &Limits, cache: Option<&Path>) -> wasmtime::Result<Self> {
         let mut config = Config::new();
         config
             .epoch_interruption(true)
@@ -40,6 +43,7 @@ impl Engine {
         Ok(Self {
             clock: Clock::start(wasm.weak())?,
             wasm,
+            cache: Cache::open(cache),
             stack: limits.stack,
             answer: limits.answer,
         })
@@ -47,6 +51,10 @@ impl Engine {
 
     pub(super) fn wasm(&self) -> &wasmtime::Engine {
         &self.wasm
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// A store for one instance: what traps once is never entered again, so each gets its own.

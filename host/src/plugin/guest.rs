@@ -64,7 +64,7 @@ impl Guest {
         limits: &Limits,
         when: impl Fn(&str) -> Result<When, String>,
     ) -> Result<Self, Reason> {
-        let loaded = load::load(engine.wasm(), &spec.path, limits.file)?;
+        let loaded = load::load(engine, &spec.path, limits.file)?;
         let config = serde_json::Value::Object(spec.config.clone()).to_string();
         let template = Template::new(engine.clone(), &loaded, config, limits.clone())?;
         let (instance, setup) = template.start()?;

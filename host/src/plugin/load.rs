@@ -3,13 +3,11 @@
 use std::{borrow::Cow, fs::File, io::Read, path::Path};
 
 use wasmparser::Parser;
-use wasmtime::{
-    Engine,
-    component::{Component, types::ComponentItem},
-};
+use wasmtime::component::{Component, types::ComponentItem};
 
 use super::{
     Reason,
+    engine::Engine,
     manifest::{self, Role},
     module,
     text::printable,
@@ -28,15 +26,22 @@ pub(super) struct Loaded {
     pub(super) role: Role,
 }
 
-/// Reads and compiles a plugin of at most `limit` bytes.
+/// Reads and compiles a plugin of at most `limit` bytes, unless it was compiled before.
 pub(super) fn load(engine: &Engine, path: &Path, limit: u64) -> Result<Loaded, Reason> {
     let bytes = read(path, limit)?;
     let role = manifest::role(&bytes);
-    let (bytes, is_core) = component_bytes(&bytes)?;
-    let component = Component::from_binary(engine, &bytes)
-        .map_err(|error| Reason::Malformed(printable(&format!("{error:#}"))))?;
-    let filter = filter(engine, &component, is_core)?;
-    let imports = ungranted(engine, &component);
+    let is_core = is_core(&bytes)?;
+    let wasm = engine.wasm();
+    let component = engine.cache().component(wasm, &bytes, || {
+        let component = match is_core {
+            true => Cow::Owned(module::encode(&bytes)?),
+            false => Cow::Borrowed(&bytes[..]),
+        };
+        Component::from_binary(wasm, &component)
+            .map_err(|error| Reason::Malformed(printable(&format!("{error:#}"))))
+    })?;
+    let filter = filter(wasm, &component, is_core)?;
+    let imports = ungranted(wasm, &component);
     if imports.is_empty() {
         Ok(Loaded {
             component,
@@ -64,9 +69,9 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Reason> {
     }
 }
 
-/// The bytes of a component, made from the core module if it is one.
-fn component_bytes(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), Reason> {
-    if Engine::detect_precompiled(bytes).is_some() {
+/// Whether it is a core module, from which a component is to be made; anything else that is no component is refused.
+fn is_core(bytes: &[u8]) -> Result<bool, Reason> {
+    if wasmtime::Engine::detect_precompiled(bytes).is_some() {
         return Err(Reason::Precompiled);
     }
     if !bytes.starts_with(b"\0asm") {
@@ -77,15 +82,15 @@ fn component_bytes(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, bool), Reason> {
             Reason::NotWasm
         });
     }
-    if !Parser::is_core_wasm(bytes) {
-        return Ok((Cow::Borrowed(bytes), false));
-    }
-    let component = module::encode(bytes)?;
-    Ok((Cow::Owned(component), true))
+    Ok(Parser::is_core_wasm(bytes))
 }
 
 /// The export of the contract in the host's version.
-fn filter(engine: &Engine, component: &Component, is_core: bool) -> Result<String, Reason> {
+fn filter(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    is_core: bool,
+) -> Result<String, Reason> {
     let ty = component.component_type();
     let exports: Vec<&str> = ty.exports(engine).map(|(name, _)| name).collect();
     let versions = exports.iter().filter_map(|name| {
@@ -130,7 +135,7 @@ fn is_newer(version: &str) -> bool {
 }
 
 /// Imports that are more than types, which need nobody to provide them.
-fn ungranted(engine: &Engine, component: &Component) -> Vec<String> {
+fn ungranted(engine: &wasmtime::Engine, component: &Component) -> Vec<String> {
     let is_type = |item: &ComponentItem| matches!(item, ComponentItem::Type(_));
     component
         .component_type()

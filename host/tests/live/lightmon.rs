@@ -35,12 +35,13 @@ pub(crate) struct Ended {
     pub(crate) messages: Vec<String>,
 }
 
-/// lightmon with these arguments, in a folder without config.yaml.
+/// lightmon with these arguments, in a folder without config.yaml, which leaves nothing behind.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lightmon"));
     command
         .args(args)
         .current_dir("/")
+        .env("LIGHTMON_CACHE_DIR", "none")
         .env_remove("RUST_LOG")
         .env_remove("NO_COLOR");
     command

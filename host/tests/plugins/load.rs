@@ -65,7 +65,7 @@ fn paths_that_are_no_files() {
             config: serde_json::Map::new(),
             on_fault: Default::default(),
         };
-        let error = Chain::load(&[spec], &Limits::default(), when);
+        let error = Chain::load(&[spec], &Limits::default(), None, when);
         error.err().expect("must not load").to_string()
     };
     assert_eq!(

@@ -1,5 +1,6 @@
 //! Plugins through the public interface: real components, made from text in `tests/guests/`, good and evil ones.
 
+mod cache;
 mod faults;
 mod flood;
 mod guest;
@@ -8,6 +9,7 @@ mod verdicts;
 
 use std::{
     io,
+    path::PathBuf,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -96,6 +98,7 @@ fn short() -> Limits {
 struct Host {
     folder: tempfile::TempDir,
     limits: Limits,
+    cache: Option<PathBuf>,
     specs: Vec<Spec>,
 }
 
@@ -104,6 +107,7 @@ impl Host {
         Self {
             folder: tempfile::tempdir().expect("a folder"),
             limits,
+            cache: None,
             specs: Vec::new(),
         }
     }
@@ -118,7 +122,7 @@ impl Host {
     }
 
     fn load(&self) -> Result<Chain, Error> {
-        Chain::load(&self.specs, &self.limits, when)
+        Chain::load(&self.specs, &self.limits, self.cache.as_deref(), when)
     }
 
     /// What is wrong, without the folder's name.
