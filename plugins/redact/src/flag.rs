@@ -33,7 +33,8 @@ const PROGRAMS: &[Rule] = &[
     (&["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlshow"], &["-p"], Form::Attached, None),
     (&["mariadb", "mariadb-dump", "mariadb-admin"], &["-p"], Form::Attached, None),
     (&["mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport"], &["-p"], Form::Either, None),
-    (&["sshpass"], &["-p"], Form::Either, None),
+    (&["mysqlsh"], &["-p"], Form::Attached, None),
+    (&["sshpass", "cqlsh", "rabbitmqadmin"], &["-p"], Form::Either, None),
     (&["7z", "7za", "7zr"], &["-p"], Form::Attached, None),
     (&["curl"], &["-u", "--user", "-U", "--proxy-user"], Form::Either, Some(':')),
     (&["curl"], &["--oauth2-bearer"], Form::Next, None),
@@ -176,5 +177,7 @@ mod tests {
             &["hunter2"],
         );
         check("openssl enc -k hunter2 -in x", &["hunter2"]);
+        check("mysqlsh -uroot -phunter2 -P 3306", &["hunter2"]);
+        check("cqlsh -u joe -p hunter2 host", &["hunter2"]);
     }
 }

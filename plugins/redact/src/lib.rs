@@ -1,4 +1,5 @@
-//! Masks secrets in the arguments of processes: passwords, tokens, keys, in the forms in which command lines carry them.
+//! Masks secrets in the arguments of processes and the labels of containers: passwords, tokens, keys, in the forms in which
+//! command lines carry them.
 //! Masks too much rather than too little, and changes nothing else; a secret that looks like nothing stays.
 
 mod flag;
@@ -12,12 +13,15 @@ use serde::Deserialize;
 
 use crate::name::Names;
 
-/// Bytes of a process's arguments that are looked at; the arguments after them are masked unseen.
+/// Bytes of a process's arguments, and of a container's labels, that are looked at; what comes after them is masked unseen.
 const LOOKED_AT: usize = 64 << 10;
 
 /// Bytes of changed arguments that are given back for a process: past it, the mask stands for a whole argument. A longer
 /// text the host would refuse, and leave the secret where it was.
 const ANSWER: usize = 12 << 10;
+
+/// The same for a container's labels, with their keys. Of 256 events the answers fit into the 4 MiB that the host takes.
+const LABELS_ANSWER: usize = 2 << 10;
 
 const LONGEST_MASK: usize = 64;
 
@@ -77,6 +81,33 @@ impl Redact {
         changes
     }
 
+    /// The labels that change: the key of each, and what its value becomes.
+    fn labels<'a>(&self, labels: &'a [(String, String)]) -> Vec<(&'a str, String)> {
+        let mut left = Some(LOOKED_AT);
+        let mut room = LABELS_ANSWER;
+        let mut changes = vec![];
+        for (key, value) in labels {
+            left = left.and_then(|left| left.checked_sub(key.len() + value.len()));
+            let mut secrets = vec![];
+            if left.is_none() || self.names.is_secret(key) {
+                secrets.push(0..value.len());
+            } else {
+                text::secrets(value, &self.names, &mut secrets);
+            }
+            let Some(mut text) = self.mask(value, secrets) else {
+                continue;
+            };
+            if key.len() + text.len() > room {
+                text.clone_from(&self.mask);
+            }
+            room = room.saturating_sub(key.len() + text.len());
+            if text != *value {
+                changes.push((&**key, text));
+            }
+        }
+        changes
+    }
+
     /// The text with each secret replaced; none when there is none.
     fn mask(&self, text: &str, mut secrets: Vec<Range<usize>>) -> Option<String> {
         secrets.retain(|it| !it.is_empty());
@@ -107,37 +138,50 @@ impl Plugin for Redact {
     }
 
     fn needs(&self) -> Fields {
-        Fields::ARGS
+        Fields::ARGS | Fields::LABELS
     }
 
     fn on_event(&mut self, event: &Event<'_>) -> Verdict {
-        let process = event.process();
-        verdict(&process.map_or(vec![], |it| self.arguments(it.args())))
+        let args = event.process().map(|it| self.arguments(it.args()));
+        let labels = event.container().map(|it| self.labels(it.labels()));
+        verdict(&args.unwrap_or_default(), &labels.unwrap_or_default())
     }
 
-    /// A process is looked at once, however many connections of it there are.
+    /// A process, and a container, is looked at once, however many connections of it there are.
     fn on_batch(&mut self, batch: &Batch, actions: &mut Actions) {
-        let processes = batch.processes();
-        let changes: Vec<_> = processes
+        let (processes, containers) = (batch.processes(), batch.containers());
+        let args: Vec<_> = processes
             .iter()
             .map(|it| self.arguments(it.args()))
             .collect();
+        let labels: Vec<_> = containers
+            .iter()
+            .map(|it| self.labels(it.labels()))
+            .collect();
         for event in batch.events() {
-            let process = event.process();
-            let at = processes
-                .iter()
-                .position(|it| process.is_some_and(|own| ptr::eq(it, own)));
-            if let Some(changes) = at.and_then(|at| changes.get(at)) {
-                actions.push(&event, verdict(changes));
-            }
+            let args = event.process().and_then(|it| of(processes, it, &args));
+            let labels = event.container().and_then(|it| of(containers, it, &labels));
+            let verdict = verdict(
+                args.map_or(&[], Vec::as_slice),
+                labels.map_or(&[], Vec::as_slice),
+            );
+            actions.push(&event, verdict);
         }
     }
 }
 
-fn verdict(changes: &[(usize, String)]) -> Verdict {
-    changes.iter().fold(Verdict::keep(), |verdict, (i, text)| {
-        verdict.set(Field::Arg(*i), text)
-    })
+/// What was made of the row of a table.
+fn of<'a, T, M>(rows: &[T], row: &T, made: &'a [M]) -> Option<&'a M> {
+    made.get(rows.iter().position(|it| ptr::eq(it, row))?)
+}
+
+fn verdict(args: &[(usize, String)], labels: &[(&str, String)]) -> Verdict {
+    let args = args.iter().map(|(i, text)| (Field::Arg(*i), text));
+    let labels = labels.iter().map(|(key, text)| (Field::Label(key), text));
+    args.chain(labels)
+        .fold(Verdict::keep(), |verdict, (field, text)| {
+            verdict.set(field, text)
+        })
 }
 
 lightmon_plugin::register!(

@@ -163,6 +163,191 @@ fn settings() {
     }
 }
 
+/// Each pattern: what must go, and what looks like it and must stay.
+#[test]
+fn patterns() {
+    const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz0123456789";
+    for start in [
+        "AKIAABCDEFGHIJKLMNOP",
+        "ASIAABCDEFGHIJKLMNOP",
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "gldt-",
+        "glrt-",
+        "glptt-",
+        "glcbt-",
+        "glsoat-",
+        "glft-",
+        "glagent-",
+        "xoxa-",
+        "xoxb-",
+        "xoxp-",
+        "xoxr-",
+        "xoxs-",
+        "xoxe-",
+        "xapp-",
+    ] {
+        check(&format!("app¦{{{start}{LETTERS}}}¦x={{{start}{LETTERS}}}"));
+        // The beginning alone is a word like any other.
+        check(&format!("app¦{}", &start[..4.min(start.len())]));
+    }
+    for (masked, plain) in [
+        // AWS: the key's id by its form, the key by its name.
+        (
+            "AWS_SECRET_ACCESS_KEY={wJalrXUtnFEMI/K7MDENG}",
+            "AWS_REGION=eu-west-1",
+        ),
+        (
+            "aws_session_token={FwoGZXIvYXdzE}",
+            "aws_account=123456789012",
+        ),
+        // Slack.
+        (
+            "https://hooks.slack.com/services/{T000/B000/XXXX}",
+            "https://hooks.slack.com/docs/T000",
+        ),
+        (
+            "curl https://hooks.slack.com/services/{T000/B000/XXXX} -d x",
+            "https://slack.com/services/T0",
+        ),
+        // JSON web tokens.
+        (
+            "{eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3}",
+            "eyJhbGciOiJIUzI1NiJ9",
+        ),
+        // Headers.
+        ("Authorization: Bearer {abc}", "Accept: text/html"),
+        (
+            "Authorization: Basic {am9lOmh1bnRlcjI=}",
+            "Www-Authenticate: Basic",
+        ),
+        ("Proxy-Authorization: Digest {x}", "Author: Joe"),
+        // Addresses with a password.
+        ("postgres://joe:{hunter2}@db/x", "postgres://joe@db:5432/x"),
+        (
+            "https://:{hunter2}@example.org",
+            "https://example.org:8443/a@b",
+        ),
+        (
+            "amqp://joe:{p%40ss}@mq//v",
+            "ssh://git@example.org:22/x.git",
+        ),
+        // Flags and variables.
+        ("--password={x}", "--password-file=/x"),
+        ("--db-password={x}", "--passive=x"),
+        ("PASSWORD={x}", "PASSWORD_FILE=/x"),
+        ("PGPASSWORD={x}", "PGUSER=x"),
+        ("sh -c 'mysql -p{x}'", "sh -c 'ssh -p 22'"),
+        ("sshpass -p {x} ssh h", "nc -p 22 h"),
+        // Blocks.
+        (
+            "-----BEGIN RSA PRIVATE KEY-----{\nMIIE\n-----END RSA PRIVATE KEY-----}",
+            "-----BEGIN PUBLIC KEY-----\nMIIE",
+        ),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----{b3Bl}",
+            "-----BEGIN CERTIFICATE-----\nMIIE",
+        ),
+        (
+            "-----BEGIN PGP PRIVATE KEY BLOCK-----{ x}",
+            "-----BEGIN PGP PUBLIC KEY BLOCK----- x",
+        ),
+        // Hashes of passwords.
+        ("joe:{$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/}", "cost:$100"),
+        (
+            "joe:{$$2y$$05$$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1}",
+            "$HOME/$2/some/long/path/here",
+        ),
+    ] {
+        check(&format!("app¦{masked}"));
+        check(&format!("app¦{plain}"));
+    }
+}
+
+#[test]
+fn labels() {
+    let mut plugin = Harness::<Redact>::new("{}").unwrap();
+    let keep = Verdict::keep;
+    for (key, value, expect) in [
+        ("db.password", "hunter2", Some("***")),
+        ("com.example.api-key", "abc", Some("***")),
+        (
+            "traefik.http.middlewares.auth.basicauth.users",
+            "joe:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/",
+            Some("joe:***"),
+        ),
+        (
+            "url",
+            "postgres://joe:hunter2@db/x",
+            Some("postgres://joe:***@db/x"),
+        ),
+        (
+            "cmd",
+            "app --password hunter2 --port 1",
+            Some("app --password *** --port 1"),
+        ),
+        (
+            "note",
+            "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+            Some("***"),
+        ),
+        ("com.docker.compose.project", "shop", None),
+        (
+            "org.opencontainers.image.revision",
+            "0123456789abcdef0123456789abcdef01234567",
+            None,
+        ),
+        (
+            "com.docker.compose.config-hash",
+            "5d41402abc4b2a76b9719d911017c592",
+            None,
+        ),
+        ("password", "", None),
+        ("password-file", "/run/secrets/x", None),
+    ] {
+        let expect = expect.map_or(keep(), |it| keep().set(Field::Label(key), it));
+        assert_eq!(
+            plugin.event(event().label(key, value)),
+            expect,
+            "{key}={value}"
+        );
+    }
+    let both = event()
+        .args(["app", "--token=x"])
+        .label("app", "web")
+        .label("token", "y");
+    let expect = keep()
+        .set(Field::Arg(1), "--token=***")
+        .set(Field::Label("token"), "***");
+    assert_eq!(
+        plugin.batch([both.clone(), event(), both]),
+        [expect.clone(), keep(), expect]
+    );
+}
+
+#[test]
+fn long_labels() {
+    let redact = Redact {
+        names: Names::default(),
+        mask: "***".into(),
+    };
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let labels = [
+        label("a", &"plain ".repeat(2_000)),
+        label("b", &format!("{}password=x", "plain ".repeat(2_000))),
+        label("token", "x"),
+        label("c", &"x".repeat(LOOKED_AT)),
+        label("d", "plain"),
+    ];
+    let expect = ["b", "token", "c", "d"].map(|key| (key, "***".to_owned()));
+    assert_eq!(redact.labels(&labels), expect);
+}
+
 #[test]
 fn nothing_to_look_at() {
     let mut plugin = Harness::<Redact>::new("{}").unwrap();
@@ -230,8 +415,9 @@ fn hostile_text() {
         ",",
         "eyJ",
         "AKIA",
-        "KEY-----",
-        "PRIVATE ",
+        "PRIVATE KEY-----",
+        "discord.com/api/webhooks/",
+        "$2y$",
         "\n",
         "a",
         "****",
@@ -285,6 +471,10 @@ fn long_text() {
         "-p ",
         "eyJ.",
         "é",
+        "hooks.slack.com/services/",
+        "PRIVATE KEY-----",
+        "$",
+        "$6$:",
     ] {
         let text = piece.repeat((1 << 18) / piece.len());
         let start = Instant::now();

@@ -16,6 +16,9 @@ pub(crate) fn secrets(text: &str, names: &Names, found: &mut Vec<Range<usize>>) 
     for word in words(text, |c| !is_token(c)) {
         known_form(text, &word, found);
     }
+    private_keys(text, found);
+    webhooks(text, found);
+    hashes(text, found);
     bearer(text, found);
     command_line(text, names, found);
 }
@@ -148,12 +151,21 @@ const FORMS: &[(&str, usize)] = &[
     ("ghr_", 30),
     ("github_pat_", 30),
     ("glpat-", 16),
+    ("gldt-", 16),
+    ("glrt-", 16),
+    ("glptt-", 16),
+    ("glcbt-", 16),
+    ("glsoat-", 16),
+    ("glft-", 16),
+    ("glagent-", 16),
     ("xoxa-", 10),
     ("xoxb-", 10),
     ("xoxp-", 10),
     ("xoxr-", 10),
     ("xoxs-", 10),
     ("xapp-", 10),
+    ("xoxe-", 10),
+    ("xoxe.", 10),
     ("sk-", 20),
     ("sk_live_", 10),
     ("sk_test_", 10),
@@ -169,7 +181,7 @@ const FORMS: &[(&str, usize)] = &[
     ("AGE-SECRET-KEY-1", 30),
 ];
 
-/// Keys of a known form, JSON web tokens, private keys.
+/// Keys of a known form, JSON web tokens.
 fn known_form(text: &str, word: &Range<usize>, found: &mut Vec<Range<usize>>) {
     let token = &text[word.clone()];
     let known = FORMS
@@ -179,8 +191,57 @@ fn known_form(text: &str, word: &Range<usize>, found: &mut Vec<Range<usize>>) {
     if known || jwt {
         found.push(word.clone());
     }
-    if token == "KEY-----" && text[..word.start].ends_with("PRIVATE ") {
-        found.push(word.end..text.len());
+}
+
+/// What follows the first line of a private key: all of it, since where it ends may be cut off.
+fn private_keys(text: &str, found: &mut Vec<Range<usize>>) {
+    for begin in ["PRIVATE KEY-----", "PRIVATE KEY BLOCK-----"] {
+        if let Some(at) = text.find(begin) {
+            found.push(at + begin.len()..text.len());
+        }
+    }
+}
+
+/// Web addresses whose path is the secret.
+const HOOKS: &[&str] = &[
+    "hooks.slack.com/services/",
+    "hooks.slack.com/workflows/",
+    "hooks.slack.com/triggers/",
+    "discord.com/api/webhooks/",
+];
+
+fn webhooks(text: &str, found: &mut Vec<Range<usize>>) {
+    for hook in HOOKS {
+        let mut done = 0;
+        for (at, _) in text.match_indices(hook) {
+            if at < done {
+                continue;
+            }
+            let start = at + hook.len();
+            done = text[start..]
+                .find(is_gap)
+                .map_or(text.len(), |length| start + length);
+            found.push(start..done);
+        }
+    }
+}
+
+/// Beginnings of passwords as crypt(3) and htpasswd hash them.
+const HASHES: &[&str] = &[
+    "$apr1$", "$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "$y$", "$argon2",
+];
+
+/// Hashes of passwords: `joe:$apr1$…`. In files of Compose each `$` is written twice.
+fn hashes(text: &str, found: &mut Vec<Range<usize>>) {
+    for word in words(text, |c| is_gap(c) || matches!(c, ':' | ',')) {
+        let start = text[word.clone()]
+            .find('$')
+            .map_or(word.end, |at| word.start + at);
+        let hash: String = text[start..word.end].chars().take(16).collect();
+        let hash = hash.replace("$$", "$");
+        if word.end - start >= 20 && HASHES.iter().any(|it| hash.starts_with(it)) {
+            found.push(start..word.end);
+        }
     }
 }
 

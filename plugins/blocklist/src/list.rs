@@ -1,0 +1,48 @@
+//! Lists as users write them: in the configuration file a list or a text of many lines, on the command line a text with `+`
+//! or `,` between the entries. Doesn't know what the entries mean.
+
+use serde::Deserialize;
+
+/// Entries, with what stands around them.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
+pub(crate) enum List {
+    Text(String),
+    Texts(Vec<String>),
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self::Texts(vec![])
+    }
+}
+
+impl List {
+    /// Takes each entry. Blank lines, and what follows `#` or `;`, are for people.
+    ///
+    /// # Errors
+    /// What `parse` says of the first bad one, with the setting's name and the entry.
+    pub(crate) fn parse<T, C: FromIterator<T>>(
+        &self,
+        setting: &str,
+        parse: impl Fn(&str) -> Result<T, &'static str>,
+    ) -> Result<C, String> {
+        let texts = match self {
+            Self::Text(text) => std::slice::from_ref(text),
+            Self::Texts(texts) => texts,
+        };
+        texts
+            .iter()
+            .flat_map(|text| text.lines())
+            .map(|line| line.split(['#', ';']).next().unwrap_or_default())
+            .flat_map(|line| line.split(|c: char| c.is_whitespace() || matches!(c, '+' | ',')))
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| {
+                parse(entry).map_err(|problem| {
+                    let shown: String = entry.chars().take(80).collect();
+                    format!("setting `{setting}`: `{shown}`: {problem}")
+                })
+            })
+            .collect()
+    }
+}

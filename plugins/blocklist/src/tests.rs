@@ -1,0 +1,160 @@
+//! Settings in, verdicts out.
+
+use std::time::Instant;
+
+use lightmon_plugin::test::{Harness, Sample, event, manifest};
+
+use super::*;
+
+fn verdict(settings: &str, event: Sample) -> Verdict {
+    let mut plugin = Harness::<Blocklist>::new(settings).unwrap();
+    plugin.event(event)
+}
+
+fn to(destination: &str) -> Sample {
+    event().destination(destination)
+}
+
+#[test]
+fn tags_with_the_entry() {
+    let settings = r#"{"networks":"192.0.2.0/24+2001:db8::/32"}"#;
+    for (destination, entry) in [
+        ("192.0.2.1:443", Some("192.0.2.0/24")),
+        ("[::ffff:192.0.2.1]:443", Some("192.0.2.0/24")),
+        ("[2001:db8::1]:443", Some("2001:db8::/32")),
+        ("192.0.3.1:443", None),
+        ("[2001:db9::1]:443", None),
+    ] {
+        let expect = entry.map_or(Verdict::keep(), |it| Verdict::keep().tag("blocklist", it));
+        assert_eq!(verdict(settings, to(destination)), expect, "{destination}");
+    }
+}
+
+#[test]
+fn drops_when_asked_to() {
+    let settings = r#"{"networks":["192.0.2.0/24"],"action":"drop"}"#;
+    assert_eq!(verdict(settings, to("192.0.2.1:443")), Verdict::drop());
+    assert_eq!(verdict(settings, to("192.0.3.1:443")), Verdict::keep());
+}
+
+#[test]
+fn names() {
+    let settings = r#"{"networks":"192.0.2.0/24","domains":["example.org"],"name":"bad"}"#;
+    let other = || to("198.51.100.1:443");
+    let tagged = |entry: &str| Verdict::keep().tag("bad", entry);
+    assert_eq!(verdict(settings, other()), Verdict::keep());
+    assert_eq!(
+        verdict(settings, other().dname("example.com")),
+        Verdict::keep()
+    );
+    assert_eq!(
+        verdict(settings, other().dname("www.Example.org.")),
+        tagged("example.org")
+    );
+    // The address is the surer of the two.
+    let both = to("192.0.2.1:443").dname("example.org");
+    assert_eq!(verdict(settings, both), tagged("192.0.2.0/24"));
+    let drop = r#"{"domains":"example.org","action":"drop"}"#;
+    assert_eq!(verdict(drop, other().dname("example.org")), Verdict::drop());
+    // Without names nobody has to fill them in.
+    let needs = |settings| Harness::<Blocklist>::new(settings).unwrap().plugin.needs();
+    assert_eq!(needs(r#"{"networks":"192.0.2.0/24"}"#), Fields::empty());
+    assert_eq!(needs(drop), Fields::DNAME);
+}
+
+#[test]
+fn a_tag_is_never_too_long() {
+    let label = "a".repeat(60);
+    let long = format!("{label}.{label}.{label}");
+    let key = "k".repeat(64);
+    let settings = format!(r#"{{"domains":"{long}","name":"{key}"}}"#);
+    let verdict = verdict(&settings, event().dname(&long));
+    assert_eq!(verdict.get_tag(&key), Some(&long[..64]));
+}
+
+#[test]
+fn comments_and_blank_lines() {
+    let settings = r##"{"networks":"# list, of today\n\n192.0.2.0/24 # a, b\r\n\t198.51.100.0/24,203.0.113.7;x\n"}"##;
+    for destination in ["192.0.2.1:1", "198.51.100.1:1", "203.0.113.7:1"] {
+        assert!(
+            verdict(settings, to(destination))
+                .get_tag("blocklist")
+                .is_some(),
+            "{destination}"
+        );
+    }
+    let settings = r##"{"networks":["# list","","192.0.2.0/24  # a"]}"##;
+    assert!(
+        verdict(settings, to("192.0.2.1:1"))
+            .get_tag("blocklist")
+            .is_some()
+    );
+}
+
+#[test]
+fn settings_are_checked() {
+    for (settings, error) in [
+        ("{}", "nothing to look for: give `networks` or `domains`"),
+        (
+            r##"{"networks":"# none"}"##,
+            "nothing to look for: give `networks` or `domains`",
+        ),
+        (
+            r#"{"networks":["192.0.2.0/24","192.0.2.0/40"]}"#,
+            "setting `networks`: `192.0.2.0/40`: the prefix is longer than the address, or missing",
+        ),
+        (
+            r#"{"networks":"192.0.2.0/24+example.org"}"#,
+            "setting `networks`: `example.org`: not an address or a network such as 192.0.2.0/24",
+        ),
+        (
+            r#"{"domains":"0.0.0.0 ads.example"}"#,
+            "setting `domains`: `0.0.0.0`: not a name: addresses and networks belong into `networks`",
+        ),
+        (
+            r#"{"networks":7}"#,
+            "setting `networks`: expected a text or a list of texts",
+        ),
+        (
+            r#"{"networks":"::1","name":""}"#,
+            "setting `name`: expected 1 to 64 bytes without control characters",
+        ),
+        (
+            r#"{"networks":"::1","action":"block"}"#,
+            "setting `action`: unknown variant `block`, expected `tag` or `drop`",
+        ),
+        (
+            r#"{"network":"::1"}"#,
+            "unknown field `network`, expected one of `networks`, `domains`, `name`, `action`",
+        ),
+    ] {
+        let result = Harness::<Blocklist>::new(settings);
+        assert_eq!(result.err().as_deref(), Some(error), "{settings}");
+    }
+}
+
+/// As many as the lists that are published have; a search that looks at each would take minutes.
+#[test]
+fn many_networks() {
+    let networks: Vec<String> = (0..100_000u32)
+        .map(|n| format!("\"{}.{}.{}.0/25\"", 1 + n / 65_536, n / 256 % 256, n % 256))
+        .collect();
+    let start = Instant::now();
+    let settings = format!(r#"{{"networks":[{}]}}"#, networks.join(","));
+    let mut plugin = Harness::<Blocklist>::new(&settings).unwrap();
+    let (lower, upper) = (to("1.1.1.127:443"), to("1.1.1.128:443"));
+    let events = (0..100_000).flat_map(|_| [lower.clone(), upper.clone()]);
+    let batch = plugin.make_batch(events);
+    let hits = batch
+        .events()
+        .filter(|event| plugin.plugin.on_event(event).get_tag("blocklist").is_some());
+    assert_eq!(hits.count(), 100_000);
+    assert!(start.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn the_manifest_is_json() {
+    let manifest = manifest::<Blocklist>();
+    assert_eq!(manifest["role"], "filter");
+    assert!(manifest["config"]["properties"]["networks"].is_object());
+}

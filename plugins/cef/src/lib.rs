@@ -1,0 +1,38 @@
+//! Writes each connection as a line of Common Event Format, as ArcSight, QRadar, Sentinel and other collectors read it.
+//! Adds no syslog header: that is the transport's.
+
+mod escape;
+mod line;
+
+use lightmon_plugin::{Config, Event, Fields, Plugin, Role, Verdict};
+
+use crate::line::Line;
+
+/// The `kind` of connections.
+const CONNECTION: u8 = 1;
+
+/// The plugin.
+struct Cef;
+
+impl Plugin for Cef {
+    fn new(config: &Config) -> Result<Self, String> {
+        config.none().map(|()| Self)
+    }
+
+    fn needs(&self) -> Fields {
+        Fields::ARGS | Fields::PARENTS | Fields::CONTAINER | Fields::TAGS | Fields::DNAME
+    }
+
+    fn on_event(&mut self, event: &Event<'_>) -> Verdict {
+        if event.kind() == CONNECTION {
+            Verdict::keep().line(Line::of(event))
+        } else {
+            Verdict::keep()
+        }
+    }
+}
+
+lightmon_plugin::register!(Cef, role: Role::Formatter, example: "--plugin geoip.wasm --plugin cef.wasm");
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! What comes through, event by event.
+
+use lightmon_plugin::{
+    Outcome, Protocol,
+    test::{Harness, Sample, event, manifest},
+};
+
+use super::*;
+
+const START: u64 = 1_795_446_245;
+
+/// An event that many seconds after the start.
+fn at(seconds: u64) -> Sample {
+    event().time(Duration::from_secs(START + seconds))
+}
+
+fn refused(seconds: u64) -> Sample {
+    at(seconds).outcome(Outcome::REFUSED, 111)
+}
+
+fn pending(seconds: u64) -> Sample {
+    at(seconds)
+        .outcome(Outcome::PENDING, 0)
+        .latency(Some(Duration::from_secs(1)))
+}
+
+fn timed_out(seconds: u64) -> Sample {
+    at(seconds)
+        .outcome(Outcome::TIMED_OUT, 110)
+        .latency(Some(Duration::from_secs(20)))
+}
+
+/// For each event whether it comes through, and with what count.
+fn check(settings: &str, events: Vec<(Sample, Option<u64>)>) {
+    let mut plugin = Harness::<Dedupe>::new(settings).unwrap();
+    for (i, (event, expect)) in events.into_iter().enumerate() {
+        let expect = match expect {
+            None => Verdict::drop(),
+            Some(0) => Verdict::keep(),
+            Some(n) => Verdict::keep().tag("repeated", n.to_string()),
+        };
+        assert_eq!(plugin.event(event), expect, "{settings}: event {i}");
+    }
+}
+
+#[test]
+fn one_a_window() {
+    check(
+        "{}",
+        vec![
+            (at(0), Some(0)),
+            (at(1), None),
+            (at(59), None),
+            (at(60), Some(2)),
+            (at(61), None),
+            (at(119), None),
+            (at(500), Some(2)),
+            (at(1000), Some(0)),
+        ],
+    );
+    check(
+        r#"{"window":"10"}"#,
+        vec![(at(0), Some(0)), (at(9), None), (at(10), Some(1))],
+    );
+}
+
+#[test]
+fn another_outcome_always_comes_through() {
+    check(
+        "{}",
+        vec![
+            (at(0), Some(0)),
+            (at(1), None),
+            (refused(2), Some(1)),
+            (refused(3), None),
+            (at(4), Some(1)),
+            (refused(5), Some(0)),
+            (at(6), Some(0)),
+            (at(7), None),
+            // Another errno is another outcome.
+            (at(8).outcome(Outcome::FAILED, 22), Some(1)),
+            (at(9).outcome(Outcome::FAILED, 71), Some(0)),
+            (at(10).outcome(Outcome::FAILED, 71), None),
+            // One that came after this version too.
+            (at(11).outcome(Outcome(200), 0), Some(1)),
+        ],
+    );
+}
+
+#[test]
+fn pending_and_its_end_come_through() {
+    check(
+        "{}",
+        vec![
+            (pending(0), Some(0)),
+            (timed_out(0), Some(0)),
+            // Over and over within a window: nothing new.
+            (pending(10), None),
+            (timed_out(10), None),
+            (pending(60), Some(2)),
+            (timed_out(60), Some(0)),
+        ],
+    );
+    // One that was never kept silent, though it ends as others do that came between.
+    check(
+        "{}",
+        vec![
+            (at(0), Some(0)),
+            (pending(1), Some(0)),
+            (at(2), None),
+            (at(1).latency(Some(Duration::from_secs(3))), Some(1)),
+            (at(5), None),
+        ],
+    );
+    // The host's clocks are not the same to the nanosecond.
+    let later = Duration::from_secs(START + 1) + Duration::from_micros(50);
+    check(
+        "{}",
+        vec![
+            (timed_out(0), Some(0)),
+            (pending(1), Some(0)),
+            (timed_out(1).time(later), Some(0)),
+        ],
+    );
+    // One of whose `pending` nothing is known any more.
+    check(
+        r#"{"max_keys":1}"#,
+        vec![
+            (pending(0), Some(0)),
+            (pending(1).destination("192.0.2.1:1"), Some(0)),
+            (at(2), Some(0)),
+            (at(3), None),
+            (at(0).latency(Some(Duration::from_secs(4))), Some(1)),
+        ],
+    );
+    // A different end of what was kept silent is news.
+    check(
+        "{}",
+        vec![
+            (pending(0), Some(0)),
+            (timed_out(0), Some(0)),
+            (pending(1), None),
+            (refused(1), Some(1)),
+        ],
+    );
+}
+
+#[test]
+fn each_key_by_itself() {
+    check(
+        "{}",
+        vec![
+            (at(0), Some(0)),
+            (at(1).destination("192.0.2.1:443"), Some(0)),
+            (at(1).destination("192.0.2.1:80"), Some(0)),
+            (at(1).destination("[2001:db8::1]:443"), Some(0)),
+            (at(1).protocol(Protocol::UDP), Some(0)),
+            (at(1).path("/tmp/curl"), Some(0)),
+            (at(1).user(1000, "joe"), Some(0)),
+            (at(1).container("3f4e", "web", "nginx"), Some(0)),
+            (at(1).container("5a6b", "web", "nginx"), Some(0)),
+            (at(1).no_process(), Some(0)),
+            (at(1).short_lived(), Some(0)),
+            // A process that calls itself what another one's path is.
+            (at(1).short_lived().comm("/usr/bin/curl"), Some(0)),
+            // What is not in the key doesn't matter.
+            (at(2).pid(99).args(["x"]).source("192.0.2.9:1"), None),
+        ],
+    );
+}
+
+#[test]
+fn the_key_can_be_chosen() {
+    check(
+        r#"{"key":"path"}"#,
+        vec![
+            (at(0), Some(0)),
+            (at(1).destination("192.0.2.1:80").user(7, "x"), None),
+            (at(2).path("/bin/nc"), Some(0)),
+        ],
+    );
+    check(
+        r#"{"key":["comm","args","pid","image"]}"#,
+        vec![
+            (at(0).args(["a", "b"]), Some(0)),
+            (at(0).args(["ab"]), Some(0)),
+            (at(0).args(["a", "b"]).pid(7), Some(0)),
+            (at(0).args(["a", "b"]).comm("nc"), Some(0)),
+            (at(0).args(["a", "b"]).container("x", "x", "nginx"), Some(0)),
+            (at(0).args(["a", "b"]).path("/x"), None),
+        ],
+    );
+    let needs = |settings| Harness::<Dedupe>::new(settings).unwrap().plugin.needs();
+    assert_eq!(needs("{}"), Fields::PROCESS | Fields::CONTAINER);
+    assert_eq!(needs(r#"{"key":"destination+port+user"}"#), Fields::empty());
+    assert_eq!(needs(r#"{"key":"args"}"#), Fields::ARGS);
+}
+
+/// A clock that is set back: reported again, then counted as before.
+#[test]
+fn time_may_run_backwards() {
+    check(
+        "{}",
+        vec![
+            (at(10_000), Some(0)),
+            (at(9_999), None),
+            (at(5_000), Some(1)),
+            (at(5_001), None),
+            (at(10_001), Some(1)),
+        ],
+    );
+}
+
+/// Random events with few keys, against the promise itself: what is dropped has been reported within the window, with the
+/// same end, and nothing else of its key has since; and all counts add up.
+#[test]
+fn what_is_dropped_was_reported() {
+    let mut plugin = Harness::<Dedupe>::new(r#"{"key":"port","window":5}"#).unwrap();
+    let mut random = 1u64;
+    let mut next = |below: u64| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let outcomes = [Outcome::ESTABLISHED, Outcome::REFUSED, Outcome::DENIED];
+    let mut last = [None; 3];
+    let (mut dropped, mut counted, mut owed) = (0, 0, [0u64; 3]);
+    for n in 0..20_000 {
+        let (port, outcome) = (next(3) as usize, outcomes[(next(20) / 9) as usize]);
+        let time = n / 4;
+        let sample = at(time)
+            .outcome(outcome, 0)
+            .destination(&format!("192.0.2.1:{port}"));
+        let verdict = plugin.event(sample);
+        let is_repeated = last[port].is_some_and(|(end, since)| end == outcome && time - since < 5);
+        assert_eq!(verdict.is_drop(), is_repeated, "event {n}");
+        if is_repeated {
+            dropped += 1;
+            owed[port] += 1;
+        } else {
+            last[port] = Some((outcome, time));
+            counted += verdict
+                .get_tag("repeated")
+                .map_or(0, |it| it.parse::<u64>().unwrap());
+            owed[port] = 0;
+        }
+    }
+    assert!(dropped > 1_000);
+    assert_eq!(dropped, counted + owed.iter().sum::<u64>());
+}
+
+#[test]
+fn settings_are_checked() {
+    for (settings, error) in [
+        (
+            r#"{"window":0}"#,
+            "setting `window`: expected at least 1 second",
+        ),
+        (
+            r#"{"max_keys":0}"#,
+            "setting `max_keys`: expected 1 to 100000",
+        ),
+        (
+            r#"{"max_keys":"100001"}"#,
+            "setting `max_keys`: expected 1 to 100000",
+        ),
+        (
+            r#"{"key":""}"#,
+            "setting `key`: empty, which would make all connections the same",
+        ),
+        (
+            r#"{"key":"outcome"}"#,
+            "setting `key`: unknown variant `outcome`, expected one of `path`, `comm`, `args`, `pid`, `user`, `container`, \
+             `image`, `destination`, `port`, `protocol`",
+        ),
+        (
+            r#"{"keys":"path"}"#,
+            "unknown field `keys`, expected one of `key`, `window`, `max_keys`",
+        ),
+    ] {
+        let result = Harness::<Dedupe>::new(settings);
+        assert_eq!(result.err().as_deref(), Some(error), "{settings}");
+    }
+    assert_eq!(
+        manifest::<Dedupe>()["config"]["properties"]["window"]["default"],
+        60
+    );
+}
