@@ -396,15 +396,22 @@ mod tests {
         assert_eq!(fork(PID + 2, 4000), (Some("/bin/later".into()), exec, PID));
     }
 
-    #[test]
-    fn what_was_read_later_must_be_the_same_image() {
-        let me = std::process::id();
-        let (process, image) = proc::read(me).unwrap();
-        let mut event = event(me, 0, u64::MAX / 2_000_000);
+    /// This test's process, and an event of it.
+    fn mine() -> (Process, Event) {
+        let (process, image) = proc::read(std::process::id()).unwrap();
+        let mut event = event(process.pid, 0, u64::MAX / 2_000_000);
+        event.image = image;
         event.process = Arc::new(Process {
             started: process.started,
             ..Process::clone(&event.process)
         });
+        (process, event)
+    }
+
+    #[test]
+    fn what_was_read_later_must_be_the_same_image() {
+        let (process, mut event) = mine();
+        let (me, image) = (process.pid, event.image);
         for (image, known) in [(image, true), (image + 1, false), (0, true)] {
             event.image = image;
             for mut processes in [Processes::default(), {
@@ -426,16 +433,9 @@ mod tests {
 
     #[test]
     fn a_running_process_is_read_from_proc() {
-        let me = std::process::id();
-        let (process, image) = proc::read(me).unwrap();
-        let mut event = event(me, 0, u64::MAX / 2_000_000);
-        event.process = Arc::new(Process {
-            started: process.started,
-            ..Process::clone(&event.process)
-        });
-        event.image = image;
+        let (process, event) = mine();
         let (found, _) = Processes::default().of(&event, &Containers::new());
-        assert_eq!((found.pid, &found.comm), (me, &process.comm));
+        assert_eq!((found.pid, &found.comm), (process.pid, &process.comm));
         assert_eq!(
             found.path.as_deref(),
             std::env::current_exe().unwrap().to_str()
