@@ -22,6 +22,7 @@ impl<P: Registered> Guest for P {
         let setup = Setup {
             needs: plugin.needs(),
             when: plugin.when(),
+            kinds: Vec::new(),
         };
         P::slot().set(Some(plugin));
         Ok(setup)

@@ -21,7 +21,7 @@ use super::{
     manifest::Role,
     skip::skip,
     text::printable,
-    v0_1::{Action, Fields},
+    v0_1::{Action, Fields, tables::KIND},
 };
 use crate::{event::Event, stats};
 
@@ -42,6 +42,8 @@ pub(super) struct Guest {
     /// What it asked for when it was started first.
     needs: Fields,
     when: Option<When>,
+    /// The kinds of events that it knows.
+    kinds: Vec<u8>,
     /// None after a fault, until it is needed again.
     instance: Option<Instance>,
     is_disabled: bool,
@@ -84,6 +86,10 @@ impl Guest {
             }),
             needs: setup.needs,
             when: when.transpose()?,
+            kinds: match setup.kinds {
+                kinds if kinds.is_empty() => vec![KIND],
+                kinds => kinds,
+            },
             instance: Some(instance),
             is_disabled: false,
             pause: None,
@@ -107,7 +113,9 @@ impl Guest {
         batch: &mut Vec<Event>,
         count: &stats::Plugin,
     ) -> Result<(), Halt> {
-        let is_wanted = |event: &Event| self.when.as_ref().is_none_or(|when| when(event));
+        let is_wanted = |event: &Event| {
+            self.kinds.contains(&KIND) && self.when.as_ref().is_none_or(|when| when(event))
+        };
         let chosen: Vec<usize> = (0..batch.len()).filter(|&i| is_wanted(&batch[i])).collect();
         let mut judged = Judged {
             is_dropped: vec![false; batch.len()],

@@ -108,6 +108,7 @@ flags! {
 pub(super) struct Setup {
     pub(super) needs: Fields,
     pub(super) when: Option<String>,
+    pub(super) kinds: Vec<u8>,
 }
 
 /// A tag for an event.

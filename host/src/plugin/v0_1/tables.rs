@@ -5,6 +5,9 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use super::{Batch, Container, Event, Fields, Ip, Parent, Process};
 use crate::event;
 
+/// `event.kind` of a connection, and so of all events that there are.
+pub(in crate::plugin) const KIND: u8 = 1;
+
 /// The tables of one batch; what the plugin doesn't need is left out.
 #[derive(Default)]
 pub(in crate::plugin) struct Tables<'a> {
@@ -159,7 +162,7 @@ fn scalars(event: &event::Event) -> Event<'_> {
         source_port: event.source.port(),
         destination_port: event.destination.port(),
         errno: event.errno.unwrap_or(0),
-        kind: 1,
+        kind: KIND,
         protocol: event.protocol.number(),
         outcome: event.outcome as u8,
     }
