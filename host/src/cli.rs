@@ -62,7 +62,7 @@ pub struct Args {
     pub cache_dir: Option<PathBuf>,
 
     /// Load a plugin again when its file changes, as SIGHUP does
-    #[arg(long, env = "LIGHTMON_WATCH", hide_env = true, help_heading = "Filter")]
+    #[arg(long, env = "LIGHTMON_WATCH", hide_env = true, value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Filter")]
     pub watch: bool,
 
     /// Keep the events that a plugin fails on in FILE, for --replay, or `none` [default: /var/lib/lightmon/dead-letters.jsonl for root, else ~/.local/state/lightmon/dead-letters.jsonl]

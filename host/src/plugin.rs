@@ -14,7 +14,10 @@
 //! Loading makes machine code, so the process must be allowed to (systemd: no `MemoryDenyWriteExecute=`), and installs
 //! handlers for SIGSEGV, SIGILL and SIGFPE, which pass on what is not WebAssembly's.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{event::Event, stats::Stats};
 
@@ -24,10 +27,12 @@ mod engine;
 mod error;
 mod guest;
 mod instance;
+mod letters;
 mod limits;
 mod load;
 mod manifest;
 mod module;
+mod own;
 mod reload;
 mod skip;
 mod spec;
@@ -43,6 +48,7 @@ pub use spec::{BadSpec, OnFault, Spec};
 use cache::Cache;
 use engine::Engine;
 use guest::Guest;
+use letters::Letters;
 use reload::{Inbox, Seat};
 
 /// A compiled expression: whether an event is one that a plugin wants to see.
@@ -78,6 +84,7 @@ impl Files {
             guests: Vec::with_capacity(self.plugins.len()),
             inbox: inbox.clone(),
             reload: None,
+            letters: Letters::new(None),
         };
         let Some((first, _)) = self.plugins.first() else {
             return Ok(chain);
@@ -125,6 +132,7 @@ pub struct Chain {
     /// Plugins to take the place of some of these.
     inbox: Arc<Inbox>,
     reload: Option<Reload>,
+    letters: Letters,
 }
 
 impl Chain {
@@ -139,6 +147,11 @@ impl Chain {
         when: Compile,
     ) -> Result<Self, Error> {
         Files::read(specs, limits, cache).load(limits, when)
+    }
+
+    /// Keeps the events that a plugin fails on in this file, until it has failed on too many.
+    pub fn keep_letters(&mut self, file: PathBuf) {
+        self.letters = Letters::new(Some(file));
     }
 
     /// Makes changed plugins ready, once it is given away; none without plugins.
@@ -196,8 +209,11 @@ impl Chain {
             "invariant: stats are made with the chain's names"
         );
         let mut result = Ok(());
-        for (guest, count) in self.guests.iter_mut().zip(&stats.plugins) {
-            result = result.and(guest.run(batch, count));
+        // What a redactor has still to see may hold what it hides.
+        let last_redactor = self.guests.iter().rposition(Guest::is_redactor);
+        for (i, (guest, count)) in self.guests.iter_mut().zip(&stats.plugins).enumerate() {
+            self.letters.hides = last_redactor >= Some(i);
+            result = result.and(guest.run(batch, count, &mut self.letters));
         }
         result
     }

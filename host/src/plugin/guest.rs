@@ -17,6 +17,7 @@ use super::{
     action::{self, Effect},
     engine::TICK,
     instance::{Instance, Template},
+    letters::Letters,
     load,
     manifest::Role,
     skip::skip,
@@ -36,6 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub(super) struct Guest {
     name: String,
+    role: Role,
     template: Template,
     limits: Limits,
     on_fault: OnFault,
@@ -82,6 +84,7 @@ impl Guest {
         });
         Ok(Self {
             name,
+            role: loaded.role,
             template,
             limits: limits.clone(),
             on_fault: spec.on_fault.unwrap_or(match loaded.role {
@@ -111,6 +114,11 @@ impl Guest {
         self.on_fault
     }
 
+    /// Whether it hides what must not get out.
+    pub(super) fn is_redactor(&self) -> bool {
+        self.role == Role::Redactor
+    }
+
     /// Ends a plugin whose place another takes.
     pub(super) fn retire(self) {
         // Its last words are asked for here.
@@ -129,6 +137,7 @@ impl Guest {
         &mut self,
         batch: &mut Vec<Event>,
         count: &stats::Plugin,
+        letters: &mut Letters,
     ) -> Result<(), Halt> {
         let is_wanted = |event: &Event| {
             self.kinds.contains(&KIND) && self.when.as_ref().is_none_or(|when| when(event))
@@ -138,6 +147,7 @@ impl Guest {
             is_dropped: vec![false; batch.len()],
             events: batch,
             count,
+            letters,
         };
         for chosen in chosen.chunks(self.limits.events.max(1)) {
             self.judge(chosen, &mut judged, &mut None);
@@ -174,6 +184,9 @@ impl Guest {
         let is_restart = matches!(fault, Fault::Restart(_));
         if is_restart {
             self.pause = self.pause_after(self.faults.len());
+        }
+        if let ([i], false) = (chosen, is_restart) {
+            judged.keep(*i, &self.name, &fault);
         }
         if is_restart || chosen.len() == 1 || self.is_disabled {
             judged.skip(chosen, self);
@@ -269,6 +282,7 @@ struct Judged<'a> {
     events: &'a mut [Event],
     is_dropped: Vec<bool>,
     count: &'a stats::Plugin,
+    letters: &'a mut Letters,
 }
 
 impl Judged<'_> {
@@ -292,6 +306,12 @@ impl Judged<'_> {
         }
         self.count.ignored.fetch_add(ignored, Relaxed);
         self.count.tagged.fetch_add(tagged, Relaxed);
+    }
+
+    /// Keeps an event that the plugin fails on alone, for its author.
+    fn keep(&mut self, i: usize, name: &str, fault: &Fault) {
+        let is_kept = self.letters.keep(&self.events[i], name, fault);
+        self.count.letters.fetch_add(is_kept.into(), Relaxed);
     }
 
     /// For events that get no verdict.
