@@ -29,7 +29,7 @@ mod manifest;
 mod module;
 mod skip;
 mod spec;
-mod text;
+pub(crate) mod text;
 mod v0_1;
 
 pub use error::{Error, Fault, Halt, Reason};
