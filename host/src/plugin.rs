@@ -31,7 +31,7 @@ mod module;
 mod reload;
 mod skip;
 mod spec;
-mod text;
+pub(crate) mod text;
 mod v0_1;
 
 pub use error::{Error, Fault, Halt, Reason};
