@@ -190,7 +190,7 @@ pub mod register;
 mod report;
 mod scope;
 pub mod table;
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(target_arch = "wasm32")))]
 pub mod test;
 mod verdict;
 

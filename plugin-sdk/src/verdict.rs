@@ -164,7 +164,7 @@ impl Actions {
     }
 
     /// The way back, for tests: one verdict an event.
-    #[cfg(feature = "std")]
+    #[cfg(all(feature = "std", not(target_arch = "wasm32")))]
     pub(crate) fn verdicts(self, events: usize) -> Vec<Verdict> {
         let mut verdicts = vec![Verdict::keep(); events];
         for action in self.0 {
