@@ -36,7 +36,7 @@ mod own;
 mod reload;
 mod skip;
 mod spec;
-mod text;
+pub(crate) mod text;
 mod v0_1;
 
 pub use error::{Error, Fault, Halt, Reason};
