@@ -5,7 +5,7 @@ mod buffer_size;
 mod own_folders;
 
 use std::{
-    fs, io,
+    env, fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -230,6 +230,11 @@ impl Config {
                 .collect(),
         })
     }
+}
+
+/// The folder for compiled plugins where neither flag nor file says which, as with the commands for authors.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
+    cache_dir::cache_dir(env::var_os("LIGHTMON_CACHE_DIR").map(PathBuf::from))
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {

@@ -219,6 +219,11 @@ impl Chain {
     }
 }
 
+/// The component that a core module becomes when it is loaded.
+pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, Reason> {
+    module::encode(module)
+}
+
 /// The name, or the first of `name#2`, `name#3`… that is not taken.
 fn distinct(name: &str, taken: impl Fn(&str) -> bool) -> String {
     let mut distinct = name.to_owned();
