@@ -6,13 +6,10 @@ mod seen;
 
 use std::time::Duration;
 
-use lightmon_plugin::{Config, Event, Fields, Plugin, Verdict};
+use lightmon_plugin::{Config, Event, Fields, Kind, Plugin, Verdict};
 use serde::Deserialize;
 
 use crate::{key::Part, seen::Seen};
-
-/// The `kind` of connections.
-const CONNECTION: u8 = 1;
 
 /// Keys that fit into the memory that a plugin has.
 const MOST_KEYS: usize = 100_000;
@@ -81,7 +78,7 @@ impl Plugin for Dedupe {
     }
 
     fn on_event(&mut self, event: &Event<'_>) -> Verdict {
-        if event.kind() != CONNECTION {
+        if event.kind() != Kind::CONNECTION {
             return Verdict::keep();
         }
         match self.seen.pass(&key::of(event, &self.parts), event) {
