@@ -124,6 +124,7 @@ impl From<Plugin> for plugin::Spec {
             path,
             config,
             on_fault,
+            ..Self::default()
         }
     }
 }

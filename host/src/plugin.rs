@@ -2,7 +2,7 @@
 //! Trusts nothing that a plugin does: it can lose its own say, but never stop, block or crash the monitor.
 //!
 //! A plugin is a component that exports `lightmon:plugin/filter` (see `wit/`), or a core module that becomes one when
-//! it is loaded. It imports nothing, so all it can do is compute, within [`Limits`].
+//! it is loaded. All it can do is compute and call what is in `imports`, within [`Limits`].
 //!
 //! # Threads
 //! WebAssembly runs on the thread that calls [`Chain::load`] and [`Chain::run`], with up to [`Limits::stack`] of its
@@ -13,7 +13,10 @@
 //! Loading makes machine code, so the process must be allowed to (systemd: no `MemoryDenyWriteExecute=`), and installs
 //! handlers for SIGSEGV, SIGILL and SIGFPE, which pass on what is not WebAssembly's.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use crate::{event::Event, stats::Stats};
 
@@ -21,7 +24,9 @@ mod action;
 mod cache;
 mod engine;
 mod error;
+mod grants;
 mod guest;
+mod imports;
 mod instance;
 mod limits;
 mod load;
@@ -32,12 +37,13 @@ mod spec;
 mod text;
 mod v0_1;
 
-pub use error::{Error, Fault, Halt, Reason};
+pub use error::{Error, Fault, Halt, Reason, Wanted};
 pub use limits::Limits;
 pub use skip::Past;
 pub use spec::{BadSpec, OnFault, Spec};
 
 use guest::Guest;
+use imports::tables::Files;
 
 /// A compiled expression: whether an event is one that a plugin wants to see.
 pub type When = Box<dyn Fn(&Event) -> bool + Send>;
@@ -67,12 +73,12 @@ impl Chain {
             file: specs[0].path.clone(),
             reason: Reason::Engine(text::printable(&format!("{error:#}"))),
         })?;
-        let engine = Arc::new(engine);
+        let (engine, mut files) = (Arc::new(engine), Files::default());
         for spec in specs {
             let name = distinct(&spec.name(), |name| {
                 guests.iter().any(|guest| guest.name() == name)
             });
-            let guest = Guest::load(spec, name, &engine, limits, &when);
+            let guest = Guest::load(spec, name, &engine, limits, &mut files, &when);
             guests.push(guest.map_err(|reason| Error {
                 file: spec.path.clone(),
                 reason,
@@ -120,6 +126,11 @@ impl Chain {
         }
         result
     }
+}
+
+/// What a plugin shares with its next instance, or with the other threads.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name, or the first of `name#2`, `name#3`… that is not taken.

@@ -16,6 +16,8 @@ use super::{
     Fault, Halt, Limits, OnFault, Reason, Spec, When,
     action::{self, Effect},
     engine::{Engine, TICK},
+    grants::grants,
+    imports::{Kept, tables::Files},
     instance::{Instance, Template},
     load,
     manifest::Role,
@@ -41,7 +43,8 @@ pub(super) struct Guest {
     on_fault: OnFault,
     /// What it asked for when it was started first.
     needs: Fields,
-    when: Option<When>,
+    /// All must match.
+    when: Vec<When>,
     /// The kinds of events that it knows.
     kinds: Vec<u8>,
     /// None after a fault, until it is needed again.
@@ -64,28 +67,45 @@ impl Guest {
         name: String,
         engine: &Arc<Engine>,
         limits: &Limits,
+        files: &mut Files,
         when: impl Fn(&str) -> Result<When, String>,
     ) -> Result<Self, Reason> {
         let loaded = load::load(engine, &spec.path, limits.file)?;
         let config = serde_json::Value::Object(spec.config.clone()).to_string();
-        let template = Template::new(engine.clone(), &loaded, config, limits.clone())?;
+        let grants = grants(spec, &loaded, limits, files)?;
+        let kept = Arc::new(Kept::new(&name, limits));
+        let template = Template::new(
+            engine.clone(),
+            &loaded,
+            config,
+            limits.clone(),
+            grants,
+            kept,
+        )?;
         let (instance, setup) = template.start()?;
-        let when = setup.when.map(|expression| {
-            when(&expression).map_err(|cause| Reason::When {
-                expression: printable(&expression),
+        let theirs = setup.when.iter().map(|expression| {
+            when(expression).map_err(|cause| Reason::When {
+                expression: printable(expression),
                 cause: printable(&cause),
             })
         });
+        let users = spec.when.iter().map(|expression| {
+            when(expression).map_err(|cause| Reason::BadWhen {
+                expression: printable(expression),
+                cause: printable(&cause),
+            })
+        });
+        let when = users.chain(theirs).collect::<Result<_, _>>()?;
         Ok(Self {
             name,
             template,
             limits: limits.clone(),
-            on_fault: spec.on_fault.unwrap_or(match loaded.role {
+            on_fault: spec.on_fault.unwrap_or(match loaded.role() {
                 Role::Redactor => OnFault::Drop,
                 Role::Filter | Role::Formatter => OnFault::Pass,
             }),
             needs: setup.needs,
-            when: when.transpose()?,
+            when,
             kinds: match setup.kinds {
                 kinds if kinds.is_empty() => vec![KIND],
                 kinds => kinds,
@@ -113,9 +133,8 @@ impl Guest {
         batch: &mut Vec<Event>,
         count: &stats::Plugin,
     ) -> Result<(), Halt> {
-        let is_wanted = |event: &Event| {
-            self.kinds.contains(&KIND) && self.when.as_ref().is_none_or(|when| when(event))
-        };
+        let is_wanted =
+            |event: &Event| self.kinds.contains(&KIND) && self.when.iter().all(|when| when(event));
         let chosen: Vec<usize> = (0..batch.len()).filter(|&i| is_wanted(&batch[i])).collect();
         let mut judged = Judged {
             is_dropped: vec![false; batch.len()],
@@ -191,6 +210,7 @@ impl Guest {
         let events = chosen.iter().map(|&i| &judged.events[i]);
         let began = Instant::now();
         let result = instance.process(events, self.needs, limit);
+        self.template.kept().counters.count(judged.count);
         judged
             .count
             .called(chosen.len(), began.elapsed(), instance.memory());
