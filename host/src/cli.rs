@@ -61,6 +61,14 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "LIGHTMON_CACHE_DIR", hide_env = true, value_hint = ValueHint::DirPath, help_heading = "Filter")]
     pub cache_dir: Option<PathBuf>,
 
+    /// Load a plugin again when its file changes, as SIGHUP does
+    #[arg(long, env = "LIGHTMON_WATCH", hide_env = true, help_heading = "Filter")]
+    pub watch: bool,
+
+    /// Keep the events that a plugin fails on in FILE, for --replay, or `none` [default: /var/lib/lightmon/dead-letters.jsonl for root, else ~/.local/state/lightmon/dead-letters.jsonl]
+    #[arg(long, value_name = "FILE", env = "LIGHTMON_DEAD_LETTERS", hide_env = true, value_hint = ValueHint::FilePath, help_heading = "Filter")]
+    pub dead_letters: Option<PathBuf>,
+
     /// End after N events were written
     #[arg(long, value_name = "N", env = "LIGHTMON_COUNT", hide_env = true, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
     pub count: Option<u64>,

@@ -23,6 +23,7 @@ pub mod notice;
 pub mod output;
 pub mod pipeline;
 pub mod plugin;
+pub mod privileges;
 pub mod run;
 pub mod source;
 pub mod stats;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Limits, Reason, Spec, Wanted,
+    Reason, Spec, Wanted,
     imports::{Grants, tables::Files},
     load::Loaded,
     text::printable,
@@ -11,12 +11,7 @@ use super::{
 
 /// Reads the granted tables. A plugin that can't do without a table that was not granted is refused, and so is a grant that
 /// is of no use, which is a slip of the pen.
-pub(super) fn grants(
-    spec: &Spec,
-    loaded: &Loaded,
-    limits: &Limits,
-    files: &mut Files,
-) -> Result<Grants, Reason> {
+pub(super) fn grants(spec: &Spec, loaded: &Loaded, files: &Files) -> Result<Grants, Reason> {
     let is_granted = |table: &str| spec.tables.contains_key(table);
     let wanted = match &loaded.manifest {
         _ if !loaded.uses_tables => Some(&[][..]),
@@ -50,13 +45,11 @@ pub(super) fn grants(
                     .collect(),
             });
         }
-        let table = files
-            .table(path, limits.table)
-            .map_err(|cause| Reason::Table {
-                name: printable(name),
-                file: printable(&path.to_string_lossy()),
-                cause,
-            })?;
+        let table = files.table(path).map_err(|cause| Reason::Table {
+            name: printable(name),
+            file: printable(&path.to_string_lossy()),
+            cause,
+        })?;
         tables.insert(name.clone(), table);
     }
     Ok(Arc::new(tables))

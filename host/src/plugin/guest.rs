@@ -13,11 +13,11 @@ use std::{
 };
 
 use super::{
-    Fault, Halt, Limits, OnFault, Reason, Spec, When,
+    Fault, Halt, Limits, Loader, OnFault, Reason, Spec, When,
     action::{self, Effect},
-    engine::{Engine, TICK},
+    engine::TICK,
     grants::grants,
-    imports::{Kept, tables::Files},
+    imports::Kept,
     instance::{Instance, Template},
     load,
     manifest::Role,
@@ -61,19 +61,23 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Reads, compiles and starts it.
+    /// Compiles and starts it.
     pub(super) fn load(
         spec: &Spec,
         name: String,
-        engine: &Arc<Engine>,
-        limits: &Limits,
-        files: &mut Files,
-        when: impl Fn(&str) -> Result<When, String>,
+        bytes: &[u8],
+        loader: &Loader,
+        kept: Arc<Kept>,
     ) -> Result<Self, Reason> {
-        let loaded = load::load(engine, &spec.path, limits.file)?;
+        let Loader {
+            engine,
+            limits,
+            tables,
+            when,
+        } = loader;
+        let loaded = load::load(engine, bytes)?;
         let config = serde_json::Value::Object(spec.config.clone()).to_string();
-        let grants = grants(spec, &loaded, limits, files)?;
-        let kept = Arc::new(Kept::new(&name, limits));
+        let grants = grants(spec, &loaded, tables)?;
         let template = Template::new(
             engine.clone(),
             &loaded,
@@ -125,6 +129,19 @@ impl Guest {
 
     pub(super) fn on_fault(&self) -> OnFault {
         self.on_fault
+    }
+
+    /// Ends a plugin whose place another takes.
+    pub(super) fn retire(self) {
+        // Its last words are asked for here.
+    }
+
+    /// Forgets that it has failed. Whether it was disabled.
+    pub(super) fn enable(&mut self) -> bool {
+        self.faults.clear();
+        self.told.clear();
+        self.pause = None;
+        std::mem::take(&mut self.is_disabled)
     }
 
     /// Hands over the events that it wants to see, and takes those that it drops out of the batch.
@@ -263,7 +280,7 @@ impl Guest {
             OnFault::Pass | OnFault::Halt => "pass unchanged",
             OnFault::Drop => "are dropped",
         };
-        tracing::error!(plugin = %self.name, reason, "plugin disabled until lightmon is started again; its events {events}");
+        tracing::error!(plugin = %self.name, reason, "plugin disabled until it is reloaded, by SIGHUP or --watch; its events {events}");
     }
 }
 

@@ -8,6 +8,8 @@ mod guest;
 mod imports;
 mod load;
 mod mmdb;
+mod monitor;
+mod swap;
 mod verdicts;
 
 use std::{

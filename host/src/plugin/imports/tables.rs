@@ -8,14 +8,14 @@ use std::{
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use wasmtime::{StoreContextMut, component::LinkerInstance};
 
 use self::{csv::Csv, mmdb::Mmdb};
 use super::{
-    super::{Fault, engine::Data, text::printable, v0_1::Ip},
+    super::{Fault, Spec, engine::Data, lock, text::printable, v0_1::Ip},
     Grants, Host,
 };
 
@@ -136,19 +136,7 @@ pub(in crate::plugin) enum Table {
 }
 
 impl Table {
-    fn read(path: &Path, limit: u64) -> Result<Self, String> {
-        let text = |error: std::io::Error| format!("can't be read: {error}");
-        // Asked before it is opened: opening a pipe would wait for its writer.
-        if !path.metadata().map_err(text)?.is_file() {
-            return Err("is not a regular file".to_owned());
-        }
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes))
-            .map_err(text)?;
-        if bytes.len() as u64 > limit {
-            return Err(format!("is larger than {} MiB", limit >> 20));
-        }
+    fn new(path: &Path, bytes: Vec<u8>) -> Result<Self, String> {
         if path.extension().is_some_and(|it| it == "mmdb") || mmdb::is_mmdb(&bytes) {
             Mmdb::new(path, bytes).map(Self::Mmdb)
         } else {
@@ -179,24 +167,68 @@ impl Table {
     }
 }
 
-/// The files that have been read already.
-#[derive(Default)]
-pub(in crate::plugin) struct Files(BTreeMap<PathBuf, Arc<Table>>);
+/// All files that were granted, read where that is allowed, and looked at where nothing else is.
+pub(in crate::plugin) struct Files {
+    /// Whatever way a file is named by, it is one table.
+    keys: BTreeMap<PathBuf, PathBuf>,
+    tables: Mutex<BTreeMap<PathBuf, State>>,
+}
+
+enum State {
+    Read(Result<Vec<u8>, String>),
+    Ready(Arc<Table>),
+}
 
 impl Files {
-    /// The table in that file of at most `limit` bytes.
-    pub(in crate::plugin) fn table(
-        &mut self,
-        path: &Path,
-        limit: u64,
-    ) -> Result<Arc<Table>, String> {
-        // Whatever way it is named by.
-        let key = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if let Some(table) = self.0.get(&key) {
-            return Ok(table.clone());
+    /// Reads them; each may have at most `limit` bytes.
+    pub(in crate::plugin) fn read(specs: &[Spec], limit: u64) -> Self {
+        let (mut keys, mut tables) = (BTreeMap::new(), BTreeMap::new());
+        for path in specs.iter().flat_map(|spec| spec.tables.values()) {
+            let key = path.canonicalize().unwrap_or_else(|_| path.clone());
+            tables
+                .entry(key.clone())
+                .or_insert_with(|| State::Read(read(path, limit)));
+            keys.insert(path.clone(), key);
         }
-        let table = Arc::new(Table::read(path, limit)?);
-        self.0.insert(key, table.clone());
-        Ok(table)
+        Self {
+            keys,
+            tables: Mutex::new(tables),
+        }
+    }
+
+    /// The table in that file.
+    pub(in crate::plugin) fn table(&self, path: &Path) -> Result<Arc<Table>, String> {
+        let mut tables = lock(&self.tables);
+        let key = self.keys.get(path).map_or(path, |key| key);
+        let state = tables
+            .get_mut(key)
+            .ok_or_else(|| "was not read at the start".to_owned())?;
+        let bytes = match state {
+            State::Ready(table) => return Ok(table.clone()),
+            State::Read(Ok(bytes)) => std::mem::take(bytes),
+            State::Read(Err(cause)) => return Err(cause.clone()),
+        };
+        let table = Table::new(path, bytes).map(Arc::new);
+        *state = match &table {
+            Ok(table) => State::Ready(table.clone()),
+            Err(cause) => State::Read(Err(cause.clone())),
+        };
+        table
+    }
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    let text = |error: std::io::Error| format!("can't be read: {error}");
+    // Asked before it is opened: opening a pipe would wait for its writer.
+    if !path.metadata().map_err(text)?.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes))
+        .map_err(text)?;
+    match bytes.len() as u64 > limit {
+        true => Err(format!("is larger than {} MiB", limit >> 20)),
+        false => Ok(bytes),
     }
 }
