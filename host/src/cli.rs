@@ -5,6 +5,7 @@ use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 use crate::{
+    author,
     config::{BufferSize, Config},
     doctor,
     messages::{self, Message},
@@ -60,6 +61,14 @@ pub struct Args {
     /// Keep compiled plugins in DIR, which others must not be able to write to, or `none` [default: /var/cache/lightmon for root, else ~/.cache/lightmon]
     #[arg(long, value_name = "DIR", env = "LIGHTMON_CACHE_DIR", hide_env = true, value_hint = ValueHint::DirPath, help_heading = "Filter")]
     pub cache_dir: Option<PathBuf>,
+
+    /// Load a plugin again when its file changes, as SIGHUP does
+    #[arg(long, env = "LIGHTMON_WATCH", hide_env = true, help_heading = "Filter")]
+    pub watch: bool,
+
+    /// Keep the events that a plugin fails on in FILE, for --replay, or `none` [default: /var/lib/lightmon/dead-letters.jsonl for root, else ~/.local/state/lightmon/dead-letters.jsonl]
+    #[arg(long, value_name = "FILE", env = "LIGHTMON_DEAD_LETTERS", hide_env = true, value_hint = ValueHint::FilePath, help_heading = "Filter")]
+    pub dead_letters: Option<PathBuf>,
 
     /// End after N events were written
     #[arg(long, value_name = "N", env = "LIGHTMON_COUNT", hide_env = true, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Run")]
@@ -130,6 +139,11 @@ pub enum Command {
         reason = "clap would take it for the help, which is the doc comment of the arguments"
     )]
     Doctor(doctor::Args),
+    #[expect(
+        missing_docs,
+        reason = "clap would take it for the help, which is the doc comment of the arguments"
+    )]
+    Plugin(author::Args),
 }
 
 const AFTER_HELP: &str = "\
@@ -173,8 +187,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     start_log();
-    if let Some(Command::Doctor(args)) = args.command {
-        return doctor::run(args);
+    match args.command {
+        Some(Command::Doctor(args)) => return doctor::run(args),
+        Some(Command::Plugin(args)) => return author::run(args),
+        None => {}
     }
     match Config::layered(args).and_then(run::prepare) {
         Ok(prepared) => finish(prepared.run(), 1),
@@ -213,23 +229,8 @@ fn start_log() {
 
 /// Go's flag package takes `-exclude x` for `--exclude x`: so do we, for our own long options.
 fn go_style(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    let command = Args::command();
-    let names: Vec<String> = command
-        .get_arguments()
-        .chain(
-            command
-                .get_subcommands()
-                .flat_map(clap::Command::get_arguments),
-        )
-        .flat_map(|arg| {
-            arg.get_long_and_visible_aliases()
-                .into_iter()
-                .flatten()
-                .chain(arg.get_all_aliases().into_iter().flatten())
-        })
-        .map(str::to_owned)
-        .chain(["help".to_owned(), "version".to_owned()])
-        .collect();
+    let mut names = vec!["help".to_owned(), "version".to_owned()];
+    long_options(&Args::command(), &mut names);
     let mut is_over = false;
     args.into_iter().enumerate().map(move |(i, arg)| {
         is_over |= arg == "--";
@@ -244,6 +245,18 @@ fn go_style(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = Os
             _ => arg,
         }
     })
+}
+
+/// Of a command and all below it.
+fn long_options(command: &clap::Command, names: &mut Vec<String>) {
+    for arg in command.get_arguments() {
+        let long = arg.get_long_and_visible_aliases().into_iter().flatten();
+        let hidden = arg.get_all_aliases().into_iter().flatten();
+        names.extend(long.chain(hidden).map(str::to_owned));
+    }
+    for command in command.get_subcommands() {
+        long_options(command, names);
+    }
 }
 
 #[cfg(test)]

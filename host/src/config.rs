@@ -2,7 +2,7 @@
 //! The only reader of config.yaml; stages get what they need as values.
 
 mod buffer_size;
-mod cache_dir;
+mod own_folders;
 
 use std::{
     fs, io,
@@ -41,6 +41,10 @@ pub struct Config {
     pub plugins: Vec<plugin::Spec>,
     /// Folder for compiled plugins; they are not kept without.
     pub cache_dir: Option<PathBuf>,
+    /// Whether plugins are loaded again when their files change.
+    pub watch: bool,
+    /// File for events that plugins fail on; they are not kept without.
+    pub dead_letters: Option<PathBuf>,
     /// Events to write before the end.
     pub count: Option<u64>,
     /// Time to run.
@@ -77,6 +81,9 @@ struct File {
     plugins: Option<Vec<Plugin>>,
     #[serde(rename = "cache_dir")]
     cache_dir: Option<PathBuf>,
+    watch: Option<bool>,
+    #[serde(rename = "dead_letters")]
+    dead_letters: Option<PathBuf>,
     count: Option<u64>,
     #[serde(rename = "buffer_size")]
     buffer_size: Option<BufferSize>,
@@ -146,6 +153,8 @@ impl Config {
             exclude,
             plugin,
             cache_dir,
+            watch,
+            dead_letters,
             count,
             duration,
             replay,
@@ -205,7 +214,9 @@ impl Config {
                     .collect(),
                 false => plugin,
             },
-            cache_dir: cache_dir::cache_dir(cache_dir.or(file.cache_dir)),
+            cache_dir: own_folders::cache_dir(cache_dir.or(file.cache_dir)),
+            watch: watch || file.watch == Some(true),
+            dead_letters: own_folders::dead_letters(dead_letters.or(file.dead_letters)),
             count: count.or(file.count),
             duration,
             replay,
@@ -352,6 +363,18 @@ mod tests {
         assert_eq!(config(file, asked("/y")).cache_dir, Some("/y".into()));
         assert_eq!(config(file, asked("none")).cache_dir, None);
         assert_eq!(config("cache_dir: none", Args::default()).cache_dir, None);
+    }
+
+    #[test]
+    fn dead_letters_and_watching_can_be_chosen() {
+        let off = config("dead_letters: none", Args::default());
+        assert_eq!((off.watch, off.dead_letters), (false, None));
+        let file = "watch: true\ndead_letters: /x/letters\n";
+        let on = config(file, Args::default());
+        assert_eq!(
+            (on.watch, on.dead_letters),
+            (true, Some("/x/letters".into()))
+        );
     }
 
     #[test]

@@ -16,6 +16,8 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::privileges;
+
 /// Most that wait.
 const MOST: usize = 1024;
 
@@ -38,7 +40,12 @@ enum Task {
 pub(crate) fn start() {
     let (sender, tasks) = sync_channel(MOST);
     let thread = thread::Builder::new().name("messages".into());
-    if thread.spawn(move || write(&tasks, io::stderr())).is_ok() {
+    let run = move || {
+        // Before the log is there that could tell.
+        let _ = privileges::keep(&[]);
+        write(&tasks, io::stderr());
+    };
+    if thread.spawn(run).is_ok() {
         let _ = SENDER.set(sender);
     }
 }

@@ -41,7 +41,12 @@ use self::{
     sink::Sink,
     writer::Writer,
 };
-use crate::{event::Event, notice::Notice, stats::Stats};
+use crate::{
+    event::Event,
+    notice::Notice,
+    privileges::{self, FOR_THINGS_OF_OTHERS},
+    stats::Stats,
+};
 
 /// How long what was not yet written may take when lightmon is to end.
 pub const DRAIN: Duration = Duration::from_millis(1500);
@@ -165,6 +170,8 @@ impl Output {
             .spawn({
                 let queue = queue.clone();
                 move || {
+                    // It opens a file each hour.
+                    privileges::give_up_all_but(FOR_THINGS_OF_OTHERS);
                     writer.run(&queue);
                     if queue.is_closed() {
                         closed();

@@ -5,9 +5,10 @@
 //! it is loaded. It imports nothing, so all it can do is compute, within [`Limits`].
 //!
 //! # Threads
-//! WebAssembly runs on the thread that calls [`Chain::load`] and [`Chain::run`], with up to [`Limits::stack`] of its
-//! stack: give that thread at least 4 MiB. One more thread keeps the time while a plugin runs, and sleeps otherwise. What the
-//! calling thread has no time to wait for goes [past](Past) them.
+//! WebAssembly runs on the thread that calls [`Files::load`] and [`Chain::run`], with up to [`Limits::stack`] of its
+//! stack: give that thread at least 4 MiB, and no [capabilities](crate::privileges). One more thread keeps the time while a plugin
+//! runs, and sleeps otherwise. What the calling thread has no time to wait for goes [past](Past) them. Changed plugins are made
+//! ready [beside](Reload) those that run.
 //!
 //! # Process
 //! Loading makes machine code, so the process must be allowed to (systemd: no `MemoryDenyWriteExecute=`), and installs
@@ -27,29 +28,107 @@ mod limits;
 mod load;
 mod manifest;
 mod module;
+mod reload;
 mod skip;
 mod spec;
-mod text;
+pub(crate) mod text;
 mod v0_1;
 
 pub use error::{Error, Fault, Halt, Reason};
 pub use limits::Limits;
+pub use reload::{Reload, Wish};
 pub use skip::Past;
 pub use spec::{BadSpec, OnFault, Spec};
 
+use cache::Cache;
+use engine::Engine;
 use guest::Guest;
+use reload::{Inbox, Seat};
 
 /// A compiled expression: whether an event is one that a plugin wants to see.
 pub type When = Box<dyn Fn(&Event) -> bool + Send>;
 
+/// Compiles an expression of the exclude language.
+pub type Compile = fn(&str) -> Result<When, String>;
+
+/// The plugins' files as they were read. Nothing in them has been looked at yet.
+pub struct Files {
+    plugins: Vec<(Spec, Result<Vec<u8>, Reason>)>,
+    cache: Cache,
+}
+
+impl Files {
+    /// Reads what [`load`](Self::load) may not be allowed to read. `cache` is the folder where compiled plugins are kept for
+    /// the next time; one that others can write to is not used.
+    pub fn read(specs: &[Spec], limits: &Limits, cache: Option<&Path>) -> Self {
+        let read = |spec: &Spec| (spec.clone(), load::read(&spec.path, limits.file));
+        Self {
+            plugins: specs.iter().map(read).collect(),
+            cache: Cache::open(cache.filter(|_| !specs.is_empty())),
+        }
+    }
+
+    /// Compiles and starts them. `when` is for the expressions that they bring along.
+    ///
+    /// # Errors
+    /// When one of them can't be used: which, and why.
+    pub fn load(self, limits: &Limits, when: Compile) -> Result<Chain, Error> {
+        let inbox = Arc::<Inbox>::default();
+        let mut chain = Chain {
+            guests: Vec::with_capacity(self.plugins.len()),
+            inbox: inbox.clone(),
+            reload: None,
+        };
+        let Some((first, _)) = self.plugins.first() else {
+            return Ok(chain);
+        };
+        let engine = Engine::new(limits, self.cache).map_err(|error| Error {
+            file: first.path.clone(),
+            reason: Reason::Engine(text::printable(&format!("{error:#}"))),
+        })?;
+        let loader = Loader {
+            engine: Arc::new(engine),
+            limits: limits.clone(),
+            when,
+        };
+        let mut seats = Vec::with_capacity(self.plugins.len());
+        for (spec, bytes) in self.plugins {
+            let name = distinct(&spec.name(), |name| {
+                chain.guests.iter().any(|guest| guest.name() == name)
+            });
+            let file = spec.path.clone();
+            let load = || {
+                let bytes = bytes?;
+                let guest = Guest::load(&spec, name, &bytes, &loader)?;
+                Ok((Seat::new(spec, guest.name().to_owned(), &bytes), guest))
+            };
+            let (seat, guest) = load().map_err(|reason| Error { file, reason })?;
+            seats.push(seat);
+            chain.guests.push(guest);
+        }
+        chain.reload = Some(Reload::new(seats, loader, inbox));
+        Ok(chain)
+    }
+}
+
+/// What all plugins are loaded with, at the start and later.
+#[derive(Clone)]
+struct Loader {
+    engine: Arc<Engine>,
+    limits: Limits,
+    when: Compile,
+}
+
 /// The plugins, in the order in which events pass them.
 pub struct Chain {
     guests: Vec<Guest>,
+    /// Plugins to take the place of some of these.
+    inbox: Arc<Inbox>,
+    reload: Option<Reload>,
 }
 
 impl Chain {
-    /// Reads, compiles and starts the plugins. `when` compiles an expression of the exclude language for them, `cache` is
-    /// the folder where compiled plugins are kept for the next time; one that others can write to is not used.
+    /// [Reads](Files::read) and [loads](Files::load) them on this thread.
     ///
     /// # Errors
     /// When one of them can't be used: which, and why.
@@ -57,28 +136,30 @@ impl Chain {
         specs: &[Spec],
         limits: &Limits,
         cache: Option<&Path>,
-        when: impl Fn(&str) -> Result<When, String>,
+        when: Compile,
     ) -> Result<Self, Error> {
-        let mut guests: Vec<Guest> = Vec::with_capacity(specs.len());
-        if specs.is_empty() {
-            return Ok(Self { guests });
+        Files::read(specs, limits, cache).load(limits, when)
+    }
+
+    /// Makes changed plugins ready, once it is given away; none without plugins.
+    pub fn reload(&mut self) -> Option<Reload> {
+        self.reload.take()
+    }
+
+    /// Calls `wake` whenever there is something to [`swap`](Self::swap).
+    pub fn wake_with(&self, wake: impl Fn() + Send + 'static) {
+        self.inbox.wake_with(Box::new(wake));
+    }
+
+    /// Puts plugins that were made ready in the place of those that they are newer than; to be called between batches. Whether
+    /// there were any.
+    pub fn swap(&mut self) -> bool {
+        let swaps = self.inbox.take();
+        let is_any = !swaps.is_empty();
+        for swap in swaps {
+            swap.apply(&mut self.guests);
         }
-        let engine = engine::Engine::new(limits, cache).map_err(|error| Error {
-            file: specs[0].path.clone(),
-            reason: Reason::Engine(text::printable(&format!("{error:#}"))),
-        })?;
-        let engine = Arc::new(engine);
-        for spec in specs {
-            let name = distinct(&spec.name(), |name| {
-                guests.iter().any(|guest| guest.name() == name)
-            });
-            let guest = Guest::load(spec, name, &engine, limits, &when);
-            guests.push(guest.map_err(|reason| Error {
-                file: spec.path.clone(),
-                reason,
-            })?);
-        }
-        Ok(Self { guests })
+        is_any
     }
 
     /// What messages and counters call them: the file's name without its ending, made distinct (`geoip`, `geoip#2`).

@@ -1,6 +1,8 @@
 //! One run of lightmon: builds the stages from the settings, runs them on a thread of their own, and watches over
 //! signals, time limits and the containers' runtimes meanwhile.
 
+mod reload;
+
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
@@ -8,9 +10,10 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use caps::Capability;
 use jiff::Timestamp;
 use tokio::{
-    runtime::Runtime,
+    runtime::{self, Runtime},
     signal::unix::{SignalKind, signal},
     sync::oneshot,
     time::timeout,
@@ -28,13 +31,22 @@ use crate::{
     notice::Notice,
     output::{self, DRAIN, Output},
     pipeline::{self, Pipeline},
-    plugin::{Chain, Limits},
+    plugin::{self, Chain, Files, Limits},
+    privileges::{self, FOR_THINGS_OF_OTHERS},
     source::{Source, Stop, ebpf, replay},
     stats::Stats,
 };
 
 /// What the pipeline is given beyond the output's time: it may be inside of a plugin.
 const SPARE: Duration = Duration::from_millis(300);
+
+/// What it takes to read other processes, folders of containers, plugins, and the kernel program's maps: before Linux 5.19
+/// those need CAP_BPF where only root may use bpf(2).
+const AFTER_THE_START: &[Capability] = &[
+    Capability::CAP_SYS_PTRACE,
+    Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_BPF,
+];
 
 /// All that can be wrong with the settings has been found: only the machine can still object.
 pub struct Prepared {
@@ -51,17 +63,11 @@ pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
     for note in &config.notes {
         tracing::warn!("{note}");
     }
-    let plugins = Chain::load(
-        &config.plugins,
-        &Limits::default(),
-        config.cache_dir.as_deref(),
-        |when| {
-            let when: Expr = when
-                .parse()
-                .map_err(|error: exclude::Error| error.to_string())?;
-            Ok(Box::new(move |event| when.matches(event)))
-        },
-    )?;
+    let limits = Limits::default();
+    // What is in the files meets no capability: it is looked at on a thread that has none.
+    let files = Files::read(&config.plugins, &limits, config.cache_dir.as_deref());
+    let plugins = privileges::without("plugin-start", || files.load(&limits, when))
+        .context("give up the capabilities to start the plugins")??;
     let replay = config
         .replay
         .as_deref()
@@ -74,13 +80,25 @@ pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
     })
 }
 
+/// For plugins, which may ask for the events that they want to see.
+fn when(expression: &str) -> Result<plugin::When, String> {
+    let expression: Expr = expression
+        .parse()
+        .map_err(|error: exclude::Error| error.to_string())?;
+    Ok(Box::new(move |event| expression.matches(event)))
+}
+
 impl Prepared {
     /// Runs until the source ends, a limit is reached or a signal comes, and says what became of all events.
     ///
     /// # Errors
     /// When the machine does not allow it, or something failed on the way.
-    pub fn run(self) -> anyhow::Result<()> {
-        let runtime = Runtime::new().context("start the runtime")?;
+    pub fn run(mut self) -> anyhow::Result<()> {
+        let runtime = runtime::Builder::new_multi_thread()
+            .enable_all()
+            .on_thread_start(|| privileges::give_up_all_but(FOR_THINGS_OF_OTHERS))
+            .build()
+            .context("start the runtime")?;
         let stop = Stop::new().context("create an eventfd")?;
         let stats = Arc::new(Stats::new(self.plugins.names()));
         // Before anything is attached, so that no signal can end us between the two.
@@ -91,9 +109,26 @@ impl Prepared {
                 signal(SignalKind::terminate())?,
             )
         };
-        let duration = self.config.duration;
+        let hangup = Stop::new().context("create an eventfd")?;
+        let reload = self.plugins.reload();
+        // Without plugins it ends lightmon, as it does others that have nothing to load again.
+        if reload.is_some() {
+            let (_in_runtime, hangup) = (runtime.enter(), hangup.clone());
+            let mut hangups = signal(SignalKind::hangup())?;
+            runtime.spawn(async move {
+                while hangups.recv().await.is_some() {
+                    hangup.set();
+                }
+            });
+        }
+        let (duration, watch) = (self.config.duration, self.config.watch);
         let (pipeline, counters) = self.pipeline(&runtime, &stop, &stats)?;
         let output = pipeline.output.remote();
+        privileges::give_up_all_but(AFTER_THE_START);
+        if let Some(reload) = reload {
+            reload::start(reload, hangup, watch)
+                .context("start the thread that loads plugins again")?;
+        }
 
         let (done, mut ended) = oneshot::channel();
         let (stop_too, stats_too) = (stop.clone(), stats.clone());

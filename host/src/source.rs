@@ -66,6 +66,14 @@ impl Stop {
         let _ = self.0.1.write(1);
     }
 
+    /// Whether it was set since the last time that this was asked: for wishes that come again.
+    pub(crate) fn take(&self) -> bool {
+        let was_set = self.0.0.swap(false, Relaxed);
+        // Only fails when there is nothing to read.
+        let _ = self.0.1.read();
+        was_set
+    }
+
     /// Whether it was stopped.
     pub fn is_set(&self) -> bool {
         self.0.0.load(Relaxed)

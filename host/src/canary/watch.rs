@@ -12,7 +12,7 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Canary, Expectations};
-use crate::{event::Event, source::Stop};
+use crate::{event::Event, privileges, source::Stop};
 
 /// How long the connections of one flight may take to be seen.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -95,6 +95,7 @@ pub fn start(
     thread::Builder::new()
         .name("canary".into())
         .spawn(move || {
+            privileges::give_up_all_but(&[]);
             let (mut is_blind, mut grounded) = (false, Vec::new());
             loop {
                 let begun = Instant::now();

@@ -15,11 +15,9 @@ use crate::{
     notice::Notice,
     output::{self, Output},
     plugin::{Chain, Halt, Past},
+    privileges::{self, STACK_SIZE},
     stats::Stats,
 };
-
-/// wasm's own stack of 512 KiB, and the host below it.
-const STACK_SIZE: usize = 8 << 20;
 
 /// Most events that wait for the plugins; one batch always may.
 const MOST: usize = 8192;
@@ -35,7 +33,8 @@ pub(super) enum Tail<'scope> {
     Plugins {
         queue: Arc<Queue>,
         output: Arc<Mutex<Output>>,
-        past: Past,
+        /// Changes with the plugins.
+        past: Arc<Mutex<Past>>,
         /// Whether there is all the time there is, as with a replay.
         is_patient: bool,
         thread: ScopedJoinHandle<'scope, ()>,
@@ -55,7 +54,9 @@ impl<'scope> Tail<'scope> {
             return Ok(Self::Output(output));
         }
         let (queue, output) = (Arc::new(Queue::default()), Arc::new(Mutex::new(output)));
-        let past = plugins.past();
+        let past = Arc::new(Mutex::new(plugins.past()));
+        let queue_to_wake = queue.clone();
+        plugins.wake_with(move || queue_to_wake.wake());
         let (queue_too, output_too) = (queue.clone(), output.clone());
         let (remote, past_too) = (lock(&output).remote(), past.clone());
         let thread = Builder::new()
@@ -65,13 +66,18 @@ impl<'scope> Tail<'scope> {
                 // Also when a bug makes it panic: nobody waits for it then.
                 let _ended = Ended(&queue_too);
                 let mut halted = false;
+                privileges::give_up_all_but(&[]);
                 while let Some(work) = queue_too.next() {
+                    if plugins.swap() {
+                        *lock(&past_too) = plugins.past();
+                    }
                     let mut events = match work {
                         Work::Events(events) => events,
                         Work::Notice(notice) => {
                             lock(&output_too).pass_on(&notice);
                             continue;
                         }
+                        Work::Swap => continue,
                     };
                     if remote.is_over() {
                         remote.lose(events.len() as u64);
@@ -79,7 +85,7 @@ impl<'scope> Tail<'scope> {
                         continue;
                     }
                     let result = if halted {
-                        past_too.apply(&mut events, stats)
+                        lock(&past_too).apply(&mut events, stats)
                     } else {
                         plugins.run(&mut events, stats)
                     };
@@ -118,7 +124,7 @@ impl<'scope> Tail<'scope> {
                 if !events.is_empty()
                     && let Err(mut late) = queue.push(std::mem::take(events), *is_patient)
                 {
-                    let result = past.apply(&mut late, stats);
+                    let result = lock(past).apply(&mut late, stats);
                     lock(output).write(&late);
                     late.clear();
                     *events = late;
@@ -181,6 +187,8 @@ impl<'scope> Tail<'scope> {
 enum Work {
     Events(Vec<Event>),
     Notice(Notice),
+    /// A plugin is there to take another's place.
+    Swap,
 }
 
 /// What waits for the plugins.
@@ -240,6 +248,11 @@ impl Queue {
         self.work.notify_one();
     }
 
+    fn wake(&self) {
+        lock(&self.state).work.push_back(Work::Swap);
+        self.work.notify_one();
+    }
+
     /// An emptied batch, or why lightmon must not go on.
     fn spare(&self) -> Result<Vec<Event>, Halt> {
         let mut state = lock(&self.state);
@@ -284,7 +297,7 @@ impl Queue {
             .iter()
             .map(|work| match work {
                 Work::Events(events) => events.len(),
-                Work::Notice(_) => 0,
+                Work::Notice(_) | Work::Swap => 0,
             })
             .sum();
         events.clear();

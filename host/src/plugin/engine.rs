@@ -3,10 +3,9 @@
 
 use std::{
     io,
-    path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -32,8 +31,8 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// `cache` is the folder for what it compiles.
-    pub(super) fn new(limits: &Limits, cache: Option<&Path>) -> wasmtime::Result<Self> {
+    /// `cache` is for what it compiles.
+    pub(super) fn new(limits: &Limits, cache: Cache) -> wasmtime::Result<Self> {
         let mut config = Config::new();
         config
             .epoch_interruption(true)
@@ -43,7 +42,7 @@ impl Engine {
         Ok(Self {
             clock: Clock::start(wasm.weak())?,
             wasm,
-            cache: Cache::open(cache),
+            cache,
             stack: limits.stack,
             answer: limits.answer,
         })
@@ -200,7 +199,8 @@ struct Clock {
 
 #[derive(Default)]
 struct State {
-    running: AtomicBool,
+    /// Calls, on any thread.
+    running: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -212,7 +212,7 @@ impl Clock {
             .name("plugin-clock".to_owned())
             .spawn(move || {
                 while !shared.over.load(Ordering::SeqCst) {
-                    if shared.running.load(Ordering::SeqCst) {
+                    if shared.running.load(Ordering::SeqCst) > 0 {
                         thread::sleep(TICK);
                         let Some(engine) = engine.upgrade() else {
                             return;
@@ -231,7 +231,7 @@ impl Clock {
 
     /// Makes it tick until the result is dropped.
     fn run(&self) -> Running<'_> {
-        self.state.running.store(true, Ordering::SeqCst);
+        self.state.running.fetch_add(1, Ordering::SeqCst);
         self.thread.unpark();
         Running(&self.state.running)
     }
@@ -244,11 +244,11 @@ impl Drop for Clock {
     }
 }
 
-struct Running<'a>(&'a AtomicBool);
+struct Running<'a>(&'a AtomicUsize);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -8,14 +8,14 @@
 use std::{
     collections::VecDeque,
     mem::{Discriminant, discriminant},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
 use super::{
-    Fault, Halt, Limits, OnFault, Reason, Spec, When,
+    Fault, Halt, Limits, Loader, OnFault, Reason, Spec, When,
     action::{self, Effect},
-    engine::{Engine, TICK},
+    engine::TICK,
     instance::{Instance, Template},
     load,
     manifest::Role,
@@ -58,15 +58,19 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Reads, compiles and starts it.
+    /// Compiles and starts it.
     pub(super) fn load(
         spec: &Spec,
         name: String,
-        engine: &Arc<Engine>,
-        limits: &Limits,
-        when: impl Fn(&str) -> Result<When, String>,
+        bytes: &[u8],
+        loader: &Loader,
     ) -> Result<Self, Reason> {
-        let loaded = load::load(engine, &spec.path, limits.file)?;
+        let Loader {
+            engine,
+            limits,
+            when,
+        } = loader;
+        let loaded = load::load(engine, bytes)?;
         let config = serde_json::Value::Object(spec.config.clone()).to_string();
         let template = Template::new(engine.clone(), &loaded, config, limits.clone())?;
         let (instance, setup) = template.start()?;
@@ -105,6 +109,19 @@ impl Guest {
 
     pub(super) fn on_fault(&self) -> OnFault {
         self.on_fault
+    }
+
+    /// Ends a plugin whose place another takes.
+    pub(super) fn retire(self) {
+        // Its last words are asked for here.
+    }
+
+    /// Forgets that it has failed. Whether it was disabled.
+    pub(super) fn enable(&mut self) -> bool {
+        self.faults.clear();
+        self.told.clear();
+        self.pause = None;
+        std::mem::take(&mut self.is_disabled)
     }
 
     /// Hands over the events that it wants to see, and takes those that it drops out of the batch.
@@ -243,7 +260,7 @@ impl Guest {
             OnFault::Pass | OnFault::Halt => "pass unchanged",
             OnFault::Drop => "are dropped",
         };
-        tracing::error!(plugin = %self.name, reason, "plugin disabled until lightmon is started again; its events {events}");
+        tracing::error!(plugin = %self.name, reason, "plugin disabled until it is reloaded, by SIGHUP or --watch; its events {events}");
     }
 }
 

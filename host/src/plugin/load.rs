@@ -26,16 +26,15 @@ pub(super) struct Loaded {
     pub(super) role: Role,
 }
 
-/// Reads and compiles a plugin of at most `limit` bytes, unless it was compiled before.
-pub(super) fn load(engine: &Engine, path: &Path, limit: u64) -> Result<Loaded, Reason> {
-    let bytes = read(path, limit)?;
-    let role = manifest::role(&bytes);
-    let is_core = is_core(&bytes)?;
+/// Compiles a plugin, unless it was compiled before.
+pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Loaded, Reason> {
+    let is_core = is_core(bytes)?;
+    let role = manifest::role(bytes);
     let wasm = engine.wasm();
-    let component = engine.cache().component(wasm, &bytes, || {
+    let component = engine.cache().component(wasm, bytes, || {
         let component = match is_core {
-            true => Cow::Owned(module::encode(&bytes)?),
-            false => Cow::Borrowed(&bytes[..]),
+            true => Cow::Owned(module::encode(bytes)?),
+            false => Cow::Borrowed(bytes),
         };
         Component::from_binary(wasm, &component)
             .map_err(|error| Reason::Malformed(printable(&format!("{error:#}"))))
@@ -53,7 +52,8 @@ pub(super) fn load(engine: &Engine, path: &Path, limit: u64) -> Result<Loaded, R
     }
 }
 
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Reason> {
+/// All of a plugin's file, which has at most `limit` bytes.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Reason> {
     // Asked before it is opened: opening a pipe would wait for its writer.
     if !path.metadata().map_err(Reason::Read)?.is_file() {
         return Err(Reason::NotAFile);

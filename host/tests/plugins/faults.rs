@@ -206,7 +206,7 @@ fn too_many_faults_disable_it_and_that_is_told_once() {
         assert_eq!(
             log[1],
             format!(
-                r#"ERROR plugin disabled until lightmon is started again; its events {events_do} plugin=evil reason="5 faults within 60s, the last: it trapped: wasm `unreachable` instruction executed""#
+                r#"ERROR plugin disabled until it is reloaded, by SIGHUP or --watch; its events {events_do} plugin=evil reason="5 faults within 60s, the last: it trapped: wasm `unreachable` instruction executed""#
             )
         );
     }

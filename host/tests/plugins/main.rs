@@ -5,6 +5,8 @@ mod faults;
 mod flood;
 mod guest;
 mod load;
+mod monitor;
+mod swap;
 mod verdicts;
 
 use std::{

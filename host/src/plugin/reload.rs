@@ -1,0 +1,182 @@
+//! Plugins whose files have changed, made ready beside those that run, which know nothing of it until they are replaced
+//! between two batches. Settings stay those of the start.
+//!
+//! What can't be used changes nothing: the old one goes on.
+
+use std::{
+    io::{self, ErrorKind},
+    mem,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use super::{Loader, Reason, Spec, guest::Guest, load};
+use crate::privileges;
+
+/// Why to look at the files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wish {
+    /// A user wants it, and to know what came of it.
+    Asked,
+    /// Something has happened to the files, perhaps nothing of importance.
+    Watched,
+}
+
+/// Looks after the files of a chain.
+pub struct Reload {
+    seats: Vec<Seat>,
+    loader: Loader,
+    inbox: Arc<Inbox>,
+}
+
+/// A place in the chain.
+pub(super) struct Seat {
+    spec: Spec,
+    name: String,
+    /// Of the file that the plugin was made of.
+    digest: [u8; 32],
+}
+
+impl Seat {
+    pub(super) fn new(spec: Spec, name: String, bytes: &[u8]) -> Self {
+        Self {
+            spec,
+            name,
+            digest: digest(bytes),
+        }
+    }
+
+    /// The plugin that its file holds now, and the file's digest; none when it is the same as before.
+    fn changed(&self, loader: &Loader) -> Result<Option<(Guest, [u8; 32])>, Reason> {
+        let bytes = load::read(&self.spec.path, loader.limits.file)?;
+        let digest = digest(&bytes);
+        if digest == self.digest {
+            return Ok(None);
+        }
+        let load = || Guest::load(&self.spec, self.name.clone(), &bytes, loader);
+        let guest = privileges::without("plugin-reload", load)
+            .map_err(|error| Reason::Engine(error.to_string()))??;
+        Ok(Some((guest, digest)))
+    }
+}
+
+impl Reload {
+    pub(super) fn new(seats: Vec<Seat>, loader: Loader, inbox: Arc<Inbox>) -> Self {
+        Self {
+            seats,
+            loader,
+            inbox,
+        }
+    }
+
+    /// The plugins' files.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.seats.iter().map(|seat| &*seat.spec.path)
+    }
+
+    /// Makes those ready whose files have changed, and says of the others why not. That may take seconds, and enters
+    /// WebAssembly on threads of its own.
+    pub fn run(&mut self, wish: Wish) {
+        let mut nothing = true;
+        for (place, seat) in self.seats.iter_mut().enumerate() {
+            match seat.changed(&self.loader) {
+                Ok(Some((guest, digest))) => {
+                    nothing = false;
+                    seat.digest = digest;
+                    let made = modified(&seat.spec.path);
+                    self.inbox.put(Swap::Replace { place, guest, made });
+                }
+                Ok(None) if wish == Wish::Asked => self.inbox.put(Swap::Enable { place }),
+                Ok(None) => {}
+                // It is about to be put there, or else a SIGHUP tells.
+                Err(Reason::Read(error))
+                    if wish == Wish::Watched && error.kind() == ErrorKind::NotFound => {}
+                Err(reason) => {
+                    nothing = false;
+                    tracing::warn!(plugin = %seat.name, %reason, "plugin stays what it was: its file can't be used");
+                }
+            }
+        }
+        if nothing && wish == Wish::Asked {
+            tracing::info!("plugins stay what they were: none of their files has changed");
+        }
+    }
+}
+
+/// Something to be done between two batches.
+pub(super) enum Swap {
+    Replace {
+        place: usize,
+        guest: Guest,
+        /// When its file was made.
+        made: Option<Timestamp>,
+    },
+    Enable {
+        place: usize,
+    },
+}
+
+impl Swap {
+    pub(super) fn apply(self, guests: &mut [Guest]) {
+        match self {
+            Self::Replace { place, guest, made } => {
+                let made = made.map_or_else(|| "now".to_owned(), |made| format!("{made:.0}"));
+                tracing::info!(
+                    plugin = guest.name(),
+                    "plugin replaced by its file of {made}"
+                );
+                mem::replace(&mut guests[place], guest).retire();
+            }
+            Self::Enable { place } => {
+                if guests[place].enable() {
+                    tracing::info!(plugin = guests[place].name(), "plugin enabled again");
+                }
+            }
+        }
+    }
+}
+
+/// What waits for the end of a batch.
+#[derive(Default)]
+pub(super) struct Inbox(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    swaps: Vec<Swap>,
+    wake: Option<Box<dyn Fn() + Send>>,
+}
+
+impl Inbox {
+    pub(super) fn wake_with(&self, wake: Box<dyn Fn() + Send>) {
+        self.lock().wake = Some(wake);
+    }
+
+    pub(super) fn take(&self) -> Vec<Swap> {
+        mem::take(&mut self.lock().swaps)
+    }
+
+    fn put(&self, swap: Swap) {
+        let mut waiting = self.lock();
+        waiting.swaps.push(swap);
+        if let Some(wake) = &waiting.wake {
+            wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+fn modified(path: &Path) -> Option<Timestamp> {
+    let modified = || -> io::Result<SystemTime> { path.metadata()?.modified() };
+    Timestamp::try_from(modified().ok()?).ok()
+}
