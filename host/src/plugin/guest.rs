@@ -104,7 +104,7 @@ impl Guest {
         let when = users.chain(theirs).collect::<Result<_, _>>()?;
         Ok(Self {
             name,
-            role: loaded.role,
+            role: loaded.role(),
             template,
             limits: limits.clone(),
             on_fault: spec.on_fault.unwrap_or(match loaded.role() {
