@@ -51,7 +51,7 @@ impl Template {
         Ok(Self {
             init: function("init")?,
             process: function("process")?,
-            pre: imports::linker(engine.wasm())?
+            pre: imports::linker(engine.wasm(), component)?
                 .instantiate_pre(component)
                 .map_err(Reason::contract)?,
             engine,

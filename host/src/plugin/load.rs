@@ -156,7 +156,8 @@ fn is_newer(version: &str) -> bool {
 /// Whether there is something for that import.
 fn is_provided(import: &str) -> bool {
     let parts = import.split_once('@');
-    parts.is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_spoken(version))
+    imports::wasi::is_wasi(import)
+        || parts.is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_spoken(version))
 }
 
 /// Imports that are more than types, which need nobody to provide them.
