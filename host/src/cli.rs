@@ -5,11 +5,12 @@ use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 use crate::{
+    author,
     config::{BufferSize, Config},
     doctor,
     messages::{self, Message},
     output::Format,
-    plugin, run,
+    plugin, record, run,
 };
 
 /// Reports each network connection that the processes and containers of this host open
@@ -62,7 +63,7 @@ pub struct Args {
     pub cache_dir: Option<PathBuf>,
 
     /// Load a plugin again when its file changes, as SIGHUP does
-    #[arg(long, env = "LIGHTMON_WATCH", hide_env = true, help_heading = "Filter")]
+    #[arg(long, env = "LIGHTMON_WATCH", hide_env = true, value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Filter")]
     pub watch: bool,
 
     /// Keep the events that a plugin fails on in FILE, for --replay, or `none` [default: /var/lib/lightmon/dead-letters.jsonl for root, else ~/.local/state/lightmon/dead-letters.jsonl]
@@ -138,6 +139,16 @@ pub enum Command {
         reason = "clap would take it for the help, which is the doc comment of the arguments"
     )]
     Doctor(doctor::Args),
+    #[expect(
+        missing_docs,
+        reason = "clap would take it for the help, which is the doc comment of the arguments"
+    )]
+    Plugin(author::Args),
+    #[expect(
+        missing_docs,
+        reason = "clap would take it for the help, which is the doc comment of the arguments"
+    )]
+    Record(record::Args),
 }
 
 const AFTER_HELP: &str = "\
@@ -147,7 +158,8 @@ single-dash spellings (-exclude, -output, -v6, -log_path) are accepted.
 Events go to stdout, all else to stderr. SIGINT and SIGTERM end with a summary of what became of them.
 Exit codes: 0 fine, 1 failed while running, 2 wrong usage or settings.";
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+/// Longer than none.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let span: jiff::SignedDuration = text
         .parse()
         .map_err(|error: jiff::Error| error.to_string())?;
@@ -181,8 +193,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     start_log();
-    if let Some(Command::Doctor(args)) = args.command {
-        return doctor::run(args);
+    match args.command {
+        Some(Command::Doctor(args)) => return doctor::run(args),
+        Some(Command::Plugin(args)) => return author::run(args),
+        Some(Command::Record(args)) => return record::run(args),
+        None => {}
     }
     match Config::layered(args).and_then(run::prepare) {
         Ok(prepared) => finish(prepared.run(), 1),
@@ -221,23 +236,8 @@ fn start_log() {
 
 /// Go's flag package takes `-exclude x` for `--exclude x`: so do we, for our own long options.
 fn go_style(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    let command = Args::command();
-    let names: Vec<String> = command
-        .get_arguments()
-        .chain(
-            command
-                .get_subcommands()
-                .flat_map(clap::Command::get_arguments),
-        )
-        .flat_map(|arg| {
-            arg.get_long_and_visible_aliases()
-                .into_iter()
-                .flatten()
-                .chain(arg.get_all_aliases().into_iter().flatten())
-        })
-        .map(str::to_owned)
-        .chain(["help".to_owned(), "version".to_owned()])
-        .collect();
+    let mut names = vec!["help".to_owned(), "version".to_owned()];
+    long_options(&Args::command(), &mut names);
     let mut is_over = false;
     args.into_iter().enumerate().map(move |(i, arg)| {
         is_over |= arg == "--";
@@ -252,6 +252,18 @@ fn go_style(args: impl IntoIterator<Item = OsString>) -> impl Iterator<Item = Os
             _ => arg,
         }
     })
+}
+
+/// Of a command and all below it.
+fn long_options(command: &clap::Command, names: &mut Vec<String>) {
+    for arg in command.get_arguments() {
+        let long = arg.get_long_and_visible_aliases().into_iter().flatten();
+        let hidden = arg.get_all_aliases().into_iter().flatten();
+        names.extend(long.chain(hidden).map(str::to_owned));
+    }
+    for command in command.get_subcommands() {
+        long_options(command, names);
+    }
 }
 
 #[cfg(test)]

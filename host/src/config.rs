@@ -6,7 +6,7 @@ mod own_folders;
 mod plugins;
 
 use std::{
-    fs, io,
+    env, fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -206,6 +206,11 @@ impl Config {
                 .collect(),
         })
     }
+}
+
+/// The folder for compiled plugins where neither flag nor file says which, as with the commands for authors.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
+    own_folders::cache_dir(env::var_os("LIGHTMON_CACHE_DIR").map(PathBuf::from))
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {

@@ -8,6 +8,7 @@
 //!
 //! Stages never import each other: what they share is the [`event`], and what they count goes to [`stats`].
 
+pub mod author;
 pub mod canary;
 pub mod cli;
 pub mod config;
@@ -24,6 +25,7 @@ pub mod output;
 pub mod pipeline;
 pub mod plugin;
 pub mod privileges;
+pub mod record;
 pub mod run;
 pub mod source;
 pub mod stats;

@@ -15,7 +15,7 @@
 //! handlers for SIGSEGV, SIGILL and SIGFPE, which pass on what is not WebAssembly's.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -31,15 +31,17 @@ mod grants;
 mod guest;
 mod imports;
 mod instance;
+mod letters;
 mod limits;
 mod load;
 mod manifest;
 mod module;
+mod own;
 mod reload;
 mod settings;
 mod skip;
 mod spec;
-mod text;
+pub(crate) mod text;
 mod v0_1;
 
 pub use error::{Error, Fault, Halt, Reason, Wanted};
@@ -52,6 +54,7 @@ use cache::Cache;
 use engine::Engine;
 use guest::Guest;
 use imports::{Kept, tables};
+use letters::Letters;
 use reload::{Inbox, Seat};
 
 /// A compiled expression: whether an event is one that a plugin wants to see.
@@ -92,6 +95,7 @@ impl Files {
             guests: Vec::with_capacity(self.plugins.len()),
             inbox: inbox.clone(),
             reload: None,
+            letters: Letters::new(None),
         };
         let Some((first, _)) = self.plugins.first() else {
             return Ok(chain);
@@ -152,6 +156,7 @@ pub struct Chain {
     /// Plugins to take the place of some of these.
     inbox: Arc<Inbox>,
     reload: Option<Reload>,
+    letters: Letters,
 }
 
 impl Chain {
@@ -166,6 +171,11 @@ impl Chain {
         when: Compile,
     ) -> Result<Self, Error> {
         Files::read(specs, limits, cache).load(limits, when)
+    }
+
+    /// Keeps the events that a plugin fails on in this file, until it has failed on too many.
+    pub fn keep_letters(&mut self, file: PathBuf) {
+        self.letters = Letters::new(Some(file));
     }
 
     /// Makes changed plugins ready, once it is given away; none without plugins.
@@ -255,11 +265,19 @@ impl Chain {
             "invariant: stats are made with the chain's names"
         );
         let mut result = Ok(());
-        for (guest, count) in self.guests.iter_mut().zip(&stats.plugins) {
-            result = result.and(guest.run(batch, count));
+        // What a redactor has still to see may hold what it hides.
+        let last_redactor = self.guests.iter().rposition(Guest::is_redactor);
+        for (i, (guest, count)) in self.guests.iter_mut().zip(&stats.plugins).enumerate() {
+            self.letters.hides = last_redactor >= Some(i);
+            result = result.and(guest.run(batch, count, &mut self.letters));
         }
         result
     }
+}
+
+/// The component that a core module becomes when it is loaded.
+pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, Reason> {
+    module::encode(module)
 }
 
 /// What a plugin shares with its next instance, or with the other threads.

@@ -21,6 +21,7 @@ use super::{
     grants::grants,
     imports::Kept,
     instance::{Instance, Template},
+    letters::Letters,
     limits, load,
     manifest::{self, Role},
     settings,
@@ -43,6 +44,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub(super) struct Guest {
     name: String,
+    role: Role,
     template: Template,
     limits: Limits,
     on_fault: OnFault,
@@ -124,6 +126,7 @@ impl Guest {
         let when = users.chain(theirs).collect::<Result<_, _>>()?;
         Ok(Self {
             name,
+            role: loaded.role(),
             template,
             limits,
             on_fault: spec.on_fault.unwrap_or(match loaded.role() {
@@ -156,6 +159,11 @@ impl Guest {
         self.on_fault
     }
 
+    /// Whether it hides what must not get out.
+    pub(super) fn is_redactor(&self) -> bool {
+        self.role == Role::Redactor
+    }
+
     /// Forgets that it has failed. Whether it was disabled.
     pub(super) fn enable(&mut self) -> bool {
         self.faults.clear();
@@ -169,6 +177,7 @@ impl Guest {
         &mut self,
         batch: &mut Vec<Event>,
         count: &stats::Plugin,
+        letters: &mut Letters,
     ) -> Result<(), Halt> {
         let is_wanted =
             |event: &Event| self.kinds.contains(&KIND) && self.when.iter().all(|when| when(event));
@@ -177,6 +186,7 @@ impl Guest {
             is_dropped: vec![false; batch.len()],
             events: batch,
             count,
+            letters,
         };
         for chosen in chosen.chunks(self.limits.events.max(1)) {
             self.judge(chosen, &mut judged, &mut None);
@@ -213,6 +223,9 @@ impl Guest {
         let is_restart = matches!(fault, Fault::Restart(_));
         if is_restart {
             self.pause = self.pause_after(self.faults.len());
+        }
+        if let ([i], false) = (chosen, is_restart) {
+            judged.keep(*i, &self.name, &fault);
         }
         if is_restart || chosen.len() == 1 || self.is_disabled {
             judged.skip(chosen, self);
@@ -315,6 +328,7 @@ struct Judged<'a> {
     events: &'a mut [Event],
     is_dropped: Vec<bool>,
     count: &'a stats::Plugin,
+    letters: &'a mut Letters,
 }
 
 impl Judged<'_> {
@@ -338,6 +352,12 @@ impl Judged<'_> {
         }
         self.count.ignored.fetch_add(ignored, Relaxed);
         self.count.tagged.fetch_add(tagged, Relaxed);
+    }
+
+    /// Keeps an event that the plugin fails on alone, for its author.
+    fn keep(&mut self, i: usize, name: &str, fault: &Fault) {
+        let is_kept = self.letters.keep(&self.events[i], name, fault);
+        self.count.letters.fetch_add(is_kept.into(), Relaxed);
     }
 
     /// For events that get no verdict.

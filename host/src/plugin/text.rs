@@ -6,7 +6,7 @@ use crate::escape::is_unsafe;
 const LONGEST: usize = 400;
 
 /// The text on one line, cut short, with control characters and marks that reorder text escaped.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut ends = text.char_indices().map(|(at, _)| at);
     printable_within(text, ends.nth(LONGEST).unwrap_or(text.len()))
 }

@@ -1,0 +1,151 @@
+//! What a plugin says of itself, as the author's commands read it: whole, and with what is wrong in it. What the host
+//! believes of it is `plugin/manifest.rs`'s business.
+
+use serde_json::{Map, Value};
+use wasmparser::{Parser, Payload};
+
+/// The custom section.
+pub(super) const SECTION: &str = "lightmon:manifest";
+
+/// For `lightmon plugin build` only: which world the plugin is made for.
+const WORLD: &str = "world";
+
+const TEXTS: [&str; 7] = [
+    "name",
+    "version",
+    "description",
+    "license",
+    "homepage",
+    "example",
+    "notice",
+];
+const ROLES: [&str; 3] = ["filter", "redactor", "formatter"];
+const WORLDS: [&str; 2] = ["plugin", "complete-plugin"];
+
+/// The manifest of a WebAssembly file.
+pub(super) fn of(wasm: &[u8]) -> Option<&[u8]> {
+    let mut sections = Parser::new(0).parse_all(wasm).map_while(Result::ok);
+    sections.find_map(|payload| match payload {
+        Payload::CustomSection(section) if section.name() == SECTION => Some(section.data()),
+        _ => None,
+    })
+}
+
+/// Reads it, if it is a JSON object at all.
+pub(super) fn parse(json: &[u8]) -> Result<Map<String, Value>, String> {
+    match serde_json::from_slice(json) {
+        Ok(Value::Object(manifest)) => Ok(manifest),
+        Ok(_) => Err("is no JSON object".to_owned()),
+        Err(error) => Err(format!("is no JSON: {error}")),
+    }
+}
+
+/// All that is wrong with it: which key, and what is expected there.
+pub(super) fn problems(manifest: &Map<String, Value>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (key, value) in manifest {
+        let expected = match key.as_str() {
+            key if TEXTS.contains(&key) => value.is_string().then_some(()).ok_or("a text"),
+            "role" => one_of(value, &ROLES).ok_or("filter, redactor or formatter"),
+            WORLD => one_of(value, &WORLDS).ok_or("plugin or complete-plugin"),
+            "config" => schema(value).ok_or("a JSON Schema of an object"),
+            "permissions" => permissions(value).ok_or(
+                r#"a list of {"table": "NAME", "why": "…"}, each with "optional": true if it likes"#,
+            ),
+            _ => {
+                problems.push(format!("`{key}` is no key of a manifest"));
+                continue;
+            }
+        };
+        if let Err(expected) = expected {
+            problems.push(format!("`{key}` should be {expected}"));
+        }
+    }
+    problems
+}
+
+/// As it goes into the file: without what is for the build only.
+pub(super) fn section(mut manifest: Map<String, Value>) -> Vec<u8> {
+    manifest.remove(WORLD);
+    Value::Object(manifest).to_string().into_bytes()
+}
+
+/// The world that a plugin in Python or JavaScript is made for.
+pub(super) fn world(manifest: &Map<String, Value>) -> &str {
+    match manifest.get(WORLD) {
+        Some(Value::String(world)) => world,
+        _ => WORLDS[0],
+    }
+}
+
+/// What it wants to look up in: name, reason, and whether it goes without.
+pub(super) fn tables(manifest: &Map<String, Value>) -> impl Iterator<Item = (&str, &str, bool)> {
+    let permissions = manifest.get("permissions").and_then(Value::as_array);
+    permissions.into_iter().flatten().filter_map(|permission| {
+        let text = |key: &str| permission.get(key).and_then(Value::as_str);
+        let is_optional = permission.get("optional") == Some(&Value::Bool(true));
+        Some((text("table")?, text("why").unwrap_or_default(), is_optional))
+    })
+}
+
+fn one_of(value: &Value, words: &[&str]) -> Option<()> {
+    words.contains(&value.as_str()?).then_some(())
+}
+
+fn schema(value: &Value) -> Option<()> {
+    let is_object = value.get("type").is_none_or(|word| word == "object");
+    let properties = value.get("properties").is_none_or(Value::is_object);
+    (value.is_object() && is_object && properties).then_some(())
+}
+
+fn permissions(value: &Value) -> Option<()> {
+    let is_permission = |permission: &Value| {
+        let keys = permission.as_object()?.keys();
+        let known = keys
+            .clone()
+            .all(|key| ["table", "why", "optional"].contains(&&**key));
+        let optional = permission.get("optional").is_none_or(Value::is_boolean);
+        let texts = permission["table"].is_string() && permission["why"].is_string();
+        (known && optional && texts).then_some(())
+    };
+    value.as_array()?.iter().try_for_each(is_permission)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str) -> Vec<String> {
+        problems(&parse(json.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(check("{}").is_empty());
+        let good = r#"{"name":"a","version":"1","role":"redactor","world":"complete-plugin","config":{"type":"object","properties":{}},
+            "permissions":[{"table":"country","why":"to tag","optional":true},{"table":"x","why":""}]}"#;
+        assert_eq!(check(good), [""; 0]);
+        assert_eq!(
+            check(
+                r#"{"name":1,"role":"king","rolle":"x","permissions":[{"table":"x"}],"config":[]}"#
+            ),
+            [
+                "`config` should be a JSON Schema of an object",
+                "`name` should be a text",
+                r#"`permissions` should be a list of {"table": "NAME", "why": "…"}, each with "optional": true if it likes"#,
+                "`role` should be filter, redactor or formatter",
+                "`rolle` is no key of a manifest",
+            ]
+        );
+        assert_eq!(parse(b"[]"), Err("is no JSON object".to_owned()));
+        assert!(parse(b"{").unwrap_err().starts_with("is no JSON: "));
+    }
+
+    #[test]
+    fn what_is_for_the_build_stays_there() {
+        let manifest = parse(br#"{"name":"a","world":"complete-plugin"}"#).unwrap();
+        assert_eq!(world(&manifest), "complete-plugin");
+        assert_eq!(section(manifest), br#"{"name":"a"}"#);
+        assert_eq!(world(&Map::new()), "plugin");
+    }
+}
