@@ -10,6 +10,7 @@ mod load;
 mod mmdb;
 mod monitor;
 mod swap;
+mod tick;
 mod verdicts;
 
 use std::{
