@@ -131,6 +131,7 @@ impl From<Plugin> for plugin::Spec {
             path,
             config,
             on_fault,
+            ..Self::default()
         }
     }
 }

@@ -2,6 +2,8 @@
 import { definePlugin, drop, keep, setting, settings } from './lightmon.js';
 
 export default definePlugin({
+  over: 0n,
+
   // The settings: `--plugin {{name}}.wasm:over=250`.
   init(config) {
     const { over } = settings(config, { over: setting.number(100) });
