@@ -147,6 +147,7 @@ mod tests {
                 path,
                 config,
                 on_fault,
+                ..
             }) => format!(
                 "{} {} {on_fault:?}",
                 path.display(),
