@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Builds plugins to target/plugins/NAME.wasm: those that are named, or all of them.
+# Builds plugins to target/plugins/NAME.wasm: those that are named, or all that are written in Rust. `conformance` and `tiny`
+# are the SDK's own. With --env, prints the variables that other calls of cargo need to build for WebAssembly, KEY=VALUE a line;
+# none where the compiler at hand can.
 # Changes nothing outside target/ and ~/.cache/lightmon; only when the compiler is missing, as root on Debian, apt installs it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -7,16 +9,32 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 target=wasm32-unknown-unknown
 debian_rustc=/usr/bin/rustc
 debian_source=/usr/lib/rustlib/src/rust/library
+# Without the standard library, which another package in the same call would bring; imports nothing.
+bare=tiny
 
 main() {
-    local names=("$@") name packages=()
-    if [ ${#names[@]} -eq 0 ]; then
-        for name in plugins/*/Cargo.toml; do names+=("$(basename "$(dirname "$name")")"); done
+    if [ "${1-}" = --env ]; then
+        choose_compiler
+        [ -z "${changed-}" ] || printf '%s\n' "RUSTC=$RUSTC" "RUSTFLAGS=${RUSTFLAGS-}"
+        return
     fi
-    for name in "${names[@]}"; do packages+=(-p "$name"); done
-
+    local names=("$@") name packages=() checks=() bare_checks=()
+    if [ ${#names[@]} -eq 0 ]; then
+        # Folders without Cargo.toml are plugins in other languages.
+        for name in plugins/*/Cargo.toml; do names+=("$(basename "$(dirname "$name")")"); done
+        names+=("$bare")
+    fi
     choose_compiler
-    cargo build --profile plugin --target "$target" --target-dir target/wasm --lib "${packages[@]}"
+    for name in "${names[@]}"; do
+        if [ "$name" = "$bare" ]; then
+            build -p "$name"
+            bare_checks=(--bare "$name.wasm")
+        else
+            packages+=(-p "$name")
+            checks+=("$name.wasm")
+        fi
+    done
+    [ ${#packages[@]} -eq 0 ] || build "${packages[@]}"
 
     mkdir -p target/plugins
     for name in "${names[@]}"; do
@@ -25,8 +43,12 @@ main() {
         cmp -s "$built" "$out" || cp "$built" "$out"
     done
     if command -v python3 >/dev/null; then
-        python3 plugins/check.py "${names[@]/%/.wasm}"
+        python3 plugins/check.py "${checks[@]}" "${bare_checks[@]}"
     fi
+}
+
+build() {
+    cargo build --profile plugin --target "$target" --target-dir target/wasm --lib "$@"
 }
 
 # The compiler at hand if it has a library for WebAssembly; else Debian's, with a library built from its source.
@@ -38,6 +60,7 @@ choose_compiler() {
     fi
     if has_debian; then
         export RUSTC=$debian_rustc
+        changed=yes
         has_library "$RUSTC" && return
         make_sysroot
         export RUSTFLAGS="--sysroot $sysroot"

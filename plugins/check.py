@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Checks built plugins: says of each file in target/plugins what it is, and what keeps lightmon from loading it.
 
-    check.py NAME.wasm…
+    check.py NAME.wasm… --bare NAME.wasm…
 
-Reads the files as WebAssembly core modules; runs nothing, and needs nothing but Python's own library.
+What follows --bare uses none of the host's functions, and so may import none. Reads the files as WebAssembly core modules; runs nothing, and needs nothing but Python's own library.
 """
 
 import json
@@ -13,7 +13,9 @@ import sys
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "target" / "plugins"
 LARGEST = 4 << 20
 EXPORTS = ("memory", "cabi_realloc", "lightmon:plugin/filter@0.1.0#init", "lightmon:plugin/filter@0.1.0#process")
+IMPORTS = {f"lightmon:plugin/{name}@0.1.0": name for name in ("log", "counter", "kv", "tables")}
 CUSTOM, IMPORT, EXPORT = 0, 2, 7
+FUNCTION = 0
 
 
 class Reader:
@@ -44,7 +46,7 @@ class Reader:
         return self.take(len(self.data) - self.at)
 
 
-def check(path):
+def check(path, bare):
     """A line that describes the plugin, and what is wrong with it."""
     data = path.read_bytes()
     reader = Reader(data)
@@ -57,14 +59,20 @@ def check(path):
             name = body.name()
             custom[name] = custom.get(name, b"") + body.rest()
         elif kind == IMPORT:
-            imports = [f"{body.name()}.{body.name()}" for _ in range(min(body.number(), 1))]
+            for _ in range(body.number()):
+                imports.append((body.name(), body.name()))
+                if body.take(1)[0] != FUNCTION:
+                    return "", [f"imports {'.'.join(imports[-1])}, which is no function"]
+                body.number()
         elif kind == EXPORT:
             for _ in range(body.number()):
                 exports.append(body.name())
                 body.take(1), body.number()
     wrong = []
-    if imports:
-        wrong.append(f"imports {imports[0]}, lightmon has no imports to give")
+    wrong += [f"imports {module}.{name}, which lightmon does not have" for module, name in imports if module not in IMPORTS]
+    used = sorted({IMPORTS[module] for module, _ in imports if module in IMPORTS})
+    if bare and imports:
+        wrong.append(f"imports {', '.join(used)}, though it uses nothing of the host")
     wrong += [f"does not export {name}" for name in EXPORTS if name not in exports]
     types = [name for name in custom if name.startswith("component-type:")]
     if not any(b"lightmon:plugin/filter@0.1.0" in custom[name] for name in types):
@@ -74,17 +82,22 @@ def check(path):
         manifest = json.loads(custom["lightmon:manifest"])
     except (KeyError, ValueError) as error:
         wrong.append(f"section lightmon:manifest: {error!r}")
+    if "tables" in used and not manifest.get("permissions"):
+        wrong.append("imports tables, but its manifest names none: add `permissions` to register!")
     if len(data) > LARGEST:
         wrong.append(f"larger than {LARGEST} bytes")
     told = " ".join(str(manifest.get(key, "?")) for key in ("version", "role"))
-    return f"{path.name}: {told}, {len(data)} bytes", wrong
+    return f"{path.name}: {told}, {len(data)} bytes, imports {', '.join(used) or 'nothing'}", wrong
 
 
 def main(names):
-    failed = False
+    failed = bare = False
     for name in names:
+        if name == "--bare":
+            bare = True
+            continue
         try:
-            line, wrong = check(FOLDER / name)
+            line, wrong = check(FOLDER / name, bare)
         except (OSError, ValueError) as error:
             line, wrong = name, [str(error)]
         print(line)

@@ -5,7 +5,7 @@ mod buffer_size;
 mod own_folders;
 
 use std::{
-    fs, io,
+    env, fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -131,6 +131,7 @@ impl From<Plugin> for plugin::Spec {
             path,
             config,
             on_fault,
+            ..Self::default()
         }
     }
 }
@@ -230,6 +231,11 @@ impl Config {
                 .collect(),
         })
     }
+}
+
+/// The folder for compiled plugins where neither flag nor file says which, as with the commands for authors.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
+    own_folders::cache_dir(env::var_os("LIGHTMON_CACHE_DIR").map(PathBuf::from))
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {

@@ -2,7 +2,7 @@
 //! Trusts nothing that a plugin does: it can lose its own say, but never stop, block or crash the monitor.
 //!
 //! A plugin is a component that exports `lightmon:plugin/filter` (see `wit/`), or a core module that becomes one when
-//! it is loaded. It imports nothing, so all it can do is compute, within [`Limits`].
+//! it is loaded. All it can do is compute and call what is in `imports`, within [`Limits`].
 //!
 //! # Threads
 //! WebAssembly runs on the thread that calls [`Files::load`] and [`Chain::run`], with up to [`Limits::stack`] of its
@@ -14,7 +14,10 @@
 //! Loading makes machine code, so the process must be allowed to (systemd: no `MemoryDenyWriteExecute=`), and installs
 //! handlers for SIGSEGV, SIGILL and SIGFPE, which pass on what is not WebAssembly's.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use crate::{event::Event, stats::Stats};
 
@@ -22,19 +25,23 @@ mod action;
 mod cache;
 mod engine;
 mod error;
+mod grants;
 mod guest;
+mod imports;
 mod instance;
+mod letters;
 mod limits;
 mod load;
 mod manifest;
 mod module;
+mod own;
 mod reload;
 mod skip;
 mod spec;
 pub(crate) mod text;
 mod v0_1;
 
-pub use error::{Error, Fault, Halt, Reason};
+pub use error::{Error, Fault, Halt, Reason, Wanted};
 pub use limits::Limits;
 pub use reload::{Reload, Wish};
 pub use skip::Past;
@@ -43,6 +50,8 @@ pub use spec::{BadSpec, OnFault, Spec};
 use cache::Cache;
 use engine::Engine;
 use guest::Guest;
+use imports::{Kept, tables};
+use letters::Letters;
 use reload::{Inbox, Seat};
 
 /// A compiled expression: whether an event is one that a plugin wants to see.
@@ -54,6 +63,7 @@ pub type Compile = fn(&str) -> Result<When, String>;
 /// The plugins' files as they were read. Nothing in them has been looked at yet.
 pub struct Files {
     plugins: Vec<(Spec, Result<Vec<u8>, Reason>)>,
+    tables: tables::Files,
     cache: Cache,
 }
 
@@ -64,6 +74,7 @@ impl Files {
         let read = |spec: &Spec| (spec.clone(), load::read(&spec.path, limits.file));
         Self {
             plugins: specs.iter().map(read).collect(),
+            tables: tables::Files::read(specs, limits.table),
             cache: Cache::open(cache.filter(|_| !specs.is_empty())),
         }
     }
@@ -78,6 +89,7 @@ impl Files {
             guests: Vec::with_capacity(self.plugins.len()),
             inbox: inbox.clone(),
             reload: None,
+            letters: Letters::new(None),
         };
         let Some((first, _)) = self.plugins.first() else {
             return Ok(chain);
@@ -89,6 +101,7 @@ impl Files {
         let loader = Loader {
             engine: Arc::new(engine),
             limits: limits.clone(),
+            tables: Arc::new(self.tables),
             when,
         };
         let mut seats = Vec::with_capacity(self.plugins.len());
@@ -99,8 +112,12 @@ impl Files {
             let file = spec.path.clone();
             let load = || {
                 let bytes = bytes?;
-                let guest = Guest::load(&spec, name, &bytes, &loader)?;
-                Ok((Seat::new(spec, guest.name().to_owned(), &bytes), guest))
+                let kept = Arc::new(Kept::new(&name, limits));
+                let guest = Guest::load(&spec, name, &bytes, &loader, kept.clone())?;
+                Ok((
+                    Seat::new(spec, guest.name().to_owned(), &bytes, kept),
+                    guest,
+                ))
             };
             let (seat, guest) = load().map_err(|reason| Error { file, reason })?;
             seats.push(seat);
@@ -116,6 +133,7 @@ impl Files {
 struct Loader {
     engine: Arc<Engine>,
     limits: Limits,
+    tables: Arc<tables::Files>,
     when: Compile,
 }
 
@@ -125,6 +143,7 @@ pub struct Chain {
     /// Plugins to take the place of some of these.
     inbox: Arc<Inbox>,
     reload: Option<Reload>,
+    letters: Letters,
 }
 
 impl Chain {
@@ -139,6 +158,11 @@ impl Chain {
         when: Compile,
     ) -> Result<Self, Error> {
         Files::read(specs, limits, cache).load(limits, when)
+    }
+
+    /// Keeps the events that a plugin fails on in this file, until it has failed on too many.
+    pub fn keep_letters(&mut self, file: PathBuf) {
+        self.letters = Letters::new(Some(file));
     }
 
     /// Makes changed plugins ready, once it is given away; none without plugins.
@@ -196,11 +220,24 @@ impl Chain {
             "invariant: stats are made with the chain's names"
         );
         let mut result = Ok(());
-        for (guest, count) in self.guests.iter_mut().zip(&stats.plugins) {
-            result = result.and(guest.run(batch, count));
+        // What a redactor has still to see may hold what it hides.
+        let last_redactor = self.guests.iter().rposition(Guest::is_redactor);
+        for (i, (guest, count)) in self.guests.iter_mut().zip(&stats.plugins).enumerate() {
+            self.letters.hides = last_redactor >= Some(i);
+            result = result.and(guest.run(batch, count, &mut self.letters));
         }
         result
     }
+}
+
+/// The component that a core module becomes when it is loaded.
+pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, Reason> {
+    module::encode(module)
+}
+
+/// What a plugin shares with its next instance, or with the other threads.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name, or the first of `name#2`, `name#3`… that is not taken.

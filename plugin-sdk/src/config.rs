@@ -1,5 +1,12 @@
 //! A plugin's settings. Knows no setting: their names and types are the plugin's own struct.
 
+use alloc::{
+    borrow::ToOwned,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
 use serde::{
     Deserializer,
     de::{

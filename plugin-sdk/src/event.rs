@@ -1,7 +1,8 @@
 //! What a plugin sees: the events of a batch, with the process and container of each at hand.
 //! Copies nothing; the indexes into the batch's tables stay in here.
 
-use std::{
+use alloc::string::String;
+use core::{
     fmt,
     net::{IpAddr, Ipv6Addr},
     time::Duration,
@@ -89,9 +90,9 @@ impl<'a> Event<'a> {
         Some(self.raw.errno).filter(|errno| *errno != 0)
     }
 
-    /// What kind of record it is: 1 a connection; more may come.
-    pub fn kind(&self) -> u8 {
-        self.raw.kind
+    /// What kind of event it is.
+    pub fn kind(&self) -> Kind {
+        Kind(self.raw.kind)
     }
 
     /// Thread group: what user space calls the process.
@@ -169,7 +170,7 @@ impl bindings::Container {
     }
 }
 
-fn value<'a>(pairs: &'a [(String, String)], key: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(pairs: &'a [(String, String)], key: &str) -> Option<&'a str> {
     pairs
         .iter()
         .find(|(name, _)| name == key)
@@ -178,6 +179,28 @@ fn value<'a>(pairs: &'a [(String, String)], key: &str) -> Option<&'a str> {
 
 fn address(ip: bindings::Ip) -> IpAddr {
     Ipv6Addr::from_bits(u128::from(ip.hi) << 64 | u128::from(ip.lo)).to_canonical()
+}
+
+/// The way back: an IPv4 address is IPv4-mapped.
+pub(crate) fn ip(address: IpAddr) -> bindings::Ip {
+    let bits = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    let bits = Ipv6Addr::to_bits(bits);
+    bindings::Ip {
+        hi: (bits >> 64) as u64,
+        lo: bits as u64,
+    }
+}
+
+/// What kind of event it is. An open set: a plugin gets those that [`Plugin::kinds`](crate::Plugin::kinds) names.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Kind(pub u8);
+
+impl Kind {
+    /// A connection, or the attempt at one.
+    pub const CONNECTION: Self = Self(1);
 }
 
 /// What a connection is spoken over: an IANA number. An open set: expect others than the constants.

@@ -16,12 +16,25 @@ pub struct Manifest {
     pub homepage: &'static str,
     /// What it does to events.
     pub role: Role,
+    /// The tables that it opens.
+    pub permissions: &'static [Permission],
     /// JSON Schema of the settings; empty when there are none.
     pub config: &'static str,
     /// How it is given to lightmon: `--plugin redact.wasm:keys=pin`.
     pub example: &'static str,
     /// What a licence wants to be said, such as where the data in it comes from.
     pub notice: &'static str,
+}
+
+/// A [table](crate::table) that a plugin opens. Only a user's grant gives it one; this tells the user which, and what for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Permission {
+    /// Its name, as in `table.NAME=FILE`.
+    pub table: &'static str,
+    /// What it is for, and which form and columns the file must have.
+    pub why: &'static str,
+    /// Whether the plugin does its work without, too. Of one that is not optional, lightmon wants a grant before it starts.
+    pub optional: bool,
 }
 
 /// What a plugin does to events; what the host does when it fails depends on it.
@@ -43,6 +56,7 @@ impl Manifest {
         self.write(Json {
             bytes: [],
             length: 0,
+            opened: false,
         })
         .length
     }
@@ -53,6 +67,7 @@ impl Manifest {
         let json = self.write(Json {
             bytes: [0; N],
             length: 0,
+            opened: false,
         });
         assert!(json.length == N, "N is the manifest's length");
         json.bytes
@@ -72,6 +87,7 @@ impl Manifest {
             .text("homepage", self.homepage)
             .text("role", role)
             .object("config", self.config)
+            .permissions(self.permissions)
             .text("example", self.example)
             .text("notice", self.notice)
             .raw("}")
@@ -82,6 +98,8 @@ impl Manifest {
 struct Json<const N: usize> {
     bytes: [u8; N],
     length: usize,
+    /// Whether the last byte was `{`, after which no comma comes.
+    opened: bool,
 }
 
 impl<const N: usize> Json<N> {
@@ -99,8 +117,31 @@ impl<const N: usize> Json<N> {
         self.key(key).raw(json)
     }
 
+    const fn permissions(self, permissions: &[Permission]) -> Self {
+        if permissions.is_empty() {
+            return self;
+        }
+        let mut json = self.key("permissions");
+        let mut i = 0;
+        while i < permissions.len() {
+            let Permission {
+                table,
+                why,
+                optional,
+            } = permissions[i];
+            json = json
+                .raw(if i == 0 { "[{" } else { ",{" })
+                .text("table", table)
+                .text("why", why)
+                .object("optional", if optional { "true" } else { "false" })
+                .raw("}");
+            i += 1;
+        }
+        json.raw("]")
+    }
+
     const fn key(self, key: &str) -> Self {
-        let comma = if self.length > 1 { "," } else { "" };
+        let comma = if self.opened { "" } else { "," };
         self.raw(comma).raw("\"").raw(key).raw("\":")
     }
 
@@ -135,6 +176,7 @@ impl<const N: usize> Json<N> {
             self.bytes[self.length] = byte;
         }
         self.length += 1;
+        self.opened = byte == b'{';
         self
     }
 }
@@ -152,14 +194,26 @@ mod tests {
             license: "",
             homepage: "",
             role: Role::Redactor,
+            permissions: &[
+                Permission {
+                    table: "a",
+                    why: "for \"b\"",
+                    optional: true,
+                },
+                Permission {
+                    table: "c",
+                    why: "",
+                    optional: false,
+                },
+            ],
             config: r#"{"type":"object"}"#,
-            example: "",
+            example: "x",
             notice: "",
         };
         const JSON: [u8; MANIFEST.json_len()] = MANIFEST.json();
         assert_eq!(
             std::str::from_utf8(&JSON).unwrap(),
-            r#"{"name":"x","version":"0.1.0","description":"says \"é\\\" and\nmore","role":"redactor","config":{"type":"object"}}"#
+            r#"{"name":"x","version":"0.1.0","description":"says \"é\\\" and\nmore","role":"redactor","config":{"type":"object"},"permissions":[{"table":"a","why":"for \"b\"","optional":true},{"table":"c","optional":false}],"example":"x"}"#
         );
         serde_json::from_slice::<serde_json::Value>(&JSON).unwrap();
     }

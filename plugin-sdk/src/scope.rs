@@ -1,7 +1,7 @@
 //! How far an address reaches, by the IANA registries of special-purpose addresses (RFC 6890 and its successors).
 //! Looks at the address only: it knows neither the host's own addresses nor its routes.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// How far an address reaches.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

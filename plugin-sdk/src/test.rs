@@ -15,32 +15,72 @@
 //! assert_eq!(plugin.event(event().destination("[2001:db8::1]:80")), Verdict::keep().tag("port", "80"));
 //! ```
 
-use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+pub(crate) mod host;
+mod sample;
+
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Actions, Batch, Config, Fields, Outcome, Plugin, Protocol, Verdict,
-    bindings::{self, Container, Parent, Process},
+    Actions, Batch, Config, Fields, Kind, Plugin, Report, Verdict,
+    bindings::{self, Container, Process},
+    log::Level,
     register::Registered,
 };
 
-/// A plugin under test.
+use self::host::{Csv, Host};
+pub use self::sample::{Sample, event};
+
+/// A plugin under test, with a host of its own.
 #[derive(Debug)]
 pub struct Harness<P> {
-    /// The plugin itself.
+    /// The plugin itself. What is called here directly finds no host: neither tables nor what the harness keeps.
     pub plugin: P,
+    settings: Config,
+    host: Host,
 }
 
 impl<P: Plugin> Harness<P> {
-    /// Makes the plugin from its settings, a JSON object.
+    /// Makes the plugin from its settings, a JSON object. No table is granted.
     ///
     /// # Errors
     /// What the user would see.
     pub fn new(settings: &str) -> Result<Self, String> {
-        let plugin = P::new(&Config::from_json(settings)?)?;
-        Ok(Self { plugin })
+        Self::with_tables(settings, &[])
+    }
+
+    /// Makes the plugin, with tables granted to it: the name of each, and its text as CSV. The first line names the columns; each
+    /// line's first cell is an address, a network or a name. For a column of an MMDB file name one `country/iso_code`.
+    ///
+    /// # Errors
+    /// What the user would see.
+    pub fn with_tables(settings: &str, tables: &[(&str, &str)]) -> Result<Self, String> {
+        let settings = Config::from_json(settings)?;
+        let mut host = Host::default();
+        host.tables = tables
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), Csv::parse(text)))
+            .collect();
+        let plugin = host.serve(|| P::new(&settings))?;
+        Ok(Self {
+            plugin,
+            settings,
+            host,
+        })
+    }
+
+    /// Makes the plugin anew, as after a fault: of the old one only [`kv`](Self::kv) is left.
+    ///
+    /// # Errors
+    /// What the user would see.
+    pub fn restart(&mut self) -> Result<(), String> {
+        let Self {
+            plugin,
+            settings,
+            host,
+        } = self;
+        host.close_tables();
+        *plugin = host.serve(|| P::new(settings))?;
+        Ok(())
     }
 
     /// Gives it one event.
@@ -49,15 +89,73 @@ impl<P: Plugin> Harness<P> {
         verdicts.pop().expect("invariant: one verdict an event")
     }
 
-    /// Gives it a batch of events; the verdicts are in the same order.
+    /// Gives it a batch of events; the verdicts are in the same order. Events of a kind that it does not know pass it by.
     ///
     /// # Panics
     /// When the plugin decides on an event that the batch does not have.
     pub fn batch(&mut self, events: impl IntoIterator<Item = Sample>) -> Vec<Verdict> {
-        let batch = self.make_batch(events);
+        let kinds = match self.plugin.kinds() {
+            kinds if kinds.is_empty() => vec![Kind::CONNECTION],
+            kinds => kinds,
+        };
+        let mut known = vec![];
+        let known_or_not: Vec<bool> = events
+            .into_iter()
+            .map(|event| {
+                let is_known = kinds.contains(&Kind(event.event.kind));
+                if is_known {
+                    known.push(event);
+                }
+                is_known
+            })
+            .collect();
+        let batch = self.make_batch(known);
         let mut actions = Actions::default();
-        self.plugin.on_batch(&batch, &mut actions);
-        actions.verdicts(batch.0.events.len())
+        let Self { plugin, host, .. } = self;
+        host.serve(|| plugin.on_batch(&batch, &mut actions));
+        let mut verdicts = actions.verdicts(batch.0.events.len()).into_iter();
+        known_or_not
+            .into_iter()
+            .map(|is_known| match is_known {
+                true => verdicts.next().expect("invariant: one verdict an event"),
+                false => Verdict::keep(),
+            })
+            .collect()
+    }
+
+    /// What it reports at a tick; nothing where it has no period. `now` is since 1970-01-01 UTC.
+    pub fn tick(&mut self, now: Duration) -> Vec<Report> {
+        let Self { plugin, host, .. } = self;
+        match plugin.tick_period() {
+            Some(_) => host.serve(|| plugin.on_tick(now)),
+            None => vec![],
+        }
+    }
+
+    /// What it reports at the end. `now` is since 1970-01-01 UTC.
+    pub fn stop(&mut self, now: Duration) -> Vec<Report> {
+        let Self { plugin, host, .. } = self;
+        host.serve(|| plugin.on_stop(now))
+    }
+
+    /// What it keeps in [`kv`](crate::kv).
+    pub fn kv(&self) -> &BTreeMap<String, String> {
+        &self.host.kv
+    }
+
+    /// The same, to put something there before the plugin looks.
+    pub fn kv_mut(&mut self) -> &mut BTreeMap<String, String> {
+        &mut self.host.kv
+    }
+
+    /// What it has [counted](crate::counter).
+    pub fn counters(&self) -> &BTreeMap<String, u64> {
+        &self.host.counters
+    }
+
+    /// What it has [said](crate::log).
+    pub fn logged(&self) -> &[(Level, String)] {
+        &self.host.logged
     }
 
     /// The batch as the host would make it for this plugin.
@@ -117,230 +215,4 @@ fn project_container(mut container: Container, needs: Fields) -> Option<Containe
     needs
         .intersects(Fields::CONTAINER | Fields::LABELS)
         .then_some(container)
-}
-
-/// An event to build upon: root's `curl -s https://example.org/`, started by bash, reaches 93.184.215.14:443 by TCP
-/// in 1.234 ms; no container, no tags.
-pub fn event() -> Sample {
-    Sample {
-        event: bindings::Event {
-            time_ns: 1_795_446_245_123_456_789, // 2026-11-23T15:04:05.123456789Z
-            latency_ns: Some(1_234_000),
-            source: ip([192, 168, 1, 100].into()),
-            destination: ip([93, 184, 215, 14].into()),
-            pid: 1234,
-            tid: 1235,
-            uid: 0,
-            gid: 0,
-            process: None,
-            container: None,
-            dname: None,
-            tags: None,
-            extra: None,
-            source_port: 34567,
-            destination_port: 443,
-            errno: 0,
-            kind: 1,
-            protocol: Protocol::TCP.0,
-            outcome: Outcome::ESTABLISHED.0,
-        },
-        process: Some(Process {
-            user: "root".into(),
-            comm: "curl".into(),
-            path: Some("/usr/bin/curl".into()),
-            args: Some(vec![
-                "curl".into(),
-                "-s".into(),
-                "https://example.org/".into(),
-            ]),
-            parents: Some(vec![Parent {
-                pid: 1000,
-                comm: "bash".into(),
-                path: Some("/usr/bin/bash".into()),
-            }]),
-        }),
-        container: None,
-    }
-}
-
-/// An event for a test, built from [`event`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Sample {
-    event: bindings::Event,
-    process: Option<Process>,
-    container: Option<Container>,
-}
-
-impl Sample {
-    /// The peer, `192.0.2.1:443` or `[2001:db8::1]:443`.
-    ///
-    /// # Panics
-    /// When it is no address with a port.
-    pub fn destination(mut self, address: &str) -> Self {
-        let address = socket(address);
-        self.event.destination = ip(address.ip());
-        self.event.destination_port = address.port();
-        self
-    }
-
-    /// The own end, in the same form.
-    ///
-    /// # Panics
-    /// When it is no address with a port.
-    pub fn source(mut self, address: &str) -> Self {
-        let address = socket(address);
-        self.event.source = ip(address.ip());
-        self.event.source_port = address.port();
-        self
-    }
-
-    /// When it was begun, since 1970-01-01 UTC.
-    pub fn time(mut self, time: Duration) -> Self {
-        self.event.time_ns = u64::try_from(time.as_nanos()).expect("a time before 2554");
-        self
-    }
-
-    /// How long it took.
-    pub fn latency(mut self, latency: Option<Duration>) -> Self {
-        self.event.latency_ns = latency.map(|it| u64::try_from(it.as_nanos()).unwrap_or(u64::MAX));
-        self
-    }
-
-    /// What it is spoken over.
-    pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.event.protocol = protocol.0;
-        self
-    }
-
-    /// How it ended, with its errno or 0.
-    pub fn outcome(mut self, outcome: Outcome, errno: u16) -> Self {
-        (self.event.outcome, self.event.errno) = (outcome.0, errno);
-        self
-    }
-
-    /// Process id, also of the thread.
-    pub fn pid(mut self, pid: u32) -> Self {
-        (self.event.pid, self.event.tid) = (pid, pid);
-        self
-    }
-
-    /// User id, and the name if it has one.
-    pub fn user(mut self, uid: u32, name: &str) -> Self {
-        self.event.uid = uid;
-        self.in_process(|process| process.user = name.into())
-    }
-
-    /// Name of the process.
-    pub fn comm(self, comm: &str) -> Self {
-        self.in_process(|process| process.comm = comm.into())
-    }
-
-    /// Path of the program.
-    pub fn path(self, path: &str) -> Self {
-        self.in_process(|process| process.path = Some(path.into()))
-    }
-
-    /// Arguments, the program's name first.
-    pub fn args<T: Into<String>>(self, args: impl IntoIterator<Item = T>) -> Self {
-        let args = args.into_iter().map(Into::into).collect();
-        self.in_process(|process| process.args = Some(args))
-    }
-
-    /// Ancestors, the nearest first.
-    pub fn parents(self, parents: impl IntoIterator<Item = Parent>) -> Self {
-        let parents = parents.into_iter().collect();
-        self.in_process(|process| process.parents = Some(parents))
-    }
-
-    /// A process that was gone before it could be asked: only its user and name are known.
-    pub fn short_lived(self) -> Self {
-        self.in_process(|process| {
-            (process.path, process.args, process.parents) = (None, None, None)
-        })
-    }
-
-    /// No process at all.
-    pub fn no_process(mut self) -> Self {
-        self.process = None;
-        self
-    }
-
-    /// The container.
-    pub fn container(mut self, id: &str, name: &str, image: &str) -> Self {
-        self.container = Some(Container {
-            id: id.into(),
-            name: name.into(),
-            image: image.into(),
-            labels: None,
-        });
-        self
-    }
-
-    /// Adds a label to the container, which is made if there is none.
-    pub fn label(mut self, key: &str, value: &str) -> Self {
-        let container = self.container.get_or_insert_with(|| Container {
-            id: "3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100".into(),
-            name: "web-server".into(),
-            image: "nginx:1.27".into(),
-            labels: None,
-        });
-        let labels = container.labels.get_or_insert_default();
-        labels.push((key.into(), value.into()));
-        self
-    }
-
-    /// Adds a tag, as an earlier plugin would.
-    pub fn tag(mut self, key: &str, value: &str) -> Self {
-        let tags = self.event.tags.get_or_insert_default();
-        tags.push((key.into(), value.into()));
-        self
-    }
-
-    /// The name that the destination was looked up by.
-    pub fn dname(mut self, name: &str) -> Self {
-        self.event.dname = Some(name.into());
-        self
-    }
-
-    /// Adds a field that came after version 0.1.
-    pub fn extra(mut self, key: &str, value: &str) -> Self {
-        let extra = self.event.extra.get_or_insert_default();
-        extra.push((key.into(), value.into()));
-        self
-    }
-
-    fn in_process(mut self, change: impl FnOnce(&mut Process)) -> Self {
-        let process = self.process.get_or_insert_with(|| Process {
-            user: String::new(),
-            comm: String::new(),
-            path: None,
-            args: None,
-            parents: None,
-        });
-        change(process);
-        self
-    }
-
-    pub(crate) fn build(self) -> (bindings::Event, Option<Process>, Option<Container>) {
-        (self.event, self.process, self.container)
-    }
-}
-
-fn socket(address: &str) -> SocketAddr {
-    address
-        .parse()
-        .unwrap_or_else(|_| panic!("`{address}` is no address with a port"))
-}
-
-fn ip(address: IpAddr) -> bindings::Ip {
-    let bits = match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped(),
-        IpAddr::V6(address) => address,
-    };
-    let bits = Ipv6Addr::to_bits(bits);
-    bindings::Ip {
-        hi: (bits >> 64) as u64,
-        lo: bits as u64,
-    }
 }

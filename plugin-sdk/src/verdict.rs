@@ -1,6 +1,10 @@
 //! What a plugin answers. Says nothing about events that pass unchanged, which costs nothing.
 
-use std::fmt;
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
 
 use crate::{bindings, event::Event};
 
@@ -160,6 +164,7 @@ impl Actions {
     }
 
     /// The way back, for tests: one verdict an event.
+    #[cfg(all(feature = "std", not(target_arch = "wasm32")))]
     pub(crate) fn verdicts(self, events: usize) -> Vec<Verdict> {
         let mut verdicts = vec![Verdict::keep(); events];
         for action in self.0 {

@@ -1,8 +1,13 @@
 //! A plugin that asks for what its settings say, through the harness and through the exported functions.
 
+use std::time::Duration;
+
 use lightmon_plugin::{
-    Config, Event, Field, Fields, Outcome, Plugin, Role, Verdict,
-    bindings::Guest,
+    Config, Event, Field, Fields, Kind, Outcome, Permission, Plugin, Report, Role, Verdict,
+    bindings::{Guest, StopGuest, TickGuest},
+    counter, kv,
+    log::{self, Level},
+    table::Table,
     test::{Harness, event, manifest},
 };
 use serde::Deserialize;
@@ -170,4 +175,158 @@ fn manifest_comes_from_the_crate() {
             "{key}"
         );
     }
+}
+
+/// A plugin that uses all that the host has.
+struct Ledger {
+    owners: Option<Table>,
+    seen: u64,
+}
+
+impl Plugin for Ledger {
+    fn new(config: &Config) -> Result<Self, String> {
+        config.none()?;
+        let owners = Table::open("owners", "owner");
+        if let Err(problem) = &owners {
+            log::warn(problem);
+        }
+        let seen = kv::get("seen").and_then(|text| text.parse().ok());
+        Ok(Self {
+            owners: owners.ok(),
+            seen: seen.unwrap_or(0),
+        })
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        vec![Kind::CONNECTION, Kind(7)]
+    }
+
+    fn on_event(&mut self, event: &Event<'_>) -> Verdict {
+        assert_ne!(event.destination_port(), 666, "a fault");
+        self.seen += 1;
+        counter::add("events", 1);
+        kv::set("seen", &self.seen.to_string());
+        let owner = self
+            .owners
+            .and_then(|table| table.lookup_ip(&[event.destination()]).pop()?);
+        match owner {
+            Some(owner) => Verdict::keep().tag("owner", owner),
+            None => Verdict::keep(),
+        }
+    }
+
+    fn tick_period(&self) -> Option<Duration> {
+        Some(Duration::from_millis(1))
+    }
+
+    fn on_tick(&mut self, now: Duration) -> Vec<Report> {
+        vec![
+            Report::new("seen")
+                .field("events", self.seen)
+                .field("at", now.as_secs()),
+        ]
+    }
+
+    fn on_stop(&mut self, _now: Duration) -> Vec<Report> {
+        log::log(Level::Debug, "ends");
+        vec![Report::new("total").field("events", self.seen)]
+    }
+}
+
+mod ledger {
+    use super::*;
+
+    lightmon_plugin::register!(
+        Ledger,
+        permissions: &[Permission { table: "owners", why: "whose each network is", optional: true }],
+    );
+}
+
+#[test]
+fn the_harness_is_a_host() {
+    let owners = ("owners", "network,owner\n192.0.2.0/24,us\n");
+    let mut plugin = Harness::<Ledger>::with_tables("{}", &[owners]).unwrap();
+    let to = |destination| event().destination(destination);
+    assert_eq!(
+        plugin.batch([
+            to("192.0.2.1:1"),
+            to("192.0.2.1:1").kind(Kind(2)),
+            to("192.0.3.1:1").kind(Kind(7)),
+        ]),
+        [
+            Verdict::keep().tag("owner", "us"),
+            Verdict::keep(),
+            Verdict::keep()
+        ]
+    );
+    assert_eq!(plugin.counters()["events"], 2, "one kind was not known");
+    assert_eq!(plugin.kv()["seen"], "2");
+    assert_eq!(plugin.logged(), []);
+    let reports = plugin.tick(Duration::from_secs(9));
+    assert_eq!(
+        reports,
+        [Report::new("seen").field("events", 2).field("at", 9)]
+    );
+
+    plugin.restart().unwrap();
+    let verdict = plugin.event(to("192.0.2.1:1"));
+    assert_eq!(verdict.get_tag("owner"), Some("us"), "opened again");
+    assert_eq!(
+        plugin.stop(Duration::ZERO),
+        [Report::new("total").field("events", 3)]
+    );
+    assert_eq!(plugin.logged(), [(Level::Debug, "ends".to_owned())]);
+}
+
+#[test]
+fn each_harness_has_a_host_of_its_own() {
+    let mut one = Harness::<Ledger>::new("{}").unwrap();
+    let mut other = Harness::<Ledger>::new("{}").unwrap();
+    other.kv_mut().insert("seen".to_owned(), "40".to_owned());
+    other.restart().unwrap();
+    let _ = one.event(event());
+    other.batch([event(), event()]);
+    assert_eq!((&*one.kv()["seen"], &*other.kv()["seen"]), ("1", "42"));
+    assert_eq!(
+        one.logged(),
+        [(Level::Warn, "table `owners` was not granted".to_owned())]
+    );
+
+    // Also where a plugin panics.
+    let fault = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        other.event(event().destination("192.0.2.1:666"))
+    }));
+    assert!(fault.is_err());
+    let _ = one.event(event());
+    assert_eq!((&*one.kv()["seen"], &*other.kv()["seen"]), ("2", "42"));
+}
+
+/// What the host calls between events.
+#[test]
+fn tick_and_stop_are_exported() {
+    assert_eq!(<Ledger as TickGuest>::period(), 0, "before it is made");
+    assert_eq!(<Ledger as TickGuest>::tick(1), []);
+    let setup = <Ledger as Guest>::init("{}".to_owned()).unwrap();
+    assert_eq!(setup.kinds, [1, 7]);
+    assert_eq!(<Ledger as TickGuest>::period(), 100, "the host's shortest");
+    let reports = <Ledger as TickGuest>::tick(2_000_000_000);
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].name, "seen");
+    assert_eq!(reports[0].fields[1], ("at".to_owned(), "2".to_owned()));
+    assert_eq!(<Ledger as StopGuest>::stop(0)[0].name, "total");
+
+    Echo::init(r#"{"needs":[]}"#.to_owned()).unwrap();
+    assert_eq!(<Echo as TickGuest>::period(), 0, "never");
+    assert_eq!(<Echo as StopGuest>::stop(0), []);
+    let mut echo = Harness::<Echo>::new(r#"{"needs":[]}"#).unwrap();
+    assert_eq!(echo.tick(Duration::ZERO), []);
+}
+
+#[test]
+fn permissions_are_told() {
+    let permissions = &manifest::<Ledger>()["permissions"];
+    assert_eq!(
+        *permissions,
+        serde_json::json!([{"table": "owners", "why": "whose each network is", "optional": true}])
+    );
 }

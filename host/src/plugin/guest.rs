@@ -8,7 +8,7 @@
 use std::{
     collections::VecDeque,
     mem::{Discriminant, discriminant},
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,10 @@ use super::{
     Fault, Halt, Limits, Loader, OnFault, Reason, Spec, When,
     action::{self, Effect},
     engine::TICK,
+    grants::grants,
+    imports::Kept,
     instance::{Instance, Template},
+    letters::Letters,
     load,
     manifest::Role,
     skip::skip,
@@ -36,12 +39,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub(super) struct Guest {
     name: String,
+    role: Role,
     template: Template,
     limits: Limits,
     on_fault: OnFault,
     /// What it asked for when it was started first.
     needs: Fields,
-    when: Option<When>,
+    /// All must match.
+    when: Vec<When>,
     /// The kinds of events that it knows.
     kinds: Vec<u8>,
     /// None after a fault, until it is needed again.
@@ -64,32 +69,50 @@ impl Guest {
         name: String,
         bytes: &[u8],
         loader: &Loader,
+        kept: Arc<Kept>,
     ) -> Result<Self, Reason> {
         let Loader {
             engine,
             limits,
+            tables,
             when,
         } = loader;
         let loaded = load::load(engine, bytes)?;
         let config = serde_json::Value::Object(spec.config.clone()).to_string();
-        let template = Template::new(engine.clone(), &loaded, config, limits.clone())?;
+        let grants = grants(spec, &loaded, tables)?;
+        let template = Template::new(
+            engine.clone(),
+            &loaded,
+            config,
+            limits.clone(),
+            grants,
+            kept,
+        )?;
         let (instance, setup) = template.start()?;
-        let when = setup.when.map(|expression| {
-            when(&expression).map_err(|cause| Reason::When {
-                expression: printable(&expression),
+        let theirs = setup.when.iter().map(|expression| {
+            when(expression).map_err(|cause| Reason::When {
+                expression: printable(expression),
                 cause: printable(&cause),
             })
         });
+        let users = spec.when.iter().map(|expression| {
+            when(expression).map_err(|cause| Reason::BadWhen {
+                expression: printable(expression),
+                cause: printable(&cause),
+            })
+        });
+        let when = users.chain(theirs).collect::<Result<_, _>>()?;
         Ok(Self {
             name,
+            role: loaded.role(),
             template,
             limits: limits.clone(),
-            on_fault: spec.on_fault.unwrap_or(match loaded.role {
+            on_fault: spec.on_fault.unwrap_or(match loaded.role() {
                 Role::Redactor => OnFault::Drop,
                 Role::Filter | Role::Formatter => OnFault::Pass,
             }),
             needs: setup.needs,
-            when: when.transpose()?,
+            when,
             kinds: match setup.kinds {
                 kinds if kinds.is_empty() => vec![KIND],
                 kinds => kinds,
@@ -111,6 +134,11 @@ impl Guest {
         self.on_fault
     }
 
+    /// Whether it hides what must not get out.
+    pub(super) fn is_redactor(&self) -> bool {
+        self.role == Role::Redactor
+    }
+
     /// Ends a plugin whose place another takes.
     pub(super) fn retire(self) {
         // Its last words are asked for here.
@@ -129,15 +157,16 @@ impl Guest {
         &mut self,
         batch: &mut Vec<Event>,
         count: &stats::Plugin,
+        letters: &mut Letters,
     ) -> Result<(), Halt> {
-        let is_wanted = |event: &Event| {
-            self.kinds.contains(&KIND) && self.when.as_ref().is_none_or(|when| when(event))
-        };
+        let is_wanted =
+            |event: &Event| self.kinds.contains(&KIND) && self.when.iter().all(|when| when(event));
         let chosen: Vec<usize> = (0..batch.len()).filter(|&i| is_wanted(&batch[i])).collect();
         let mut judged = Judged {
             is_dropped: vec![false; batch.len()],
             events: batch,
             count,
+            letters,
         };
         for chosen in chosen.chunks(self.limits.events.max(1)) {
             self.judge(chosen, &mut judged, &mut None);
@@ -175,6 +204,9 @@ impl Guest {
         if is_restart {
             self.pause = self.pause_after(self.faults.len());
         }
+        if let ([i], false) = (chosen, is_restart) {
+            judged.keep(*i, &self.name, &fault);
+        }
         if is_restart || chosen.len() == 1 || self.is_disabled {
             judged.skip(chosen, self);
         } else {
@@ -208,6 +240,7 @@ impl Guest {
         let events = chosen.iter().map(|&i| &judged.events[i]);
         let began = Instant::now();
         let result = instance.process(events, self.needs, limit);
+        self.template.kept().counters.count(judged.count);
         judged
             .count
             .called(chosen.len(), began.elapsed(), instance.memory());
@@ -269,6 +302,7 @@ struct Judged<'a> {
     events: &'a mut [Event],
     is_dropped: Vec<bool>,
     count: &'a stats::Plugin,
+    letters: &'a mut Letters,
 }
 
 impl Judged<'_> {
@@ -292,6 +326,12 @@ impl Judged<'_> {
         }
         self.count.ignored.fetch_add(ignored, Relaxed);
         self.count.tagged.fetch_add(tagged, Relaxed);
+    }
+
+    /// Keeps an event that the plugin fails on alone, for its author.
+    fn keep(&mut self, i: usize, name: &str, fault: &Fault) {
+        let is_kept = self.letters.keep(&self.events[i], name, fault);
+        self.count.letters.fetch_add(is_kept.into(), Relaxed);
     }
 
     /// For events that get no verdict.

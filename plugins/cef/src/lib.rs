@@ -4,12 +4,9 @@
 mod escape;
 mod line;
 
-use lightmon_plugin::{Config, Event, Fields, Plugin, Role, Verdict};
+use lightmon_plugin::{Config, Event, Fields, Kind, Plugin, Role, Verdict};
 
 use crate::line::Line;
-
-/// The `kind` of connections.
-const CONNECTION: u8 = 1;
 
 /// The plugin.
 struct Cef;
@@ -24,7 +21,7 @@ impl Plugin for Cef {
     }
 
     fn on_event(&mut self, event: &Event<'_>) -> Verdict {
-        if event.kind() == CONNECTION {
+        if event.kind() == Kind::CONNECTION {
             Verdict::keep().line(Line::of(event))
         } else {
             Verdict::keep()

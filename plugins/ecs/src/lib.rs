@@ -5,15 +5,12 @@ mod errno;
 mod line;
 mod time;
 
-use lightmon_plugin::{Config, Event, Fields, Plugin, Role, Verdict};
+use lightmon_plugin::{Config, Event, Fields, Kind, Plugin, Role, Verdict};
 
 use crate::line::{Cut, Line};
 
 /// Most bytes in a line: the host takes no longer ones.
 const LONGEST: usize = 16 << 10;
-
-/// The `kind` of connections.
-const CONNECTION: u8 = 1;
 
 /// The plugin.
 struct Ecs;
@@ -36,7 +33,7 @@ impl Plugin for Ecs {
     }
 
     fn on_event(&mut self, event: &Event<'_>) -> Verdict {
-        if event.kind() != CONNECTION {
+        if event.kind() != Kind::CONNECTION {
             return Verdict::keep();
         }
         match line(event) {
