@@ -31,14 +31,14 @@ func (b *beacon) Init(settings lightmon.Settings) (lightmon.Setup, error) {
 		return lightmon.Setup{}, err
 	}
 	switch {
-	case b.Count < 3 || b.Count > 100:
-		return lightmon.Setup{}, errors.New("setting `count`: expected 3 to 100")
+	case b.Count < 3 || b.Count > 20:
+		return lightmon.Setup{}, errors.New("setting `count`: expected 3 to 20")
 	case b.Jitter > 50:
 		return lightmon.Setup{}, errors.New("setting `jitter`: expected 0 to 50 percent")
 	case b.MinInterval < 1 || b.MinInterval > 86400:
 		return lightmon.Setup{}, errors.New("setting `min_interval`: expected 1 to 86400 seconds")
-	case b.MaxKeys < 1 || b.MaxKeys > 50000:
-		return lightmon.Setup{}, errors.New("setting `max_keys`: expected 1 to 50000")
+	case b.MaxKeys < 1 || b.MaxKeys > 30000:
+		return lightmon.Setup{}, errors.New("setting `max_keys`: expected 1 to 30000")
 	case b.Report > 86400:
 		return lightmon.Setup{}, errors.New("setting `report`: expected 0 to 86400 seconds")
 	}
