@@ -55,11 +55,15 @@ fn main() -> io::Result<()> {
     for language in LANGUAGES {
         let folder = sdk.join(language);
         add(language, folder.join("template"), "", true)?;
-        for helper in names(&folder)?
-            .iter()
-            .filter(|name| name.starts_with("lightmon"))
-        {
-            add(language, folder.join(helper), helper, false)?;
+        for helper in names(&folder)? {
+            let from = folder.join(&helper);
+            // C's are many files, Go's are a folder already.
+            let is_c = language == "c" && [".c", ".h"].iter().any(|end| helper.ends_with(end));
+            if is_c {
+                add(language, from, &format!("lightmon/{helper}"), false)?;
+            } else if helper.starts_with("lightmon") {
+                add(language, from, &helper, false)?;
+            }
         }
         // A helper that is new here.
         println!("cargo::rerun-if-changed={}", folder.display());

@@ -131,6 +131,7 @@ impl From<Plugin> for plugin::Spec {
             path,
             config,
             on_fault,
+            ..Self::default()
         }
     }
 }
@@ -234,7 +235,7 @@ impl Config {
 
 /// The folder for compiled plugins where neither flag nor file says which, as with the commands for authors.
 pub(crate) fn cache_dir() -> Option<PathBuf> {
-    cache_dir::cache_dir(env::var_os("LIGHTMON_CACHE_DIR").map(PathBuf::from))
+    own_folders::cache_dir(env::var_os("LIGHTMON_CACHE_DIR").map(PathBuf::from))
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {

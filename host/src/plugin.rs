@@ -2,7 +2,7 @@
 //! Trusts nothing that a plugin does: it can lose its own say, but never stop, block or crash the monitor.
 //!
 //! A plugin is a component that exports `lightmon:plugin/filter` (see `wit/`), or a core module that becomes one when
-//! it is loaded. It imports nothing, so all it can do is compute, within [`Limits`].
+//! it is loaded. All it can do is compute and call what is in `imports`, within [`Limits`].
 //!
 //! # Threads
 //! WebAssembly runs on the thread that calls [`Files::load`] and [`Chain::run`], with up to [`Limits::stack`] of its
@@ -16,7 +16,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{event::Event, stats::Stats};
@@ -25,7 +25,9 @@ mod action;
 mod cache;
 mod engine;
 mod error;
+mod grants;
 mod guest;
+mod imports;
 mod instance;
 mod letters;
 mod limits;
@@ -39,7 +41,7 @@ mod spec;
 pub(crate) mod text;
 mod v0_1;
 
-pub use error::{Error, Fault, Halt, Reason};
+pub use error::{Error, Fault, Halt, Reason, Wanted};
 pub use limits::Limits;
 pub use reload::{Reload, Wish};
 pub use skip::Past;
@@ -48,6 +50,7 @@ pub use spec::{BadSpec, OnFault, Spec};
 use cache::Cache;
 use engine::Engine;
 use guest::Guest;
+use imports::{Kept, tables};
 use letters::Letters;
 use reload::{Inbox, Seat};
 
@@ -60,6 +63,7 @@ pub type Compile = fn(&str) -> Result<When, String>;
 /// The plugins' files as they were read. Nothing in them has been looked at yet.
 pub struct Files {
     plugins: Vec<(Spec, Result<Vec<u8>, Reason>)>,
+    tables: tables::Files,
     cache: Cache,
 }
 
@@ -70,6 +74,7 @@ impl Files {
         let read = |spec: &Spec| (spec.clone(), load::read(&spec.path, limits.file));
         Self {
             plugins: specs.iter().map(read).collect(),
+            tables: tables::Files::read(specs, limits.table),
             cache: Cache::open(cache.filter(|_| !specs.is_empty())),
         }
     }
@@ -96,6 +101,7 @@ impl Files {
         let loader = Loader {
             engine: Arc::new(engine),
             limits: limits.clone(),
+            tables: Arc::new(self.tables),
             when,
         };
         let mut seats = Vec::with_capacity(self.plugins.len());
@@ -106,8 +112,12 @@ impl Files {
             let file = spec.path.clone();
             let load = || {
                 let bytes = bytes?;
-                let guest = Guest::load(&spec, name, &bytes, &loader)?;
-                Ok((Seat::new(spec, guest.name().to_owned(), &bytes), guest))
+                let kept = Arc::new(Kept::new(&name, limits));
+                let guest = Guest::load(&spec, name, &bytes, &loader, kept.clone())?;
+                Ok((
+                    Seat::new(spec, guest.name().to_owned(), &bytes, kept),
+                    guest,
+                ))
             };
             let (seat, guest) = load().map_err(|reason| Error { file, reason })?;
             seats.push(seat);
@@ -123,6 +133,7 @@ impl Files {
 struct Loader {
     engine: Arc<Engine>,
     limits: Limits,
+    tables: Arc<tables::Files>,
     when: Compile,
 }
 
@@ -222,6 +233,11 @@ impl Chain {
 /// The component that a core module becomes when it is loaded.
 pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, Reason> {
     module::encode(module)
+}
+
+/// What a plugin shares with its next instance, or with the other threads.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name, or the first of `name#2`, `name#3`… that is not taken.

@@ -8,7 +8,7 @@
 use std::{
     collections::VecDeque,
     mem::{Discriminant, discriminant},
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,8 @@ use super::{
     Fault, Halt, Limits, Loader, OnFault, Reason, Spec, When,
     action::{self, Effect},
     engine::TICK,
+    grants::grants,
+    imports::Kept,
     instance::{Instance, Template},
     letters::Letters,
     load,
@@ -43,7 +45,8 @@ pub(super) struct Guest {
     on_fault: OnFault,
     /// What it asked for when it was started first.
     needs: Fields,
-    when: Option<When>,
+    /// All must match.
+    when: Vec<When>,
     /// The kinds of events that it knows.
     kinds: Vec<u8>,
     /// None after a fault, until it is needed again.
@@ -66,33 +69,50 @@ impl Guest {
         name: String,
         bytes: &[u8],
         loader: &Loader,
+        kept: Arc<Kept>,
     ) -> Result<Self, Reason> {
         let Loader {
             engine,
             limits,
+            tables,
             when,
         } = loader;
         let loaded = load::load(engine, bytes)?;
         let config = serde_json::Value::Object(spec.config.clone()).to_string();
-        let template = Template::new(engine.clone(), &loaded, config, limits.clone())?;
+        let grants = grants(spec, &loaded, tables)?;
+        let template = Template::new(
+            engine.clone(),
+            &loaded,
+            config,
+            limits.clone(),
+            grants,
+            kept,
+        )?;
         let (instance, setup) = template.start()?;
-        let when = setup.when.map(|expression| {
-            when(&expression).map_err(|cause| Reason::When {
-                expression: printable(&expression),
+        let theirs = setup.when.iter().map(|expression| {
+            when(expression).map_err(|cause| Reason::When {
+                expression: printable(expression),
                 cause: printable(&cause),
             })
         });
+        let users = spec.when.iter().map(|expression| {
+            when(expression).map_err(|cause| Reason::BadWhen {
+                expression: printable(expression),
+                cause: printable(&cause),
+            })
+        });
+        let when = users.chain(theirs).collect::<Result<_, _>>()?;
         Ok(Self {
             name,
-            role: loaded.role,
+            role: loaded.role(),
             template,
             limits: limits.clone(),
-            on_fault: spec.on_fault.unwrap_or(match loaded.role {
+            on_fault: spec.on_fault.unwrap_or(match loaded.role() {
                 Role::Redactor => OnFault::Drop,
                 Role::Filter | Role::Formatter => OnFault::Pass,
             }),
             needs: setup.needs,
-            when: when.transpose()?,
+            when,
             kinds: match setup.kinds {
                 kinds if kinds.is_empty() => vec![KIND],
                 kinds => kinds,
@@ -139,9 +159,8 @@ impl Guest {
         count: &stats::Plugin,
         letters: &mut Letters,
     ) -> Result<(), Halt> {
-        let is_wanted = |event: &Event| {
-            self.kinds.contains(&KIND) && self.when.as_ref().is_none_or(|when| when(event))
-        };
+        let is_wanted =
+            |event: &Event| self.kinds.contains(&KIND) && self.when.iter().all(|when| when(event));
         let chosen: Vec<usize> = (0..batch.len()).filter(|&i| is_wanted(&batch[i])).collect();
         let mut judged = Judged {
             is_dropped: vec![false; batch.len()],
@@ -221,6 +240,7 @@ impl Guest {
         let events = chosen.iter().map(|&i| &judged.events[i]);
         let began = Instant::now();
         let result = instance.process(events, self.needs, limit);
+        self.template.kept().counters.count(judged.count);
         judged
             .count
             .called(chosen.len(), began.elapsed(), instance.memory());

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use wasmtime::{
     Store,
-    component::{ComponentExportIndex, InstancePre, Linker, TypedFunc},
+    component::{ComponentExportIndex, InstancePre, TypedFunc},
 };
 
 use super::{
     Fault, Limits, Reason,
-    engine::{Budget, Engine},
+    engine::{Data, Engine},
+    imports::{self, Grants, Host, Kept},
     load::Loaded,
     text::printable,
     v0_1::{Action, Batch, Fields, Setup, tables::Tables},
@@ -19,11 +20,13 @@ use crate::event::Event;
 /// What instances of a plugin are made from.
 pub(super) struct Template {
     engine: Arc<Engine>,
-    pre: InstancePre<Budget>,
+    pre: InstancePre<Data<Host>>,
     init: ComponentExportIndex,
     process: ComponentExportIndex,
     config: String,
     limits: Limits,
+    grants: Grants,
+    kept: Arc<Kept>,
 }
 
 impl Template {
@@ -32,6 +35,8 @@ impl Template {
         loaded: &Loaded,
         config: String,
         limits: Limits,
+        grants: Grants,
+        kept: Arc<Kept>,
     ) -> Result<Self, Reason> {
         let Loaded {
             component, filter, ..
@@ -46,20 +51,27 @@ impl Template {
         Ok(Self {
             init: function("init")?,
             process: function("process")?,
-            // Nothing is defined in the linker: nothing is granted.
-            pre: Linker::new(engine.wasm())
+            pre: imports::linker(engine.wasm())?
                 .instantiate_pre(component)
-                .map_err(contract)?,
+                .map_err(Reason::contract)?,
             engine,
             config,
             limits,
+            grants,
+            kept,
         })
+    }
+
+    /// What instances leave to the next one.
+    pub(super) fn kept(&self) -> &Arc<Kept> {
+        &self.kept
     }
 
     /// Makes an instance and calls its `init`.
     pub(super) fn start(&self) -> Result<(Instance, Setup), Reason> {
         let limit = self.limits.init;
-        let mut store = self.engine.store(&self.limits);
+        let host = Host::new(self.kept.clone(), self.grants.clone(), &self.limits);
+        let mut store = self.engine.store(&self.limits, host);
         // A core module's start function runs here.
         let instance = self
             .engine
@@ -67,10 +79,10 @@ impl Template {
             .map_err(Reason::Init)?;
         let init: TypedFunc<(&str,), (Result<Setup, String>,)> = instance
             .get_typed_func(&mut store, self.init)
-            .map_err(contract)?;
+            .map_err(Reason::contract)?;
         let process = instance
             .get_typed_func(&mut store, self.process)
-            .map_err(contract)?;
+            .map_err(Reason::contract)?;
         let (setup,) = self
             .engine
             .call(&mut store, limit, |store| init.call(store, (&self.config,)))
@@ -87,14 +99,10 @@ impl Template {
     }
 }
 
-fn contract(error: wasmtime::Error) -> Reason {
-    Reason::Contract(printable(&format!("{error:#}")))
-}
-
 /// A plugin that has started. After a fault it can't be entered again.
 pub(super) struct Instance {
     engine: Arc<Engine>,
-    store: Store<Budget>,
+    store: Store<Data<Host>>,
     process: TypedFunc<(&'static Batch<'static>,), (Vec<Action>,)>,
     /// Bytes of memory after `init`.
     started_with: usize,

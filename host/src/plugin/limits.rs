@@ -21,6 +21,14 @@ pub struct Limits {
     pub answer: usize,
     /// Bytes of the plugin's file.
     pub file: u64,
+    /// Bytes of a look-up file.
+    pub table: u64,
+    /// Messages a second.
+    pub log: u32,
+    /// Names of counters.
+    pub counters: usize,
+    /// Bytes of what it keeps, see `kv` in the contract.
+    pub kv: usize,
     /// Tags of one event.
     pub tags: usize,
     /// Bytes of one tag, key and value together.
@@ -44,6 +52,10 @@ impl Default for Limits {
             stack: 512 << 10,
             answer: 4 << 20,
             file: 64 << 20,
+            table: 1 << 30,
+            log: 20,
+            counters: 64,
+            kv: 1 << 20,
             tags: 32,
             tag: 128,
             line: 16 << 10,

@@ -8,7 +8,8 @@ use wasmtime::component::{Component, types::ComponentItem};
 use super::{
     Reason,
     engine::Engine,
-    manifest::{self, Role},
+    imports,
+    manifest::{Manifest, Role},
     module,
     text::printable,
 };
@@ -23,13 +24,24 @@ pub(super) struct Loaded {
     pub(super) component: Component,
     /// The full name of the exported interface.
     pub(super) filter: String,
-    pub(super) role: Role,
+    /// None when it brings none.
+    pub(super) manifest: Option<Manifest>,
+    /// Whether it wants look-up files.
+    pub(super) uses_tables: bool,
+}
+
+impl Loaded {
+    pub(super) fn role(&self) -> Role {
+        self.manifest
+            .as_ref()
+            .map_or_else(Role::default, |manifest| manifest.role)
+    }
 }
 
 /// Compiles a plugin, unless it was compiled before.
 pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Loaded, Reason> {
     let is_core = is_core(bytes)?;
-    let role = manifest::role(bytes);
+    let manifest = Manifest::of(bytes);
     let wasm = engine.wasm();
     let component = engine.cache().component(wasm, bytes, || {
         let component = match is_core {
@@ -40,15 +52,22 @@ pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Loaded, Reason> {
             .map_err(|error| Reason::Malformed(printable(&format!("{error:#}"))))
     })?;
     let filter = filter(wasm, &component, is_core)?;
-    let imports = ungranted(wasm, &component);
-    if imports.is_empty() {
+    let imports = imports(wasm, &component);
+    let (known, unknown): (Vec<&str>, _) = imports
+        .iter()
+        .map(|it| &**it)
+        .partition(|name| is_provided(name));
+    if unknown.is_empty() {
         Ok(Loaded {
+            uses_tables: known.iter().any(|name| name.starts_with(imports::TABLES)),
             component,
             filter,
-            role,
+            manifest,
         })
     } else {
-        Err(Reason::Imports(imports))
+        Err(Reason::Imports(
+            unknown.into_iter().map(printable).collect(),
+        ))
     }
 }
 
@@ -134,8 +153,14 @@ fn is_newer(version: &str) -> bool {
     numbers(version) > numbers(HOST)
 }
 
+/// Whether there is something for that import.
+fn is_provided(import: &str) -> bool {
+    let parts = import.split_once('@');
+    parts.is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_spoken(version))
+}
+
 /// Imports that are more than types, which need nobody to provide them.
-fn ungranted(engine: &wasmtime::Engine, component: &Component) -> Vec<String> {
+fn imports(engine: &wasmtime::Engine, component: &Component) -> Vec<String> {
     let is_type = |item: &ComponentItem| matches!(item, ComponentItem::Type(_));
     component
         .component_type()
@@ -146,7 +171,7 @@ fn ungranted(engine: &wasmtime::Engine, component: &Component) -> Vec<String> {
                 .all(|(_, export)| is_type(&export.ty)),
             item => !is_type(item),
         })
-        .map(|(name, _)| printable(name))
+        .map(|(name, _)| name.to_owned())
         .collect()
 }
 

@@ -2,6 +2,7 @@
 //! only what costs nobody anything: a redactor asks for more care, not for more rights.
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use wasmparser::{Parser, Payload};
 
 /// What a plugin is for.
@@ -17,25 +18,42 @@ pub(super) enum Role {
     Formatter,
 }
 
-#[derive(Deserialize)]
-struct Manifest {
-    #[serde(default)]
-    role: Role,
+/// The manifest, as far as it is understood.
+#[derive(Default)]
+pub(super) struct Manifest {
+    pub(super) role: Role,
+    /// The look-up files that it asks for.
+    pub(super) permissions: Vec<Permission>,
 }
 
-/// The role that the manifest names; a filter without one.
-pub(super) fn role(wasm: &[u8]) -> Role {
-    let sections = Parser::new(0).parse_all(wasm).map_while(Result::ok);
-    sections
-        .filter_map(|payload| match payload {
-            Payload::CustomSection(section) if section.name() == "lightmon:manifest" => {
-                serde_json::from_slice(section.data()).ok()
-            }
-            _ => None,
+/// A look-up file that it asks for.
+#[derive(Deserialize)]
+pub(super) struct Permission {
+    pub(super) table: String,
+    pub(super) why: Option<String>,
+    /// Whether it can do without.
+    #[serde(default)]
+    pub(super) optional: bool,
+}
+
+impl Manifest {
+    /// The manifest in a plugin's file; of parts that nobody can understand, the default.
+    pub(super) fn of(wasm: &[u8]) -> Option<Self> {
+        let sections = Parser::new(0).parse_all(wasm).map_while(Result::ok);
+        let mut parts: Map<String, Value> = sections
+            .filter_map(|payload| match payload {
+                Payload::CustomSection(section) if section.name() == "lightmon:manifest" => {
+                    serde_json::from_slice(section.data()).ok()
+                }
+                _ => None,
+            })
+            .next()?;
+        let mut part = |key: &str| parts.remove(key).unwrap_or_default();
+        Some(Self {
+            role: serde_json::from_value(part("role")).unwrap_or_default(),
+            permissions: serde_json::from_value(part("permissions")).unwrap_or_default(),
         })
-        .map(|Manifest { role }| role)
-        .next()
-        .unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -60,9 +78,12 @@ mod tests {
             (r#"{"role":"king"}"#, Role::Filter),
             ("nonsense", Role::Filter),
         ] {
-            assert_eq!(role(&with_manifest(manifest)), expect, "{manifest}");
+            let role = Manifest::of(&with_manifest(manifest))
+                .unwrap_or_default()
+                .role;
+            assert_eq!(role, expect, "{manifest}");
         }
-        assert_eq!(role(b"\0asm"), Role::Filter);
-        assert_eq!(role(b""), Role::Filter);
+        assert!(Manifest::of(b"\0asm").is_none());
+        assert!(Manifest::of(b"").is_none());
     }
 }

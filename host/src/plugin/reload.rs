@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::{Loader, Reason, Spec, guest::Guest, load};
+use super::{Loader, Reason, Spec, guest::Guest, imports::Kept, load};
 use crate::privileges;
 
 /// Why to look at the files.
@@ -37,15 +37,17 @@ pub struct Reload {
 pub(super) struct Seat {
     spec: Spec,
     name: String,
+    kept: Arc<Kept>,
     /// Of the file that the plugin was made of.
     digest: [u8; 32],
 }
 
 impl Seat {
-    pub(super) fn new(spec: Spec, name: String, bytes: &[u8]) -> Self {
+    pub(super) fn new(spec: Spec, name: String, bytes: &[u8], kept: Arc<Kept>) -> Self {
         Self {
             spec,
             name,
+            kept,
             digest: digest(bytes),
         }
     }
@@ -57,7 +59,10 @@ impl Seat {
         if digest == self.digest {
             return Ok(None);
         }
-        let load = || Guest::load(&self.spec, self.name.clone(), &bytes, loader);
+        let load = || {
+            let kept = self.kept.clone();
+            Guest::load(&self.spec, self.name.clone(), &bytes, loader, kept)
+        };
         let guest = privileges::without("plugin-reload", load)
             .map_err(|error| Reason::Engine(error.to_string()))??;
         Ok(Some((guest, digest)))

@@ -1,14 +1,14 @@
 //! What a user says of a plugin: which file, what settings, what happens to events when it fails.
 //! Doesn't open the file.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
 use serde_json::{Map, Value};
 
 use super::text::printable;
 
 /// One plugin of the chain, as the user asks for it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spec {
     /// Component or core module.
     pub path: PathBuf,
@@ -17,6 +17,10 @@ pub struct Spec {
     /// What happens to the events of a batch that the plugin fails on. When nothing is said, a plugin whose manifest
     /// says `redactor` drops them, any other passes them on.
     pub on_fault: Option<OnFault>,
+    /// Only the events that match this expression, and the plugin's own, are given to it.
+    pub when: Option<String>,
+    /// Look-up files that it may use, by the names that it asks for them by.
+    pub tables: BTreeMap<String, PathBuf>,
 }
 
 /// What happens to events that a plugin fails on.
@@ -76,8 +80,7 @@ impl FromStr for Spec {
         }
         let mut spec = Self {
             path: path.into(),
-            config: Map::new(),
-            on_fault: None,
+            ..Self::default()
         };
         spec.settings(settings)?;
         Ok(spec)
@@ -105,10 +108,14 @@ impl Spec {
                 }
             }
         }
-        let mut on_fault = None;
+        let (mut on_fault, mut when) = (None, None);
         for (key, value) in pairs {
             let twice = if key == "on_fault" {
                 on_fault.replace(value).is_some()
+            } else if key == "when" {
+                when.replace(value).is_some()
+            } else if let Some(table) = key.strip_prefix("table.") {
+                self.tables.insert(table.to_owned(), value.into()).is_some()
             } else {
                 let value = Value::String(value);
                 self.config.insert(key.to_owned(), value).is_some()
@@ -117,6 +124,7 @@ impl Spec {
                 return Err(BadSpec::Twice(printable(key)));
             }
         }
+        self.when = when;
         self.on_fault = match on_fault.as_deref() {
             None => None,
             Some("pass") => Some(OnFault::Pass),

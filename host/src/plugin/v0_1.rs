@@ -9,7 +9,7 @@ use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
 pub(super) mod tables;
 
-#[derive(ComponentType, Lower)]
+#[derive(Clone, Copy, ComponentType, Lift, Lower)]
 #[component(record)]
 pub(super) struct Ip {
     pub(super) hi: u64,

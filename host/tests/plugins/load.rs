@@ -62,8 +62,7 @@ fn paths_that_are_no_files() {
     let error = |path: &std::path::Path| {
         let spec = Spec {
             path: path.to_owned(),
-            config: serde_json::Map::new(),
-            on_fault: Default::default(),
+            ..Spec::default()
         };
         let error = Chain::load(&[spec], &Limits::default(), None, when);
         error.err().expect("must not load").to_string()

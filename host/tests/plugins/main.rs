@@ -3,8 +3,11 @@
 mod cache;
 mod faults;
 mod flood;
+mod grants;
 mod guest;
+mod imports;
 mod load;
+mod mmdb;
 mod monitor;
 mod swap;
 mod verdicts;
@@ -75,6 +78,7 @@ fn ports(events: &[Event]) -> Vec<u16> {
 fn when(expression: &str) -> Result<When, String> {
     match expression {
         "dport=53" => Ok(Box::new(|event| event.destination.port() == 53)),
+        "dport=1" => Ok(Box::new(|event| event.destination.port() == 1)),
         _ => Err("unknown key\n".to_owned()),
     }
 }

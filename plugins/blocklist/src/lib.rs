@@ -1,14 +1,17 @@
-//! Finds connections to networks and names that are on a list: tags or drops them. The list is in the settings; the plugin
-//! fetches nothing.
+//! Finds connections to networks and names that are on a list: tags or drops them. The lists are in the settings, or in files that
+//! the user grants; the plugin fetches nothing.
 
+mod granted;
 mod list;
 mod names;
 mod networks;
 
-use lightmon_plugin::{Config, Event, Fields, Plugin, Verdict};
+use std::iter;
+
+use lightmon_plugin::{Actions, Batch, Config, Event, Fields, Plugin, Verdict};
 use serde::Deserialize;
 
-use crate::{list::List, names::Names, networks::Networks};
+use crate::{granted::Granted, list::List, names::Names, networks::Networks};
 
 /// Bytes of a tag that the host takes, key and value together.
 const LONGEST_TAG: usize = 128;
@@ -24,6 +27,7 @@ struct Settings {
     domains: List,
     name: String,
     action: Reaction,
+    column: String,
 }
 
 impl Default for Settings {
@@ -33,6 +37,7 @@ impl Default for Settings {
             domains: List::default(),
             name: "blocklist".to_owned(),
             action: Reaction::Tag,
+            column: "list".to_owned(),
         }
     }
 }
@@ -49,6 +54,7 @@ enum Reaction {
 struct Blocklist {
     networks: Networks,
     domains: Names,
+    granted: Granted,
     name: String,
     action: Reaction,
 }
@@ -61,6 +67,19 @@ impl Blocklist {
             None => self.domains.find(event.dname()?).map(str::to_owned),
         }
     }
+
+    /// What becomes of an event with that entry.
+    fn verdict(&self, entry: Option<String>) -> Verdict {
+        match (entry, self.action) {
+            (None, _) => Verdict::keep(),
+            (Some(_), Reaction::Drop) => Verdict::drop(),
+            (Some(mut entry), Reaction::Tag) => {
+                // Networks are never too long; names and what files say may be.
+                entry.truncate(entry.floor_char_boundary(LONGEST_TAG - self.name.len()));
+                Verdict::keep().tag(&self.name, entry)
+            }
+        }
+    }
 }
 
 impl Plugin for Blocklist {
@@ -70,6 +89,7 @@ impl Plugin for Blocklist {
             domains,
             name,
             action,
+            column,
         } = config.parse()?;
         if name.is_empty() || name.len() > LONGEST_NAME || name.contains(char::is_control) {
             return Err(format!(
@@ -78,19 +98,24 @@ impl Plugin for Blocklist {
         }
         let networks: Networks = networks.parse("networks", networks::Network::parse)?;
         let domains: Names = domains.parse("domains", names::parse)?;
-        if networks.is_empty() && domains.is_empty() {
-            return Err("nothing to look for: give `networks` or `domains`".to_owned());
+        let granted = Granted::open(&column)?;
+        if networks.is_empty() && domains.is_empty() && granted.is_empty() {
+            return Err(
+                "nothing to look for: give `networks`, `domains`, `table.networks` or `table.names`"
+                    .to_owned(),
+            );
         }
         Ok(Self {
             networks,
             domains,
+            granted,
             name,
             action,
         })
     }
 
     fn needs(&self) -> Fields {
-        if self.domains.is_empty() {
+        if self.domains.is_empty() && !self.granted.has_names() {
             Fields::empty()
         } else {
             Fields::DNAME
@@ -98,14 +123,20 @@ impl Plugin for Blocklist {
     }
 
     fn on_event(&mut self, event: &Event<'_>) -> Verdict {
-        match (self.entry(event), self.action) {
-            (None, _) => Verdict::keep(),
-            (Some(_), Reaction::Drop) => Verdict::drop(),
-            (Some(mut entry), Reaction::Tag) => {
-                // Only names are ever too long, and they are ASCII.
-                entry.truncate(LONGEST_TAG - self.name.len());
-                Verdict::keep().tag(&self.name, entry)
-            }
+        self.verdict(self.entry(event))
+    }
+
+    /// The files are asked once a batch.
+    fn on_batch(&mut self, batch: &Batch, actions: &mut Actions) {
+        let lists = if self.granted.is_empty() {
+            vec![]
+        } else {
+            self.granted.lists(batch)
+        };
+        let lists = lists.into_iter().chain(iter::repeat(None));
+        for (event, list) in batch.events().zip(lists) {
+            let entry = self.entry(&event).or(list);
+            actions.push(&event, self.verdict(entry));
         }
     }
 }
@@ -115,7 +146,6 @@ lightmon_plugin::register!(
     config: r##"{
         "type": "object",
         "additionalProperties": false,
-        "anyOf": [{"required": ["networks"]}, {"required": ["domains"]}],
         "properties": {
             "networks": {
                 "description": "Networks and addresses; a text may have many lines, with comments behind #",
@@ -132,9 +162,11 @@ lightmon_plugin::register!(
                 "maxLength": 64,
                 "default": "blocklist"
             },
-            "action": {"description": "What becomes of a connection", "enum": ["tag", "drop"], "default": "tag"}
+            "action": {"description": "What becomes of a connection", "enum": ["tag", "drop"], "default": "tag"},
+            "column": {"description": "Column of granted files that names the list", "type": "string", "default": "list"}
         }
     }"##,
+    permissions: granted::PERMISSIONS,
     example: "--plugin blocklist.wasm:networks=192.0.2.0/24+2001:db8::/32,action=drop",
 );
 

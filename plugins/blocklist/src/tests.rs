@@ -94,10 +94,13 @@ fn comments_and_blank_lines() {
 #[test]
 fn settings_are_checked() {
     for (settings, error) in [
-        ("{}", "nothing to look for: give `networks` or `domains`"),
+        (
+            "{}",
+            "nothing to look for: give `networks`, `domains`, `table.networks` or `table.names`",
+        ),
         (
             r##"{"networks":"# none"}"##,
-            "nothing to look for: give `networks` or `domains`",
+            "nothing to look for: give `networks`, `domains`, `table.networks` or `table.names`",
         ),
         (
             r#"{"networks":["192.0.2.0/24","192.0.2.0/40"]}"#,
@@ -125,7 +128,7 @@ fn settings_are_checked() {
         ),
         (
             r#"{"network":"::1"}"#,
-            "unknown field `network`, expected one of `networks`, `domains`, `name`, `action`",
+            "unknown field `network`, expected one of `networks`, `domains`, `name`, `action`, `column`",
         ),
     ] {
         let result = Harness::<Blocklist>::new(settings);
@@ -157,4 +160,86 @@ fn the_manifest_is_json() {
     let manifest = manifest::<Blocklist>();
     assert_eq!(manifest["role"], "filter");
     assert!(manifest["config"]["properties"]["networks"].is_object());
+}
+
+const NETWORKS: &str =
+    "network,list\n192.0.2.0/24,scanners\n192.0.2.7,c2\n2001:db8::/32,scanners\n";
+const NAMES: &str = "name,list\nexample.org,ads\n";
+
+#[test]
+fn lists_in_files() {
+    let tables = [("networks", NETWORKS), ("names", NAMES)];
+    let mut plugin = Harness::<Blocklist>::with_tables("{}", &tables).unwrap();
+    assert_eq!(plugin.plugin.needs(), Fields::DNAME);
+    let tagged = |list: &str| Verdict::keep().tag("blocklist", list);
+    assert_eq!(
+        plugin.batch([
+            to("192.0.2.7:1"),
+            to("198.51.100.1:1"),
+            to("[64:ff9b::192.0.2.1]:1"),
+            to("[2001:db8::1]:1"),
+            to("198.51.100.1:1").dname("www.example.org"),
+            to("192.0.2.1:1").dname("example.org"),
+            to("[64:ff9b::192.0.2.7]:1"),
+        ]),
+        [
+            tagged("c2"),
+            Verdict::keep(),
+            tagged("scanners"),
+            tagged("scanners"),
+            tagged("ads"),
+            tagged("scanners"),
+            tagged("c2"),
+        ]
+    );
+}
+
+#[test]
+fn files_beside_settings() {
+    let settings = r#"{"networks":"192.0.2.0/25+203.0.113.0/24","action":"drop"}"#;
+    let tables = [("networks", NETWORKS)];
+    let mut plugin = Harness::<Blocklist>::with_tables(settings, &tables).unwrap();
+    let verdicts = plugin.batch(
+        [
+            "192.0.2.1:1",
+            "192.0.2.129:1",
+            "203.0.113.1:1",
+            "198.51.100.1:1",
+        ]
+        .map(to),
+    );
+    let dropped: Vec<_> = verdicts.iter().map(Verdict::is_drop).collect();
+    assert_eq!(dropped, [true, true, true, false]);
+    // The entry of the settings tells more than the file's list.
+    let settings = r#"{"networks":"192.0.2.0/25"}"#;
+    let mut plugin = Harness::<Blocklist>::with_tables(settings, &tables).unwrap();
+    let verdict = plugin.event(to("192.0.2.7:1"));
+    assert_eq!(verdict.get_tag("blocklist"), Some("192.0.2.0/25"));
+}
+
+#[test]
+fn the_column_is_checked() {
+    let other = ("networks", "network,source\n192.0.2.0/24,us\n");
+    let refused = Harness::<Blocklist>::with_tables("{}", &[other]);
+    assert_eq!(
+        refused.err().as_deref(),
+        Some("table `networks` has no column `list`")
+    );
+    let settings = r#"{"column":"source"}"#;
+    let mut plugin = Harness::<Blocklist>::with_tables(settings, &[other]).unwrap();
+    let verdict = plugin.event(to("192.0.2.7:1"));
+    assert_eq!(verdict.get_tag("blocklist"), Some("us"));
+}
+
+/// What a file says is cut to what fits, between characters.
+#[test]
+fn a_lists_name_is_never_too_long() {
+    let csv = format!("network,list\n192.0.2.0/24,{}\n", "é".repeat(100));
+    let mut plugin = Harness::<Blocklist>::with_tables("{}", &[("networks", &csv)]).unwrap();
+    let verdict = plugin.event(to("192.0.2.7:1"));
+    assert_eq!(
+        verdict.get_tag("blocklist").map(str::len),
+        Some(118),
+        "of 128 - 9"
+    );
 }

@@ -1,9 +1,13 @@
-//! What makes two connections the same: the fields that the user chose, as bytes. Leaves out how they ended, on purpose.
+//! What makes two connections the same: the fields that the user chose, as bytes, and as text for reports. Leaves out how they
+//! ended, on purpose.
 
-use std::net::IpAddr;
+use std::{fmt::Write, net::IpAddr};
 
 use lightmon_plugin::{Event, Fields};
 use serde::Deserialize;
+
+/// Bytes of a key's text: as many keys as there may be fit into the plugin's memory.
+const LONGEST_TEXT: usize = 120;
 
 /// A field that counts.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
@@ -65,6 +69,35 @@ impl Part {
             Self::Protocol => key.push(event.protocol().0),
         }
     }
+    /// Adds it to the text that a report names the key by. Arguments are only counted: reports are not redacted.
+    fn tell(self, event: &Event<'_>, text: &mut String) {
+        let (process, container) = (event.process(), event.container());
+        let comm = process.map_or("", |it| &it.comm);
+        // Writing to a text never fails.
+        let _ = match self {
+            Self::Path => write!(
+                text,
+                "path={}",
+                process.and_then(|it| it.path.as_deref()).unwrap_or(comm)
+            ),
+            Self::Comm => write!(text, "comm={comm}"),
+            Self::Args => write!(text, "args={}", process.map_or(0, |it| it.args().len())),
+            Self::Pid => write!(text, "pid={}", event.pid()),
+            Self::User => write!(text, "uid={}", event.uid()),
+            Self::Container => match container {
+                Some(it) if it.name.is_empty() => write!(text, "container={:.12}", it.id),
+                Some(it) => write!(text, "container={}", it.name),
+                None => Ok(()),
+            },
+            Self::Image => match container {
+                Some(it) => write!(text, "image={}", it.image),
+                None => Ok(()),
+            },
+            Self::Destination => write!(text, "destination={}", event.destination()),
+            Self::Port => write!(text, "port={}", event.destination_port()),
+            Self::Protocol => write!(text, "protocol={}", event.protocol()),
+        };
+    }
 }
 
 /// The key of an event.
@@ -74,6 +107,24 @@ pub(crate) fn of(event: &Event<'_>, parts: &[Part]) -> Vec<u8> {
         part.write(event, &mut key);
     }
     key
+}
+
+/// The key as a report names it, at most [`LONGEST_TEXT`] bytes.
+pub(crate) fn text_of(event: &Event<'_>, parts: &[Part]) -> String {
+    let mut told = String::new();
+    for part in parts {
+        let length = told.len();
+        if length > 0 {
+            told.push(' ');
+        }
+        let start = told.len();
+        part.tell(event, &mut told);
+        if told.len() == start {
+            told.truncate(length);
+        }
+    }
+    told.truncate(told.floor_char_boundary(LONGEST_TEXT));
+    told
 }
 
 fn text(key: &mut Vec<u8>, form: u8, text: &str) {

@@ -6,13 +6,21 @@ mod seen;
 
 use std::time::Duration;
 
-use lightmon_plugin::{Config, Event, Fields, Kind, Plugin, Verdict};
+use lightmon_plugin::{
+    Actions, Batch, Config, Event, Fields, Kind, Plugin, Report, Verdict, counter,
+};
 use serde::Deserialize;
 
-use crate::{key::Part, seen::Seen};
+use crate::{
+    key::Part,
+    seen::{Seen, Suppressed},
+};
 
 /// Keys that fit into the memory that a plugin has.
 const MOST_KEYS: usize = 100_000;
+
+/// Keys that a report names.
+const REPORTED: usize = 20;
 
 /// The settings.
 #[derive(Debug, Deserialize)]
@@ -22,6 +30,8 @@ struct Settings {
     /// Seconds.
     window: u64,
     max_keys: usize,
+    /// Seconds; 0 is only at the end.
+    report: u64,
 }
 
 impl Default for Settings {
@@ -37,6 +47,7 @@ impl Default for Settings {
             ],
             window: 60,
             max_keys: 10_000,
+            report: 0,
         }
     }
 }
@@ -45,6 +56,26 @@ impl Default for Settings {
 struct Dedupe {
     parts: Vec<Part>,
     seen: Seen,
+    report: Option<Duration>,
+}
+
+impl Dedupe {
+    /// What was dropped since the last report; nothing where nothing was.
+    fn report(&mut self) -> Vec<Report> {
+        let Suppressed { total, most } = self.seen.report(REPORTED);
+        if total == 0 {
+            return vec![];
+        }
+        let named: u64 = most.iter().map(|(_, count)| count).sum();
+        let mut report = Report::new("suppressed").field("total", total);
+        for (key, count) in most {
+            report = report.field(key, count);
+        }
+        if named < total {
+            report = report.field("others", total - named);
+        }
+        vec![report]
+    }
 }
 
 impl Plugin for Dedupe {
@@ -53,6 +84,7 @@ impl Plugin for Dedupe {
             key,
             window,
             max_keys,
+            report,
         } = config.parse()?;
         if key.is_empty() {
             return Err(
@@ -68,6 +100,7 @@ impl Plugin for Dedupe {
         Ok(Self {
             parts: key,
             seen: Seen::new(Duration::from_secs(window), max_keys),
+            report: (report > 0).then(|| Duration::from_secs(report)),
         })
     }
 
@@ -81,11 +114,36 @@ impl Plugin for Dedupe {
         if event.kind() != Kind::CONNECTION {
             return Verdict::keep();
         }
-        match self.seen.pass(&key::of(event, &self.parts), event) {
+        let Self { parts, seen, .. } = self;
+        let key = key::of(event, parts);
+        match seen.pass(&key, event, || key::text_of(event, parts)) {
             None => Verdict::drop(),
             Some(0) => Verdict::keep(),
             Some(dropped) => Verdict::keep().tag("repeated", dropped.to_string()),
         }
+    }
+    fn on_batch(&mut self, batch: &Batch, actions: &mut Actions) {
+        let mut dropped = 0;
+        for event in batch.events() {
+            let verdict = self.on_event(&event);
+            dropped += u64::from(verdict.is_drop());
+            actions.push(&event, verdict);
+        }
+        if dropped > 0 {
+            counter::add("suppressed", dropped);
+        }
+    }
+
+    fn tick_period(&self) -> Option<Duration> {
+        self.report
+    }
+
+    fn on_tick(&mut self, _now: Duration) -> Vec<Report> {
+        self.report()
+    }
+
+    fn on_stop(&mut self, _now: Duration) -> Vec<Report> {
+        self.report()
     }
 }
 
@@ -116,6 +174,12 @@ lightmon_plugin::register!(
                 "minimum": 1,
                 "maximum": 100000,
                 "default": 10000
+            },
+            "report": {
+                "description": "Seconds between reports of what was dropped; 0 is one at the end",
+                "type": "integer",
+                "minimum": 0,
+                "default": 0
             }
         }
     }"#,

@@ -27,8 +27,19 @@ struct Entry {
     pending: Option<Duration>,
     /// Events since then that did not.
     dropped: u64,
+    /// Events that did not since the last report, and the key's text for it.
+    unreported: u64,
+    text: Option<Box<str>>,
     /// Its place in the order of what came through.
     turn: u64,
+}
+
+/// What was dropped since the last report.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Suppressed {
+    pub(crate) total: u64,
+    /// The keys with the most, and how many each.
+    pub(crate) most: Vec<(Box<str>, u64)>,
 }
 
 /// The keys, with the order in which something of them last came through. Sorted rather than hashed: who chooses a path can't
@@ -41,6 +52,8 @@ pub(crate) struct Seen {
     turns: BTreeMap<u64, Rc<[u8]>>,
     turn: u64,
     bytes: usize,
+    /// What was dropped since the last report, of all keys.
+    unreported: u64,
 }
 
 impl Seen {
@@ -53,15 +66,25 @@ impl Seen {
             turns: BTreeMap::new(),
             turn: 0,
             bytes: 0,
+            unreported: 0,
         }
     }
 
     /// Whether the event comes through: none if not, else how many of its key did not since the last one that did.
-    pub(crate) fn pass(&mut self, key: &[u8], event: &Event<'_>) -> Option<u64> {
+    /// `text` makes the text that a report names the key by.
+    pub(crate) fn pass(
+        &mut self,
+        key: &[u8],
+        event: &Event<'_>,
+        text: impl FnOnce() -> String,
+    ) -> Option<u64> {
         if let Some(entry) = self.entries.get_mut(key)
             && entry.repeats(event, self.window)
         {
             entry.dropped += 1;
+            entry.unreported += 1;
+            entry.text.get_or_insert_with(|| text().into());
+            self.unreported += 1;
             return None;
         }
         let (key, mut entry) = match self.entries.remove_entry(key) {
@@ -79,6 +102,25 @@ impl Seen {
         self.entries.insert(key, entry);
         self.forget();
         Some(dropped)
+    }
+
+    /// What was dropped since this was last asked, with that many of the keys.
+    pub(crate) fn report(&mut self, keys: usize) -> Suppressed {
+        let total = std::mem::take(&mut self.unreported);
+        if total == 0 {
+            return Suppressed::default();
+        }
+        // Different keys may have the same text, since not everything of them is told.
+        let mut counts: BTreeMap<Box<str>, u64> = BTreeMap::new();
+        for entry in self.entries.values_mut() {
+            if let Some(text) = entry.text.take() {
+                *counts.entry(text).or_default() += std::mem::take(&mut entry.unreported);
+            }
+        }
+        let mut most: Vec<_> = counts.into_iter().collect();
+        most.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        most.truncate(keys);
+        Suppressed { total, most }
     }
 
     /// Forgets what has not come through for longest, until there is room.
@@ -151,10 +193,10 @@ mod tests {
     }
 
     fn pass(seen: &mut Seen, key: &[u8]) -> bool {
-        let harness = test::Harness { plugin: Nothing };
+        let harness = test::Harness::<Nothing>::new("{}").unwrap();
         let batch = harness.make_batch([test::event()]);
         let event = batch.events().next().unwrap();
-        seen.pass(key, &event).is_some()
+        seen.pass(key, &event, String::new).is_some()
     }
 
     fn check(seen: &Seen) {

@@ -276,7 +276,7 @@ fn settings_are_checked() {
         ),
         (
             r#"{"keys":"path"}"#,
-            "unknown field `keys`, expected one of `key`, `window`, `max_keys`",
+            "unknown field `keys`, expected one of `key`, `window`, `max_keys`, `report`",
         ),
     ] {
         let result = Harness::<Dedupe>::new(settings);
@@ -286,4 +286,98 @@ fn settings_are_checked() {
         manifest::<Dedupe>()["config"]["properties"]["window"]["default"],
         60
     );
+}
+
+fn fields(report: &Report) -> Vec<(&str, &str)> {
+    let fields = report.fields().iter();
+    fields
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
+}
+
+#[test]
+fn what_was_dropped_is_reported() {
+    let mut plugin = Harness::<Dedupe>::new(r#"{"report":300}"#).unwrap();
+    assert_eq!(plugin.plugin.tick_period(), Some(Duration::from_secs(300)));
+    let to_db = |seconds| {
+        at(seconds)
+            .destination("[2001:db8::5]:5432")
+            .container("3f4e", "web", "nginx")
+    };
+    plugin.batch([at(0), at(1), to_db(1), to_db(2), to_db(3), refused(4)]);
+    assert_eq!(plugin.counters()["suppressed"], 3);
+    let reports = plugin.tick(Duration::ZERO);
+    assert_eq!(reports.len(), 1);
+    assert_eq!(reports[0].name(), "suppressed");
+    assert_eq!(
+        fields(&reports[0]),
+        [
+            ("total", "3"),
+            (
+                "path=/usr/bin/curl uid=0 container=web destination=2001:db8::5 port=5432 protocol=tcp",
+                "2"
+            ),
+            (
+                "path=/usr/bin/curl uid=0 destination=93.184.215.14 port=443 protocol=tcp",
+                "1"
+            ),
+        ]
+    );
+    // Each drop is reported once, and what comes through goes on as before.
+    assert_eq!(plugin.tick(Duration::ZERO), []);
+    assert_eq!(plugin.event(at(5)), Verdict::keep());
+    assert_eq!(plugin.event(at(6)), Verdict::drop());
+    let end = plugin.stop(Duration::ZERO);
+    assert_eq!(end[0].get("total"), Some("1"));
+    assert_eq!(plugin.stop(Duration::ZERO), []);
+}
+
+#[test]
+fn only_the_end_is_reported_by_default() {
+    let mut plugin = Harness::<Dedupe>::new("{}").unwrap();
+    assert_eq!(plugin.plugin.tick_period(), None);
+    plugin.batch([at(0), at(1)]);
+    assert_eq!(plugin.stop(Duration::ZERO)[0].get("total"), Some("1"));
+}
+
+#[test]
+fn the_most_are_named_and_all_are_counted() {
+    let settings = r#"{"key":"port","max_keys":30}"#;
+    let mut plugin = Harness::<Dedupe>::new(settings).unwrap();
+    let to = |port: u32| at(0).destination(&format!("192.0.2.1:{port}"));
+    for port in 1..=40 {
+        for _ in 0..=port {
+            let _ = plugin.event(to(port));
+        }
+    }
+    let reports = plugin.stop(Duration::ZERO);
+    let fields = fields(&reports[0]);
+    assert_eq!(fields.len(), 1 + REPORTED + 1);
+    assert_eq!(fields[0], ("total", "820"));
+    assert_eq!(fields[1], ("port=40", "40"));
+    assert_eq!(fields[20], ("port=21", "21"));
+    // Those of forgotten keys too.
+    assert_eq!(fields[21], ("others", "210"));
+}
+
+/// Reports go past the plugins behind this one, so past redact.
+#[test]
+fn arguments_are_not_reported() {
+    let mut plugin = Harness::<Dedupe>::new(r#"{"key":"args+comm"}"#).unwrap();
+    let run = |password: &str| at(0).args(["psql", &format!("password={password}")]);
+    plugin.batch([run("one"), run("one"), run("two"), run("two")]);
+    let reports = plugin.stop(Duration::ZERO);
+    assert_eq!(
+        fields(&reports[0]),
+        [("total", "2"), ("args=2 comm=curl", "2")]
+    );
+}
+
+#[test]
+fn long_texts_are_cut() {
+    let mut plugin = Harness::<Dedupe>::new("{}").unwrap();
+    let path = format!("/{}", "é".repeat(300));
+    plugin.batch([at(0).path(&path), at(1).path(&path)]);
+    let reports = plugin.stop(Duration::ZERO);
+    assert_eq!(reports[0].fields()[1].0.len(), 120);
 }

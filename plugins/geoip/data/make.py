@@ -5,7 +5,7 @@
     make.py --check [--source DIR]   look every border of every range up with the compiled plugin, and compare
 
 DIR has the files geoip and geoip6; it is /usr/share/tor, where `apt-get install tor-geoipdb` puts them.
-Needs nothing but Python's own library; the form of the table is told in ../src/table.rs.
+Needs nothing but Python's own library; the form of the table is told in ../src/countries/ranges.rs.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-BLOCK = 32  # ranges a block; ../src/table.rs knows it too
+BLOCK = 32  # ranges a block; ../src/countries/ranges.rs knows it too
 MAPPED = 0xFFFF << 32  # IPv4 addresses are looked up as ::ffff:a.b.c.d
 END = 1 << 128
 ALIASES = {"UK": "GB"}  # reserved by ISO 3166-1 for the same country

@@ -4,10 +4,10 @@
 
 use std::{error::Error, hint::black_box, io, net::Ipv6Addr, time::Instant};
 
-use geoip::Geoip;
+use geoip::Countries;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let geoip = Geoip::load();
+    let geoip = Countries::load();
     let addresses = io::stdin()
         .lines()
         .map(|line| Ok(Ipv6Addr::from_bits(u128::from_str_radix(line?.trim(), 16)?)))

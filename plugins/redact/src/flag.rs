@@ -30,13 +30,14 @@ type Rule = (
 /// Programs whose short flags take secrets.
 #[rustfmt::skip]
 const PROGRAMS: &[Rule] = &[
-    (&["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlshow"], &["-p"], Form::Attached, None),
-    (&["mariadb", "mariadb-dump", "mariadb-admin"], &["-p"], Form::Attached, None),
+    (&["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlshow", "mysqlcheck", "mysqlslap", "mysqlpump", "mysqlbinlog"], &["-p"], Form::Attached, None),
+    (&["mariadb", "mariadb-dump", "mariadb-admin", "mariadb-import", "mariadb-show", "mariadb-check", "mariadb-slap", "mariadb-binlog", "mariadb-backup"], &["-p"], Form::Attached, None),
     (&["mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport"], &["-p"], Form::Either, None),
     (&["mysqlsh"], &["-p"], Form::Attached, None),
     (&["sshpass", "cqlsh", "rabbitmqadmin"], &["-p"], Form::Either, None),
     (&["7z", "7za", "7zr"], &["-p"], Form::Attached, None),
     (&["curl"], &["-u", "--user", "-U", "--proxy-user"], Form::Either, Some(':')),
+    (&["http", "https", "xh", "xhs"], &["-a", "--auth"], Form::Either, Some(':')),
     (&["curl"], &["--oauth2-bearer"], Form::Next, None),
     (&["redis-cli", "valkey-cli", "keydb-cli"], &["-a"], Form::Either, None),
     (&["ldapsearch", "ldapadd", "ldapmodify", "ldapdelete", "ldapwhoami", "ldappasswd"], &["-w"], Form::Either, None),
@@ -74,6 +75,11 @@ pub(crate) fn values(args: &[impl AsRef<str>], names: &Names) -> Vec<Option<Rang
                 next = Some(after);
                 return None;
             }
+            // `-sSu joe:x` is `-s -S -u joe:x`; what has no name before its secret could be anything.
+            if after.is_some() && form == Form::Either && ends_bundle(arg, flag) {
+                next = Some(after);
+                return None;
+            }
             let attached = form != Form::Next && !is_long_flag(flag) && arg.len() > flag.len();
             if attached && arg.starts_with(flag) {
                 return secret(arg, flag.len(), after);
@@ -96,6 +102,18 @@ pub(crate) fn values(args: &[impl AsRef<str>], names: &Names) -> Vec<Option<Rang
 
 fn is_long_flag(arg: &str) -> bool {
     arg.len() > 2 && arg.starts_with("--")
+}
+
+/// Whether it is several short flags in one, of which the last is that one.
+fn ends_bundle(arg: &str, flag: &str) -> bool {
+    let (Some(letters), Some(flag)) = (arg.strip_prefix('-'), flag.strip_prefix('-')) else {
+        return false;
+    };
+    flag.len() == 1
+        && matches!(letters.len(), 2..=8)
+        && letters.ends_with(flag)
+        && !letters.starts_with(flag)
+        && letters.bytes().all(|it| it.is_ascii_alphabetic())
 }
 
 /// The program's name, if it has flags of its own. Not only the first argument can be one: `sudo mysql`, `sh -c 'mysql …'`.
@@ -166,6 +184,10 @@ mod tests {
             &["hunter2", "b"],
         );
         check("curl -u joe https://x", &[]);
+        check("curl -sSu joe:hunter2 https://x", &["hunter2"]);
+        check("curl -sS a:b https://x", &[]);
+        check("http -a joe:hunter2 example.org", &["hunter2"]);
+        check("mysqlcheck -uroot -phunter2 db", &["hunter2"]);
         check("redis-cli -h db -a hunter2 get x", &["hunter2"]);
         check("smbclient -U joe%hunter2 //x/y", &["hunter2"]);
         check("docker login -u joe -p hunter2 registry", &["hunter2"]);

@@ -36,6 +36,11 @@ const WORDS: &[&str] = &[
     "passout",
     "dbpass",
     "userpass",
+    // Of addresses that give access for a while: `?sig=…`, `X-Amz-Signature=…`.
+    "sig",
+    "signature",
+    // `REDISCLI_AUTH`: `auth` alone says how, not with what.
+    "rediscli",
 ];
 
 /// What `key` has to follow to be a secret one.
@@ -141,13 +146,14 @@ mod tests {
         for name in "password PASSWORD db-password DB_PASSWORD dbPassword Dspring.datasource.password passwd PGPASSWORD pass pwd \
                      token auth-token authtoken accessToken GITHUB_TOKEN api-key apiKey api_key APIKEY X-Api-Key \
                      AWS_SECRET_ACCESS_KEY aws_access_key_id secret client-secret client_secret secret-id private-key \
-                     Authorization Proxy-Authorization Cookie Set-Cookie credentials requirepass passphrase storepass"
+                     Authorization Proxy-Authorization Cookie Set-Cookie credentials requirepass passphrase storepass \
+                     MYSQL_PWD REDISCLI_AUTH sig X-Amz-Signature AccountKey SharedAccessKey NPM_CONFIG__authToken"
             .split_whitespace()
         {
             assert!(names.is_secret(name), "{name}");
         }
         for name in "user host port key keyboard monkey key-file max-tokens tokenizer bypass compass passive author auth \
-                     password-file token_type --secret-name password-stdin token-ttl passenger sort-key primary-key \
+                     password-file token_type --secret-name password-stdin token-ttl passenger design signal sort-key primary-key \
                      - _ ключ"
             .split_whitespace()
             .chain(["", &"password".repeat(100)])

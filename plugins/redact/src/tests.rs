@@ -170,6 +170,7 @@ fn patterns() {
     for start in [
         "AKIAABCDEFGHIJKLMNOP",
         "ASIAABCDEFGHIJKLMNOP",
+        "ABIAABCDEFGHIJKLMNOP",
         "ghp_",
         "gho_",
         "ghu_",
@@ -184,13 +185,21 @@ fn patterns() {
         "glsoat-",
         "glft-",
         "glagent-",
+        "glimt-",
+        "GR1348941",
         "xoxa-",
         "xoxb-",
         "xoxp-",
         "xoxr-",
         "xoxs-",
         "xoxe-",
+        "xoxc-",
+        "xoxd-",
         "xapp-",
+        "dckr_pat_",
+        "GOCSPX-",
+        "hvb.",
+        "whsec_",
     ] {
         check(&format!("app¦{{{start}{LETTERS}}}¦x={{{start}{LETTERS}}}"));
         // The beginning alone is a word like any other.
@@ -242,6 +251,37 @@ fn patterns() {
         ("--db-password={x}", "--passive=x"),
         ("PASSWORD={x}", "PASSWORD_FILE=/x"),
         ("PGPASSWORD={x}", "PGUSER=x"),
+        ("MYSQL_PWD={x}", "MYSQL_HOST=x"),
+        ("REDISCLI_AUTH={x}", "AUTH=basic"),
+        ("sh -c 'curl -u joe:{x} h'", "sh -c 'curl -u joe h'"),
+        ("sh -c 'app --password {x} -v'", "sh -c 'app --user x -v'"),
+        // Connection strings.
+        (
+            "Server=db;Database=x;User Id=joe;Password={x};Encrypt=true",
+            "Server=db;Database=x;Integrated Security=true",
+        ),
+        (
+            "DefaultEndpointsProtocol=https;AccountName=x;AccountKey={ab/c+d==};EndpointSuffix=y",
+            "DefaultEndpointsProtocol=https;AccountName=x",
+        ),
+        (
+            "Endpoint=sb://x/;SharedAccessKeyName=root;SharedAccessKey={abc=}",
+            "Endpoint=sb://x/;SharedAccessKeyName=root",
+        ),
+        (
+            "jdbc:postgresql://db/x?user=joe&password={x}&ssl=true",
+            "jdbc:postgresql://db/x?user=joe&ssl=true",
+        ),
+        ("mongodb+srv://joe:{x}@db/x", "mongodb+srv://db/x"),
+        // Addresses that give access for a while.
+        (
+            "https://x.blob.example/y?sv=2024&sig={ab%2Fc}&se=1",
+            "https://x.blob.example/y?sv=2024&se=1",
+        ),
+        (
+            "https://x.example/y?X-Amz-Signature={0123}&X-Amz-Date=1",
+            "https://x.example/y?X-Amz-Date=1",
+        ),
         ("sh -c 'mysql -p{x}'", "sh -c 'ssh -p 22'"),
         ("sshpass -p {x} ssh h", "nc -p 22 h"),
         // Blocks.

@@ -32,6 +32,7 @@ pub(super) fn build(project: &Project, out: &Path) -> anyhow::Result<String> {
             "-ffreestanding",
             "-Wall",
             "-I.",
+            "-Ilightmon",
         ])
         .args(["-Wl,--no-entry", "-Wl,--strip-debug", "-o"])
         .arg(out)

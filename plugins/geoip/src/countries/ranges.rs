@@ -18,7 +18,7 @@
 /// Ranges in a block.
 const BLOCK: usize = 32;
 
-static RANGES: &[u8] = include_bytes!("../data/ranges.bin");
+static RANGES: &[u8] = include_bytes!("../../data/ranges.bin");
 
 /// The index of the country that an address is in; 0 is none.
 pub(crate) fn find(address: u128) -> Option<u8> {
