@@ -86,7 +86,8 @@ function json(value) {
   );
 }
 
-// Controls, line separators, marks that turn text around, and what can't be seen.
-const UNSAFE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
+// Controls, line separators, marks that turn text around, and what can't be seen. The engine knows no \p{…}.
+const UNSAFE =
+  /[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 
 const escaped = (text, how) => text.replace(UNSAFE, (c) => how(c.codePointAt(0)));
