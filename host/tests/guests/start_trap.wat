@@ -1,0 +1,3 @@
+;; Traps before any function is called.
+(func $start (unreachable))
+(start $start)
