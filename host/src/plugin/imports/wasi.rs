@@ -14,7 +14,7 @@ use std::{
 use wasmtime::{
     Result, StoreContextMut,
     component::{
-        Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType,
+        Component, ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType,
         types::ComponentItem,
     },
     error::format_err,
