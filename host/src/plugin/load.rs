@@ -8,7 +8,7 @@ use wasmtime::component::{Component, types::ComponentItem};
 use super::{
     Reason,
     engine::Engine,
-    imports,
+    extent, imports,
     manifest::{Manifest, Role},
     module,
     text::printable,
@@ -50,6 +50,7 @@ pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Loaded, Reason> {
     let manifest = Manifest::of(bytes);
     let wasm = engine.wasm();
     let component = engine.cache().component(wasm, bytes, || {
+        extent::check(bytes)?;
         let component = match is_core {
             true => Cow::Owned(module::encode(bytes)?),
             false => Cow::Borrowed(bytes),
