@@ -19,7 +19,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{event::Event, stats::Stats};
+use jiff::Timestamp;
+
+use crate::{event::Event, notice::Notice, stats::Stats};
 
 mod action;
 mod cache;
@@ -36,16 +38,17 @@ mod manifest;
 mod module;
 mod own;
 mod reload;
+mod settings;
 mod skip;
 mod spec;
 pub(crate) mod text;
 mod v0_1;
 
 pub use error::{Error, Fault, Halt, Reason, Wanted};
-pub use limits::Limits;
+pub use limits::{BadLimit, Limits, Own};
 pub use reload::{Reload, Wish};
 pub use skip::Past;
-pub use spec::{BadSpec, OnFault, Spec};
+pub use spec::{BadSpec, Digest, OnFault, Spec};
 
 use cache::Cache;
 use engine::Engine;
@@ -71,10 +74,13 @@ impl Files {
     /// Reads what [`load`](Self::load) may not be allowed to read. `cache` is the folder where compiled plugins are kept for
     /// the next time; one that others can write to is not used.
     pub fn read(specs: &[Spec], limits: &Limits, cache: Option<&Path>) -> Self {
-        let read = |spec: &Spec| (spec.clone(), load::read(&spec.path, limits.file));
+        let read = |spec: &Spec| {
+            let limit = spec.limits.over(limits).file;
+            (spec.clone(), load::read(&spec.path, limit))
+        };
         Self {
             plugins: specs.iter().map(read).collect(),
-            tables: tables::Files::read(specs, limits.table),
+            tables: tables::Files::read(specs, limits),
             cache: Cache::open(cache.filter(|_| !specs.is_empty())),
         }
     }
@@ -109,19 +115,26 @@ impl Files {
             let name = distinct(&spec.name(), |name| {
                 chain.guests.iter().any(|guest| guest.name() == name)
             });
-            let file = spec.path.clone();
+            let (file, optional) = (spec.path.clone(), spec.optional);
             let load = || {
                 let bytes = bytes?;
-                let kept = Arc::new(Kept::new(&name, limits));
+                let kept = Arc::new(Kept::new(&name, &spec.limits.over(limits)));
                 let guest = Guest::load(&spec, name, &bytes, &loader, kept.clone())?;
                 Ok((
                     Seat::new(spec, guest.name().to_owned(), &bytes, kept),
                     guest,
                 ))
             };
-            let (seat, guest) = load().map_err(|reason| Error { file, reason })?;
-            seats.push(seat);
-            chain.guests.push(guest);
+            match load().map_err(|reason| Error { file, reason }) {
+                Ok((seat, guest)) => {
+                    seats.push(seat);
+                    chain.guests.push(guest);
+                }
+                Err(error) if optional => {
+                    tracing::warn!("{error}; lightmon goes on without it, since it is optional");
+                }
+                Err(error) => return Err(error),
+            }
         }
         chain.reload = Some(Reload::new(seats, loader, inbox));
         Ok(chain)
@@ -175,15 +188,47 @@ impl Chain {
         self.inbox.wake_with(Box::new(wake));
     }
 
-    /// Puts plugins that were made ready in the place of those that they are newer than; to be called between batches. Whether
-    /// there were any.
-    pub fn swap(&mut self) -> bool {
+    /// Puts plugins that were made ready in the place of those that they are newer than; to be called between batches. None when
+    /// there were none, else the last words of the old ones.
+    pub fn swap(&mut self, now: Timestamp, stats: &Stats) -> Option<Vec<Notice>> {
         let swaps = self.inbox.take();
         let is_any = !swaps.is_empty();
-        for swap in swaps {
-            swap.apply(&mut self.guests);
+        let said = swaps
+            .into_iter()
+            .flat_map(|swap| swap.apply(&mut self.guests, now, stats))
+            .collect();
+        is_any.then_some(said)
+    }
+
+    /// Calls those plugins that want to be called at that time, and adds what they have to say. From the first call on, they
+    /// wait for as long as they asked for.
+    ///
+    /// # Errors
+    /// When a plugin has failed with whose fault lightmon must end.
+    pub fn tick(
+        &mut self,
+        now: Timestamp,
+        stats: &Stats,
+        reports: &mut Vec<Notice>,
+    ) -> Result<(), Halt> {
+        let mut result = Ok(());
+        for (guest, count) in self.guests.iter_mut().zip(&stats.plugins) {
+            result = result.and(guest.tick(now, count, reports));
         }
-        is_any
+        result
+    }
+
+    /// When the next plugin wants to be called.
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        self.guests.iter().filter_map(Guest::due).min()
+    }
+
+    /// Ends them: their last words.
+    pub fn stop(&mut self, now: Timestamp, stats: &Stats) -> Vec<Notice> {
+        let guests = self.guests.iter_mut().zip(&stats.plugins);
+        guests
+            .flat_map(|(guest, count)| guest.stop(now, count))
+            .collect()
     }
 
     /// What messages and counters call them: the file's name without its ending, made distinct (`geoip`, `geoip#2`).

@@ -27,7 +27,6 @@ pub(super) struct Engine {
     clock: Clock,
     cache: Cache,
     stack: usize,
-    answer: usize,
 }
 
 impl Engine {
@@ -44,7 +43,6 @@ impl Engine {
             wasm,
             cache,
             stack: limits.stack,
-            answer: limits.answer,
         })
     }
 
@@ -65,11 +63,12 @@ impl Engine {
                 tables: Quota::new(limits.table_elements, "table elements"),
             },
             deadline: None,
+            answer: limits.answer,
             host,
         };
         let mut store = Store::new(&self.wasm, data);
         store.limiter(|data| &mut data.budget);
-        store.set_hostcall_fuel(self.answer);
+        store.set_hostcall_fuel(limits.answer);
         store
     }
 
@@ -86,13 +85,14 @@ impl Engine {
         let running = self.clock.run();
         let result = call(store);
         drop(running);
-        result.map_err(|error| self.fault(&error, limit, &store.data().budget))
+        result.map_err(|error| self.fault(&error, limit, store.data()))
     }
 
-    fn fault(&self, error: &wasmtime::Error, limit: Duration, budget: &Budget) -> Fault {
+    fn fault<T>(&self, error: &wasmtime::Error, limit: Duration, data: &Data<T>) -> Fault {
         if let Some(fault) = error.downcast_ref::<Fault>() {
             return fault.clone();
         }
+        let budget = &data.budget;
         let refused = budget.memory.refused().or_else(|| budget.tables.refused());
         let trap = error.downcast_ref::<Trap>();
         match (trap, refused) {
@@ -108,7 +108,7 @@ impl Engine {
                 let text = format!("{error:#}");
                 // wasmtime keeps the type of this error to itself.
                 if text.contains("fuel allocated for hostcalls") {
-                    Fault::Answer(self.answer)
+                    Fault::Answer(data.answer)
                 } else {
                     Fault::Malformed(printable(&text))
                 }
@@ -122,6 +122,8 @@ pub(super) struct Data<T> {
     budget: Budget,
     /// When the running call must end, and how long it may take.
     deadline: Option<(Instant, Duration)>,
+    /// Bytes that an answer may take.
+    answer: usize,
     /// For the functions that it may call.
     pub(super) host: T,
 }

@@ -4,6 +4,11 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use super::Digest;
+
+/// The least that a plugin's `period` may be.
+pub(super) const PERIOD: Duration = Duration::from_millis(100);
+
 /// A plugin that can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("plugin {}: {reason}", super::text::printable(&file.to_string_lossy()))]
@@ -103,6 +108,9 @@ pub enum Reason {
     /// It failed before it said anything.
     #[error("can't start: init {0}")]
     Init(Fault),
+    /// It wants to be called too often.
+    #[error("wants to be called every {0} ms: the least is {LEAST} ms, and 0 is never", LEAST = PERIOD.as_millis())]
+    Period(u32),
     /// Its own words.
     #[error("refuses to start: {0}")]
     Refused(String),
@@ -113,6 +121,19 @@ pub enum Reason {
         expression: String,
         /// What the language says to it.
         cause: String,
+    },
+    /// Its settings are not those that it knows.
+    #[error("{0}")]
+    Settings(String),
+    /// Not the file that the user wants.
+    #[error(
+        "has the SHA-256 {is}, but sha256={wanted} is asked for: if it was changed on purpose, say the new one"
+    )]
+    Digest {
+        /// Of the file.
+        is: Digest,
+        /// What the user has said.
+        wanted: Digest,
     },
     /// The user's `when` is no expression.
     #[error("when={expression}: {cause}")]

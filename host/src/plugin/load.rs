@@ -16,6 +16,9 @@ use super::{
 
 /// The exported interface, before `@` and its version.
 const FILTER: &str = "lightmon:plugin/filter";
+/// Others that it may export.
+const TICK: &str = "lightmon:plugin/tick";
+const STOP: &str = "lightmon:plugin/stop";
 /// What this host speaks; a later patch version only adds what a host may ignore.
 const HOST: &str = "0.1";
 
@@ -24,6 +27,9 @@ pub(super) struct Loaded {
     pub(super) component: Component,
     /// The full name of the exported interface.
     pub(super) filter: String,
+    /// Those of the optional interfaces, where it has them.
+    pub(super) tick: Option<String>,
+    pub(super) stop: Option<String>,
     /// None when it brings none.
     pub(super) manifest: Option<Manifest>,
     /// Whether it wants look-up files.
@@ -60,6 +66,8 @@ pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Loaded, Reason> {
     if unknown.is_empty() {
         Ok(Loaded {
             uses_tables: known.iter().any(|name| name.starts_with(imports::TABLES)),
+            tick: export(wasm, &component, TICK),
+            stop: export(wasm, &component, STOP),
             component,
             filter,
             manifest,
@@ -139,6 +147,19 @@ fn filter(
     })
 }
 
+/// The full name of an interface that it may export, in the host's version.
+fn export(engine: &wasmtime::Engine, component: &Component, name: &str) -> Option<String> {
+    let ty = component.component_type();
+    let is_it = |export: &str| {
+        let version = export
+            .strip_prefix(name)
+            .and_then(|it| it.strip_prefix('@'));
+        version.is_some_and(is_spoken)
+    };
+    let mut exports = ty.exports(engine).map(|(export, _)| export);
+    exports.find(|export| is_it(export)).map(str::to_owned)
+}
+
 fn is_spoken(version: &str) -> bool {
     let patch = version.strip_prefix(HOST).and_then(|v| v.strip_prefix('.'));
     patch.is_some_and(|patch| patch.parse::<u32>().is_ok())
@@ -156,7 +177,8 @@ fn is_newer(version: &str) -> bool {
 /// Whether there is something for that import.
 fn is_provided(import: &str) -> bool {
     let parts = import.split_once('@');
-    parts.is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_spoken(version))
+    imports::wasi::is_wasi(import)
+        || parts.is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_spoken(version))
 }
 
 /// Imports that are more than types, which need nobody to provide them.

@@ -1,6 +1,7 @@
 //! What a plugin says of itself in its section `lightmon:manifest`, which the SDK writes. Runs nothing, and believes it
 //! only what costs nobody anything: a redactor asks for more care, not for more rights.
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use wasmparser::{Parser, Payload};
@@ -24,6 +25,8 @@ pub(super) struct Manifest {
     pub(super) role: Role,
     /// The look-up files that it asks for.
     pub(super) permissions: Vec<Permission>,
+    /// The JSON Schema of its settings.
+    pub(super) config: Value,
 }
 
 /// A look-up file that it asks for.
@@ -51,9 +54,20 @@ impl Manifest {
         let mut part = |key: &str| parts.remove(key).unwrap_or_default();
         Some(Self {
             role: serde_json::from_value(part("role")).unwrap_or_default(),
+            config: part("config"),
             permissions: serde_json::from_value(part("permissions")).unwrap_or_default(),
         })
     }
+}
+
+/// Whether a plugin was made of Python or JavaScript, whose runtimes are part of it. Their tools say so in no section that they
+/// all write, but leave these names. Who writes one into a plugin in order to be believed gets more memory, which a user can
+/// set.
+pub(super) fn brings_a_runtime(wasm: &[u8]) -> bool {
+    let names = ["libpython3.", "componentize_py_runtime", "StarlingMonkey"];
+    names
+        .iter()
+        .any(|name| memmem::find(wasm, name.as_bytes()).is_some())
 }
 
 #[cfg(test)]

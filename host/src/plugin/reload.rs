@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::{Loader, Reason, Spec, guest::Guest, imports::Kept, load};
-use crate::privileges;
+use crate::{notice::Notice, privileges, stats::Stats};
 
 /// Why to look at the files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,7 +54,8 @@ impl Seat {
 
     /// The plugin that its file holds now, and the file's digest; none when it is the same as before.
     fn changed(&self, loader: &Loader) -> Result<Option<(Guest, [u8; 32])>, Reason> {
-        let bytes = load::read(&self.spec.path, loader.limits.file)?;
+        let limit = self.spec.limits.over(&loader.limits).file;
+        let bytes = load::read(&self.spec.path, limit)?;
         let digest = digest(&bytes);
         if digest == self.digest {
             return Ok(None);
@@ -126,7 +127,8 @@ pub(super) enum Swap {
 }
 
 impl Swap {
-    pub(super) fn apply(self, guests: &mut [Guest]) {
+    /// Gives the last words of a plugin that goes.
+    pub(super) fn apply(self, guests: &mut [Guest], now: Timestamp, stats: &Stats) -> Vec<Notice> {
         match self {
             Self::Replace { place, guest, made } => {
                 let made = made.map_or_else(|| "now".to_owned(), |made| format!("{made:.0}"));
@@ -134,12 +136,13 @@ impl Swap {
                     plugin = guest.name(),
                     "plugin replaced by its file of {made}"
                 );
-                mem::replace(&mut guests[place], guest).retire();
+                mem::replace(&mut guests[place], guest).stop(now, &stats.plugins[place])
             }
             Self::Enable { place } => {
                 if guests[place].enable() {
                     tracing::info!(plugin = guests[place].name(), "plugin enabled again");
                 }
+                Vec::new()
             }
         }
     }

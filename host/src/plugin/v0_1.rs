@@ -137,6 +137,14 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
+/// Something that a plugin has to say of its own.
+#[derive(ComponentType, Debug, Lift)]
+#[component(record)]
+pub(super) struct Report {
+    pub(super) name: String,
+    pub(super) fields: Vec<(String, String)>,
+}
+
 /// What to do with an event.
 #[derive(ComponentType, Debug, Lift)]
 #[component(variant)]

@@ -1,6 +1,7 @@
 //! Look-up files: only those that were granted, with what is in them; files that are none are refused.
 
 use lightmon::event::Event;
+use sha2::Digest as _;
 
 use crate::{
     Host, event,
@@ -259,4 +260,110 @@ fn files_that_are_no_tables() {
         .with("p.wasm", lookup(""), ":table.t=/dev/zero")
         .error();
     assert!(error.ends_with("is not a regular file"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_not_the_one_that_was_meant() {
+    let bytes = crate::guest::module(&["keep"]);
+    let digest: String = sha2::Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let host =
+        |digest: &str| Host::new(patient()).with("p.wasm", &bytes, &format!(":sha256={digest}"));
+    assert!(host(&digest).load().is_ok());
+    assert!(host(&digest.to_uppercase()).load().is_ok());
+    let other = "0".repeat(64);
+    assert_eq!(
+        host(&other).error(),
+        format!(
+            "plugin p.wasm: has the SHA-256 {digest}, but sha256={other} is asked for: if it was changed on purpose, say the new one"
+        )
+    );
+}
+
+#[test]
+fn a_plugin_that_can_be_done_without() {
+    let mut run = None;
+    let log = crate::logged(|| {
+        run = Some(
+            Host::new(patient())
+                .with("a.wasm", "nonsense", ":optional=true")
+                .with(
+                    "b.wasm",
+                    crate::guest::module(&["tag_all"]),
+                    ":optional=true",
+                )
+                .with("c.wasm", lookup(""), ":optional=true")
+                .run(),
+        );
+    });
+    let mut run = run.expect("loaded");
+    assert_eq!(run.chain.names(), ["b"]);
+    assert_eq!(run.pass(vec![event(1)])[0].tags.len(), 1);
+    assert_eq!(log.len(), 2, "{log:?}");
+    for (line, name, reason) in [
+        (
+            &log[0],
+            "a",
+            "is not WebAssembly: give the .wasm file that building the plugin has made",
+        ),
+        (&log[1], "c", "wants a table: grant it with table.NAME=FILE"),
+    ] {
+        let end =
+            format!("/{name}.wasm: {reason}; lightmon goes on without it, since it is optional");
+        assert!(
+            line.starts_with("WARN plugin /") && line.ends_with(&end),
+            "{line}"
+        );
+    }
+    let host = Host::new(patient()).with("a.wasm", "nonsense", ":optional=false");
+    assert!(host.load().is_err());
+}
+
+#[test]
+fn settings_that_the_manifest_does_not_know() {
+    let manifest = r#"{"config":{"properties":{"keys":{},"mode":{}},"required":["keys"],"additionalProperties":false}}"#;
+    let bytes = with_manifest(crate::guest::module(&["keep"]), manifest);
+    let host = |settings: &str| Host::new(patient()).with("p.wasm", &bytes, settings);
+    assert!(host(":keys=a,b").load().is_ok());
+    assert_eq!(
+        host(":kyes=a").error(),
+        "plugin p.wasm: has no setting `kyes`: it knows keys, mode"
+    );
+    assert_eq!(
+        host("").error(),
+        "plugin p.wasm: needs the setting `keys`: it knows keys, mode"
+    );
+}
+
+/// Each plugin has its own limits, and one that brings a runtime along has more memory.
+#[test]
+fn limits_of_one_plugin() {
+    let bytes = crate::guest::module(&["keep"]);
+    let small =
+        Host::new(patient())
+            .with("q.wasm", &bytes, "")
+            .with("p.wasm", &bytes, ":limits.memory=1M");
+    assert_eq!(
+        small.error(),
+        "plugin p.wasm: can't start: init wanted 4194304 bytes of memory, 1048576 is the limit"
+    );
+    let limits = lightmon::plugin::Limits {
+        memory: 1 << 20,
+        ..patient()
+    };
+    let python = || with_manifest(bytes.clone(), r#"{"example":"libpython3.14.so"}"#);
+    assert!(
+        Host::new(limits.clone())
+            .with("p.wasm", python(), "")
+            .load()
+            .is_ok()
+    );
+    assert!(
+        Host::new(limits)
+            .with("p.wasm", python(), ":limits.memory=1M")
+            .load()
+            .is_err()
+    );
 }

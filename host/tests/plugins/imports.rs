@@ -2,8 +2,10 @@
 
 use crate::{
     Host, Run, event, events,
-    guest::{component, module},
-    logged, patient,
+    guest::{component, module, with_manifest},
+    logged,
+    monitor::Lightmon,
+    patient,
 };
 
 fn tag<'a>(event: &'a lightmon::event::Event, key: &str) -> Option<&'a str> {
@@ -95,6 +97,24 @@ fn what_is_kept_survives_a_fault() {
     assert_eq!(kv(&mut run, 1).as_deref(), Some("one"));
     kv(&mut run, 3);
     assert_eq!(kv(&mut run, 1), None);
+}
+
+/// The new file's instance finds what the old one's has kept.
+#[test]
+fn what_is_kept_survives_a_change_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("p.wasm");
+    let bytes = module(&["import_kv", "kv"]);
+    std::fs::write(&path, &bytes).expect("a file");
+    let mut lightmon = Lightmon::start(&[&path], &[]);
+    lightmon.pass(2);
+    let new = folder.path().join("new");
+    std::fs::write(&new, with_manifest(bytes, "{}")).expect("a file");
+    std::fs::rename(&new, &path).expect("a file");
+    lightmon.hang_up();
+    lightmon.hear("plugin replaced by its file of");
+    assert_eq!(lightmon.pass(1)["tags"]["kv"], "one");
+    assert_eq!(lightmon.end().0, Some(0));
 }
 
 #[test]

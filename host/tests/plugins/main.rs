@@ -1,6 +1,7 @@
 //! Plugins through the public interface: real components, made from text in `tests/guests/`, good and evil ones.
 
 mod cache;
+mod evil;
 mod faults;
 mod flood;
 mod grants;
@@ -10,6 +11,7 @@ mod load;
 mod mmdb;
 mod monitor;
 mod swap;
+mod tick;
 mod verdicts;
 
 use std::{

@@ -15,7 +15,7 @@ use wasmtime::{StoreContextMut, component::LinkerInstance};
 
 use self::{csv::Csv, mmdb::Mmdb};
 use super::{
-    super::{Fault, Spec, engine::Data, lock, text::printable, v0_1::Ip},
+    super::{Fault, Limits, Spec, engine::Data, lock, text::printable, v0_1::Ip},
     Grants, Host,
 };
 
@@ -180,10 +180,14 @@ enum State {
 }
 
 impl Files {
-    /// Reads them; each may have at most `limit` bytes.
-    pub(in crate::plugin) fn read(specs: &[Spec], limit: u64) -> Self {
+    /// Reads them.
+    pub(in crate::plugin) fn read(specs: &[Spec], limits: &Limits) -> Self {
         let (mut keys, mut tables) = (BTreeMap::new(), BTreeMap::new());
-        for path in specs.iter().flat_map(|spec| spec.tables.values()) {
+        let granted = specs.iter().flat_map(|spec| {
+            let limit = spec.limits.over(limits).table;
+            spec.tables.values().map(move |path| (path, limit))
+        });
+        for (path, limit) in granted {
             let key = path.canonicalize().unwrap_or_else(|_| path.clone());
             tables
                 .entry(key.clone())
