@@ -53,11 +53,8 @@ function placeholder(name) {
   const keyed = colon > 0 && Object.hasOwn(KEYED, path.slice(0, colon)) && KEYED[path.slice(0, colon)];
   if (keyed && path.length > colon + 1) return { isJson, ...keyed(path.slice(colon + 1)) };
   if (Object.hasOwn(FIELDS, path)) return { isJson, ...FIELDS[path] };
-  const keys = Object.keys(KEYED).map((kind) => `{${kind}:KEY}`);
-  throw new Error(
-    `unknown placeholder \`{${name}}\`; known are ${Object.keys(FIELDS).map((field) => `{${field}}`).join(' ')} ${keys.join(' ')}, ` +
-      'each also as {json:…}',
-  );
+  const known = [...Object.keys(FIELDS), ...Object.keys(KEYED).map((kind) => `${kind}:KEY`)];
+  throw new Error(`unknown placeholder \`{${name}}\`; known, each also as {json:NAME}, are ${known.join(', ')}`);
 }
 
 /** Text in a line: nothing in it ends the line, or does something to a terminal. */
