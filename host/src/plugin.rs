@@ -27,6 +27,7 @@ mod action;
 mod cache;
 mod engine;
 mod error;
+mod extent;
 mod grants;
 mod guest;
 mod imports;

@@ -37,7 +37,9 @@ export function formatAddress({ hi, lo }) {
   }
   const groups = [];
   for (const half of [hi, lo]) {
-    for (const shift of [48n, 32n, 16n, 0n]) groups.push(Number((half >> shift) & 0xffffn));
+    // Numbers cost less than BigInts.
+    const [upper, lower] = [Number(half >> 32n), Number(half & 0xffffffffn)];
+    groups.push(upper >>> 16, upper & 0xffff, lower >>> 16, lower & 0xffff);
   }
   // The longest run of two or more zeros, the first of equals, becomes `::`.
   let start = 0;
@@ -63,9 +65,9 @@ export function parseAddress(text) {
   if (!text.includes(':')) {
     return { hi: 0n, lo: v4(text).reduce((all, number) => (all << 8n) | BigInt(number), 0xffffn) };
   }
-  const groups = (part) =>
+  const groups = (part, which, parts) =>
     part === '' ? [] : part.split(':').flatMap((group, at, all) => {
-      if (group.includes('.') && at === all.length - 1) {
+      if (group.includes('.') && which === parts.length - 1 && at === all.length - 1) {
         const [a, b, c, d] = v4(group);
         return [(a << 8) | b, (c << 8) | d];
       }
@@ -82,10 +84,13 @@ export function parseAddress(text) {
   return { hi: half(all.slice(0, 4)), lo: half(all.slice(4)) };
 }
 
+const ASCII = /^[\0-\x7f]*$/;
+
 /** Cuts a text to so many bytes of UTF-8, never within a character: tags hold 128 bytes, key and value together. */
 export function cut(text, bytes) {
   // No UTF-16 unit takes more than three bytes.
   if (text.length * 3 <= bytes) return text;
+  if (text.length <= bytes && ASCII.test(text)) return text;
   let used = 0;
   let end = 0;
   for (const character of text) {
@@ -142,9 +147,9 @@ export class Event {
 export class Verdict {
   #actions = [];
 
-  tag(key, value) { return this.#add('tag', { key, value: String(value) }); }
-  set(field, text) { return this.#add('set', { field, text: String(text) }); }
-  line(text) { return this.#add('line', { text: String(text) }); }
+  tag(key, value) { return this.#add('tag', { event: 0, key, value: String(value) }); }
+  set(field, text) { return this.#add('set', { event: 0, field, text: String(text) }); }
+  line(text) { return this.#add('line', { event: 0, text: String(text) }); }
 
   #add(tag, val) {
     this.#actions.push({ tag, val });
@@ -153,7 +158,8 @@ export class Verdict {
 
   /** As the contract has them, for the event with that index. */
   actions(event) {
-    return this.#actions.map(({ tag, val }) => ({ tag, val: { event, ...val } }));
+    for (const { val } of this.#actions) val.event = event;
+    return this.#actions;
   }
 }
 
@@ -274,7 +280,11 @@ export function definePlugin(plugin) {
       },
       process: (batch) =>
         faultIsTold(() => {
-          const actions = batch.events.flatMap((raw, index) => plugin.event?.(new Event(raw, batch))?.actions(index) ?? []);
+          const actions = [];
+          for (let index = 0; index < batch.events.length; index++) {
+            const verdict = plugin.event?.(new Event(batch.events[index], batch));
+            if (verdict) actions.push(...verdict.actions(index));
+          }
           plugin.afterBatch?.(batch.events.length);
           return actions;
         }),

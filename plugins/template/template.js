@@ -53,11 +53,8 @@ function placeholder(name) {
   const keyed = colon > 0 && Object.hasOwn(KEYED, path.slice(0, colon)) && KEYED[path.slice(0, colon)];
   if (keyed && path.length > colon + 1) return { isJson, ...keyed(path.slice(colon + 1)) };
   if (Object.hasOwn(FIELDS, path)) return { isJson, ...FIELDS[path] };
-  const keys = Object.keys(KEYED).map((kind) => `{${kind}:KEY}`);
-  throw new Error(
-    `unknown placeholder \`{${name}}\`; known are ${Object.keys(FIELDS).map((field) => `{${field}}`).join(' ')} ${keys.join(' ')}, ` +
-      'each also as {json:…}',
-  );
+  const known = [...Object.keys(FIELDS), ...Object.keys(KEYED).map((kind) => `${kind}:KEY`)];
+  throw new Error(`unknown placeholder \`{${name}}\`; known, each also as {json:NAME}, are ${known.join(', ')}`);
 }
 
 /** Text in a line: nothing in it ends the line, or does something to a terminal. */
@@ -86,7 +83,8 @@ function json(value) {
   );
 }
 
-// Controls, line separators, marks that turn text around, and what can't be seen.
-const UNSAFE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
+// Controls, line separators, marks that turn text around, and what can't be seen. The engine knows no \p{…}.
+const UNSAFE =
+  /[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 
 const escaped = (text, how) => text.replace(UNSAFE, (c) => how(c.codePointAt(0)));

@@ -37,6 +37,16 @@ pub enum Reason {
         /// See [`Limits::file`](super::Limits::file).
         limit: u64,
     },
+    /// More than an honest plugin has.
+    #[error(
+        "has more than {functions} functions or {locals} locals, which would take too long to compile: build it with optimisation and without what it doesn't use"
+    )]
+    TooMuch {
+        /// That it may have.
+        functions: u64,
+        /// Likewise.
+        locals: u64,
+    },
     /// Machine code.
     #[error(
         "is precompiled code, which can't be trusted: give the .wasm file that it was made from"

@@ -7,10 +7,11 @@
 //! | `counter` | numbers in the summary | 64 names |
 //! | `kv` | a memory that survives a fault | 1 MiB |
 //! | `tables` | look-up files that the user grants | 4 MiB of answers a call |
+//! | WASI | what other languages' libraries don't start without | there is nothing behind it |
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use wasmtime::component::{Linker, LinkerInstance};
+use wasmtime::component::{Component, Linker, LinkerInstance};
 
 use super::{Limits, Reason, engine::Data};
 
@@ -18,6 +19,7 @@ mod counter;
 mod kv;
 mod log;
 pub(super) mod tables;
+pub(super) mod wasi;
 
 use self::{counter::Counters, kv::Kv, log::Log, tables::Table};
 
@@ -60,6 +62,10 @@ pub(super) type Grants = Arc<BTreeMap<String, Arc<Table>>>;
 pub(super) struct Host {
     kept: Arc<Kept>,
     tables: tables::Opened,
+    stdout: wasi::Lines,
+    stderr: wasi::Lines,
+    /// WASI's, that the instance holds.
+    resources: u32,
 }
 
 impl Host {
@@ -67,12 +73,38 @@ impl Host {
         Self {
             kept,
             tables: tables::Opened::new(grants, limits.answer),
+            stdout: wasi::Lines::default(),
+            stderr: wasi::Lines::default(),
+            resources: 0,
         }
     }
 }
 
-/// Everything that a plugin finds when it is instantiated.
-pub(super) fn linker(engine: &wasmtime::Engine) -> Result<Linker<Data<Host>>, Reason> {
+impl wasi::Host for Data<Host> {
+    fn output(&mut self, is_stderr: bool, bytes: &[u8]) {
+        let Host {
+            kept,
+            stdout,
+            stderr,
+            ..
+        } = &mut self.host;
+        let (lines, level) = match is_stderr {
+            true => (stderr, log::WARNING),
+            false => (stdout, log::INFORMATION),
+        };
+        lines.push(bytes, |line| kept.log.say(level, line));
+    }
+
+    fn resources(&mut self) -> &mut u32 {
+        &mut self.host.resources
+    }
+}
+
+/// Everything that the plugin finds when it is instantiated.
+pub(super) fn linker(
+    engine: &wasmtime::Engine,
+    component: &Component,
+) -> Result<Linker<Data<Host>>, Reason> {
     let mut linker = Linker::new(engine);
     let parts: [Part; 4] = [log::link, counter::link, kv::link, tables::link];
     for (name, link) in NAMES.into_iter().zip(parts) {
@@ -81,7 +113,7 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> Result<Linker<Data<Host>>, Re
             .and_then(|mut interface| link(&mut interface))
             .map_err(Reason::contract)?;
     }
-    // Other packages (WASI) are linked here.
+    wasi::define(&mut linker, component).map_err(Reason::contract)?;
     Ok(linker)
 }
 

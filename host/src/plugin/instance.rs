@@ -57,7 +57,7 @@ impl Template {
             process: function(&loaded.filter, "process")?,
             tick: tick.transpose()?,
             stop: stop.transpose()?,
-            pre: imports::linker(engine.wasm())?
+            pre: imports::linker(engine.wasm(), component)?
                 .instantiate_pre(component)
                 .map_err(Reason::contract)?,
             engine,

@@ -8,7 +8,7 @@ use wasmtime::component::{Component, types::ComponentItem};
 use super::{
     Reason,
     engine::Engine,
-    imports,
+    extent, imports,
     manifest::{Manifest, Role},
     module,
     text::printable,
@@ -50,6 +50,7 @@ pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Loaded, Reason> {
     let manifest = Manifest::of(bytes);
     let wasm = engine.wasm();
     let component = engine.cache().component(wasm, bytes, || {
+        extent::check(bytes)?;
         let component = match is_core {
             true => Cow::Owned(module::encode(bytes)?),
             false => Cow::Borrowed(bytes),
@@ -177,7 +178,8 @@ fn is_newer(version: &str) -> bool {
 /// Whether there is something for that import.
 fn is_provided(import: &str) -> bool {
     let parts = import.split_once('@');
-    parts.is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_spoken(version))
+    imports::wasi::is_wasi(import)
+        || parts.is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_spoken(version))
 }
 
 /// Imports that are more than types, which need nobody to provide them.

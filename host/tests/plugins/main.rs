@@ -1,6 +1,7 @@
 //! Plugins through the public interface: real components, made from text in `tests/guests/`, good and evil ones.
 
 mod cache;
+mod evil;
 mod faults;
 mod flood;
 mod grants;

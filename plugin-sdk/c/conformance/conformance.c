@@ -25,7 +25,7 @@ static lm_setup init(lm_text settings) {
         }
     }
     lm_text error;
-    if (has_table && !lm_table_open(name, LM(""), &table, &error))
+    if (has_table && !lm_table_open(name, LM("name"), &table, &error))
         return lm_fail(error);
     lm_log(LM_INFO, LM("conformance started"));
     return (lm_setup){

@@ -28,7 +28,7 @@ func (c *conformance) Init(settings lightmon.Settings) (setup lightmon.Setup, er
 		return setup, err
 	}
 	if c.Table != "" {
-		if c.table, err = lightmon.OpenTable(c.Table, ""); err != nil {
+		if c.table, err = lightmon.OpenTable(c.Table, "name"); err != nil {
 			return setup, err
 		}
 	}

@@ -66,7 +66,7 @@ test('asks for what it needs', () => {
 
 test('refuses what it can not do', () => {
   assert.match(refused({}), /^no template: give one/);
-  assert.match(refused({ template: '{comm} {com}' }), /^setting `template`: unknown placeholder `\{com\}`; known are \{time\} .*\{tag:KEY\}/);
+  assert.match(refused({ template: '{comm} {com}' }), /^setting `template`: unknown placeholder `\{com\}`; known, each also as \{json:NAME\}, are time, .*, tag:KEY,/);
   assert.match(refused({ template: '{tag:}' }), /unknown placeholder `\{tag:\}`/);
   assert.match(refused({ template: '{comm' }), /`\{comm` has no end/);
   assert.match(refused({ template: 'x} {comm}' }), /} without its {/);

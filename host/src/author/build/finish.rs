@@ -162,4 +162,28 @@ mod tests {
             "it is not WebAssembly"
         );
     }
+
+    #[test]
+    fn a_module_without_types_becomes_what_it_exports() {
+        let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests");
+        let read = |name: &str| std::fs::read_to_string(format!("{guests}/{name}.wat")).unwrap();
+        let text = ["prelude", "init", "keep"].map(read).concat();
+        let module = wat::parse_str(format!("(module {text})")).unwrap();
+        let plugin = finish(module, Some(br#"{"name":"mine"}"#)).unwrap();
+        wasmparser::validate(&plugin).unwrap();
+        assert_eq!(manifest::of(&plugin), Some(&br#"{"name":"mine"}"#[..]));
+        let wit_component::DecodedWasm::Component(resolve, world) =
+            wit_component::decode(&plugin).unwrap()
+        else {
+            panic!("a component");
+        };
+        let exports = resolve.worlds[world].exports.keys();
+        let exports: Vec<String> = exports.map(|key| resolve.name_world_key(key)).collect();
+        assert_eq!(exports, ["lightmon:plugin/filter@0.1.0"]);
+        let again = finish(plugin, Some(b"{}")).unwrap_err();
+        assert!(
+            again.to_string().starts_with("it has a manifest already"),
+            "{again}"
+        );
+    }
 }

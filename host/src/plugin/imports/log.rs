@@ -20,6 +20,10 @@ const LONGEST: usize = 2 << 10;
 /// In which so many messages may be said.
 const WINDOW: Duration = Duration::from_secs(1);
 
+/// The levels that text on stdout and stderr has.
+pub(super) const INFORMATION: u8 = 3;
+pub(super) const WARNING: u8 = 2;
+
 pub(super) fn link(interface: &mut LinkerInstance<'_, Data<Host>>) -> wasmtime::Result<()> {
     interface.func_wrap("log", |store, (level, text): (u8, String)| {
         store.data().host.kept.log.say(level, &text);
@@ -54,7 +58,7 @@ impl Log {
         }
     }
 
-    fn say(&self, level: u8, text: &str) {
+    pub(super) fn say(&self, level: u8, text: &str) {
         // What nobody wants to hear costs the plugin nothing.
         let is_heard = match level {
             0 | 1 => tracing::enabled!(tracing::Level::ERROR),
