@@ -63,7 +63,7 @@ impl<'scope> Tail<'scope> {
         let queue_to_wake = queue.clone();
         plugins.wake_with(move || queue_to_wake.wake());
         let (queue_too, output_too) = (queue.clone(), output.clone());
-        let past_too = past.clone();
+        let (remote, past_too) = (lock(&output).remote(), past.clone());
         let thread = Builder::new()
             .name("plugins".to_owned())
             .stack_size(STACK_SIZE)
@@ -74,7 +74,7 @@ impl<'scope> Tail<'scope> {
                 Worker {
                     plugins,
                     queue: &queue_too,
-                    remote: lock(&output_too).remote(),
+                    remote,
                     output: &output_too,
                     past: &past_too,
                     stats,

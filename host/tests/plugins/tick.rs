@@ -9,7 +9,7 @@ use crate::{
     Host, Run, events,
     guest::{of_text, text},
     logged,
-    monitor::{command, line},
+    monitor::line,
     patient,
 };
 
@@ -151,7 +151,11 @@ fn reports_stand_among_the_events_of_a_replay() {
         .collect();
     fs::write(&recording, lines.join("\n")).expect("a file");
     let replay = |file: &std::path::Path, args: &[&str], plugin: Option<&std::path::Path>| {
-        let mut command = command();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lightmon"));
+        command
+            .args(["--replay", "-"])
+            .env("LIGHTMON_CACHE_DIR", "none")
+            .env("LIGHTMON_DEAD_LETTERS", "none");
         let input = fs::File::open(file).expect("a recording");
         command.env("TZ", "UTC").args(args).stdin(input);
         command.args(plugin.map(|plugin| {
@@ -164,7 +168,7 @@ fn reports_stand_among_the_events_of_a_replay() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("UTF-8")
     };
-    let text = replay(&recording, &[], Some(&plugin));
+    let text = replay(&recording, &["-f", "json"], Some(&plugin));
     let what: Vec<String> = text
         .lines()
         .map(|line| {
@@ -194,10 +198,10 @@ fn reports_stand_among_the_events_of_a_replay() {
     );
     let report = r#"{"v":1,"time":"2026-11-23T15:04:10.000000000+00:00","notice":"report","plugin":"p","report":"last","fields":{"events":"1"}}"#;
     assert_eq!(text.lines().last(), Some(report));
-    assert_eq!(text, replay(&recording, &[], Some(&plugin)));
+    assert_eq!(text, replay(&recording, &["-f", "json"], Some(&plugin)));
     let again = folder.path().join("again.jsonl");
     fs::write(&again, &text).expect("a file");
-    assert_eq!(text, replay(&again, &[], None));
+    assert_eq!(text, replay(&again, &["-f", "json"], None));
 
     // Last words come also when enough was written, and in the other formats.
     let text = replay(&recording, &["--count", "2", "-f", "log"], Some(&plugin));

@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn the_longest_network_and_the_longest_domain() {
         let csv = Csv::new(
-            b"\xef\xbb\xbfwhere, note ,empty\n10.0.0.0/8,ours,\n 10.1.0.0/16 , \"a \"\"b\"\", c\",\n10.1.2.3,one,\n::/0,six,\n2001:db8::/32,doc,\n\
+            b"\xef\xbb\xbfwhere, note ,empty\n10.0.0.0/8,ours,\n 10.1.0.0/16 ,\"a \"\"b\"\", c\",\n10.1.2.3,one,\n::/0,six,\n2001:db8::/32,doc,\n\
             Example.org,org,\nwww.example.org.,www,\n",
         )
         .unwrap();
@@ -289,8 +289,8 @@ mod tests {
             ("a,,b\n", "line 1: column 2 has no name"),
             ("a,b,a\n", "line 1: two columns are called `a`"),
             (
-                "a,b\n10.0.0.0/8,x\n\n10.0.0.0/33,x\n",
-                "line 4: `10.0.0.0/33` is no address, network or name",
+                "a,b\n10.0.0.0/8,x\n10.0.0.0/33,x\n",
+                "line 3: `10.0.0.0/33` is no address, network or name",
             ),
             (
                 "a,b\n10.0.0.1/8,x\n",
