@@ -39,13 +39,15 @@ pub enum Reason {
     },
     /// More than an honest plugin has.
     #[error(
-        "has more than {functions} functions or {locals} locals, which would take too long to compile: build it with optimisation and without what it doesn't use"
+        "has more than {functions} functions, {locals} locals or {parts} modules and components, which would take too long to compile: build it with optimisation and without what it doesn't use"
     )]
     TooMuch {
         /// That it may have.
         functions: u64,
         /// Likewise.
         locals: u64,
+        /// Likewise.
+        parts: u64,
     },
     /// Machine code.
     #[error(

@@ -11,19 +11,27 @@ const FUNCTIONS: u64 = 100_000;
 /// Of all functions together; 100,000 take some milliseconds.
 const LOCALS: u64 = 5_000_000;
 
+/// Modules and components in it, beside or in each other: those in each other cost their number squared, 4 s at 10,000.
+const PARTS: u64 = 1000;
+
 /// Whether it is little enough. What can't be read is left to the compiler to refuse.
 pub(super) fn check(wasm: &[u8]) -> Result<(), Reason> {
-    let (mut functions, mut locals) = (0, 0_u64);
+    let (mut functions, mut locals, mut parts) = (0, 0_u64, 0);
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
-        if let Payload::CodeSectionEntry(body) = payload {
-            functions += 1;
-            locals = locals.saturating_add(locals_of(&body));
-            if functions > FUNCTIONS || locals > LOCALS {
-                return Err(Reason::TooMuch {
-                    functions: FUNCTIONS,
-                    locals: LOCALS,
-                });
+        match payload {
+            Payload::CodeSectionEntry(body) => {
+                functions += 1;
+                locals = locals.saturating_add(locals_of(&body));
             }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => parts += 1,
+            _ => continue,
+        }
+        if functions > FUNCTIONS || locals > LOCALS || parts > PARTS {
+            return Err(Reason::TooMuch {
+                functions: FUNCTIONS,
+                locals: LOCALS,
+                parts: PARTS,
+            });
         }
     }
     Ok(())
