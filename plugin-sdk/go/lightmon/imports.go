@@ -45,7 +45,7 @@ func hostGet(key string) (string, bool) {
 	return value.string(), value.some != 0
 }
 
-// result<u32, string>: the table, or the length of the reason and where it is.
+// result<u32, string>: payload.at is the table, or payload is the reason.
 type openAnswer struct {
 	isError uint8
 	payload rawText
