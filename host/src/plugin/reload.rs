@@ -94,7 +94,11 @@ impl Reload {
                     nothing = false;
                     seat.digest = digest;
                     let made = modified(&seat.spec.path);
-                    self.inbox.put(Swap::Replace { place, guest, made });
+                    self.inbox.put(Swap::Replace {
+                        place,
+                        guest: Box::new(guest),
+                        made,
+                    });
                 }
                 Ok(None) if wish == Wish::Asked => self.inbox.put(Swap::Enable { place }),
                 Ok(None) => {}
@@ -117,7 +121,7 @@ impl Reload {
 pub(super) enum Swap {
     Replace {
         place: usize,
-        guest: Guest,
+        guest: Box<Guest>,
         /// When its file was made.
         made: Option<Timestamp>,
     },
@@ -136,7 +140,7 @@ impl Swap {
                     plugin = guest.name(),
                     "plugin replaced by its file of {made}"
                 );
-                mem::replace(&mut guests[place], guest).stop(now, &stats.plugins[place])
+                mem::replace(&mut guests[place], *guest).stop(now, &stats.plugins[place])
             }
             Self::Enable { place } => {
                 if guests[place].enable() {

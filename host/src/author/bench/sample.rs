@@ -44,12 +44,12 @@ fn event(n: usize, process: &Arc<Process>, container: &Arc<Container>) -> Event 
         },
         source: parse(format!("192.0.2.10:{}", 32_768 + n)),
         destination: parse(format!("{destination}:{port}")),
-        outcome: if n % 9 == 0 {
+        outcome: if n.is_multiple_of(9) {
             Outcome::Refused
         } else {
             Outcome::Established
         },
-        errno: (n % 9 == 0).then_some(111),
+        errno: n.is_multiple_of(9).then_some(111),
         latency: Some(Duration::from_micros(100 + n as u64)),
         pid: process.pid,
         tid: process.pid,

@@ -62,10 +62,7 @@ fn answer<K>(
     find: impl Fn(&Table, &Column, K) -> Option<String>,
 ) -> wasmtime::Result<(Vec<Option<String>>,)> {
     let tables = &store.data().host.tables;
-    let (_, table, column) = tables
-        .open
-        .get(table as usize)
-        .ok_or_else(|| Fault::Table(table))?;
+    let (_, table, column) = tables.open.get(table as usize).ok_or(Fault::Table(table))?;
     let mut room = tables.answer;
     let mut answers = Vec::new();
     for key in keys {

@@ -8,9 +8,10 @@
 
 use std::{
     sync::LazyLock,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use wasmtime::{
     Result, StoreContextMut,
     component::{
@@ -156,7 +157,7 @@ fn function<T: Host + 'static>(
             Ok((Vec::<(Resource<Nothing>, String)>::new(),))
         }),
         ("wasi:clocks/wall-clock", "now") => linker.func_wrap(name, |_, (): ()| {
-            let time = SystemTime::now().duration_since(UNIX_EPOCH);
+            let time = Duration::try_from(Timestamp::now().as_duration());
             Ok((Datetime::from(time.unwrap_or_default()),))
         }),
         ("wasi:clocks/wall-clock", "resolution") => linker.func_wrap(name, |_, (): ()| {
