@@ -148,7 +148,6 @@ lightmon_plugin::register!(
     role: Role::Filter,
     config: r#"{
         "type": "object",
-        "additionalProperties": false,
         "properties": {
             "drop_port": {"description": "Events to this port are dropped", "type": "integer", "default": 53},
             "greeting": {"description": "Begins the lines of events to port 514", "type": "string", "default": "hello"},
