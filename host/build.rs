@@ -12,10 +12,18 @@ use std::{
 const LANGUAGES: [&str; 4] = ["c", "go", "js", "python"];
 
 /// What building in place leaves behind.
-const NOT_SOURCES: [&str; 5] = ["build", "node_modules", "target", "__pycache__", "Cargo.lock"];
+const NOT_SOURCES: [&str; 5] = [
+    "build",
+    "node_modules",
+    "target",
+    "__pycache__",
+    "Cargo.lock",
+];
 
 fn main() -> io::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()?;
     let sdk = root.join("plugin-sdk");
     let mut table = String::from("&[\n");
     let mut add = |language: &str, from: PathBuf, to: &str, is_template: bool| -> io::Result<()> {
@@ -36,14 +44,26 @@ fn main() -> io::Result<()> {
         Ok(())
     };
     add("rust", sdk.join("rust/template"), "", true)?;
-    add("rust", sdk.join("Cargo.toml"), "lightmon-plugin/Cargo.toml", false)?;
+    add(
+        "rust",
+        sdk.join("Cargo.toml"),
+        "lightmon-plugin/Cargo.toml",
+        false,
+    )?;
     add("rust", sdk.join("src"), "lightmon-plugin/src", false)?;
     add("rust", root.join("wit/v0.1"), "wit/v0.1", false)?;
     for language in LANGUAGES {
         let folder = sdk.join(language);
         add(language, folder.join("template"), "", true)?;
-        for helper in names(&folder)?.iter().filter(|name| name.starts_with("lightmon")) {
-            add(language, folder.join(helper), helper, false)?;
+        for helper in names(&folder)? {
+            let from = folder.join(&helper);
+            // C's are many files, Go's are a folder already.
+            let is_c = language == "c" && [".c", ".h"].iter().any(|end| helper.ends_with(end));
+            if is_c {
+                add(language, from, &format!("lightmon/{helper}"), false)?;
+            } else if helper.starts_with("lightmon") {
+                add(language, from, &helper, false)?;
+            }
         }
         // A helper that is new here.
         println!("cargo::rerun-if-changed={}", folder.display());
@@ -77,5 +97,7 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let entries = fs::read_dir(folder)?;
-    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
 }

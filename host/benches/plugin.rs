@@ -295,7 +295,7 @@ fn event(n: usize) -> Event {
         source: ([10, 0, 0, 2], 40_000 + n as u16).into(),
         destination: (
             [(n % 32) as u8 * 7 + 1, 0, 113, 7],
-            if n % 16 == 0 { PORT } else { 443 },
+            if n.is_multiple_of(16) { PORT } else { 443 },
         )
             .into(),
         outcome: Outcome::Established,

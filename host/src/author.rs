@@ -1,10 +1,20 @@
 //! `lightmon plugin …`: what the author of a plugin needs, from an empty folder to a plugin that is known to work. Builds and
 //! asks; what a plugin may do is the host's own business ([`crate::plugin`]), and so the verdicts here are those at run time.
 
+mod bench;
 mod build;
+mod check;
+mod difference;
+mod file;
+mod inspect;
+mod load;
 mod manifest;
 mod new;
 mod project;
+mod recording;
+mod replay;
+mod run;
+mod test;
 
 use std::{
     io::{self, Write as _},
@@ -31,6 +41,12 @@ pub struct Args {
 enum Verb {
     New(new::Args),
     Build(build::Args),
+    Check(check::Args),
+    Inspect(inspect::Args),
+    Test(test::Args),
+    Replay(replay::Args),
+    Bench(bench::Args),
+    Run(run::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -54,6 +70,12 @@ pub fn run(args: Args) -> ExitCode {
     let result = match args.verb {
         Verb::New(args) => new::run(args),
         Verb::Build(args) => build::run(args),
+        Verb::Check(args) => check::run(args),
+        Verb::Inspect(args) => inspect::run(args),
+        Verb::Test(args) => test::run(args),
+        Verb::Replay(args) => replay::run(args),
+        Verb::Bench(args) => bench::run(args),
+        Verb::Run(args) => run::run(args),
     };
     let code = match result {
         Ok(Done::Fine) => 0,

@@ -10,7 +10,7 @@ use crate::{
     doctor,
     messages::{self, Message},
     output::Format,
-    plugin, run,
+    plugin, record, run,
 };
 
 /// Reports each network connection that the processes and containers of this host open
@@ -63,7 +63,7 @@ pub struct Args {
     pub cache_dir: Option<PathBuf>,
 
     /// Load a plugin again when its file changes, as SIGHUP does
-    #[arg(long, env = "LIGHTMON_WATCH", hide_env = true, help_heading = "Filter")]
+    #[arg(long, env = "LIGHTMON_WATCH", hide_env = true, value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Filter")]
     pub watch: bool,
 
     /// Keep the events that a plugin fails on in FILE, for --replay, or `none` [default: /var/lib/lightmon/dead-letters.jsonl for root, else ~/.local/state/lightmon/dead-letters.jsonl]
@@ -144,6 +144,11 @@ pub enum Command {
         reason = "clap would take it for the help, which is the doc comment of the arguments"
     )]
     Plugin(author::Args),
+    #[expect(
+        missing_docs,
+        reason = "clap would take it for the help, which is the doc comment of the arguments"
+    )]
+    Record(record::Args),
 }
 
 const AFTER_HELP: &str = "\
@@ -153,7 +158,8 @@ single-dash spellings (-exclude, -output, -v6, -log_path) are accepted.
 Events go to stdout, all else to stderr. SIGINT and SIGTERM end with a summary of what became of them.
 Exit codes: 0 fine, 1 failed while running, 2 wrong usage or settings.";
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+/// Longer than none.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let span: jiff::SignedDuration = text
         .parse()
         .map_err(|error: jiff::Error| error.to_string())?;
@@ -190,6 +196,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match args.command {
         Some(Command::Doctor(args)) => return doctor::run(args),
         Some(Command::Plugin(args)) => return author::run(args),
+        Some(Command::Record(args)) => return record::run(args),
         None => {}
     }
     match Config::layered(args).and_then(run::prepare) {

@@ -3,9 +3,10 @@
 
 mod buffer_size;
 mod own_folders;
+mod plugins;
 
 use std::{
-    fs, io,
+    env, fs, io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -15,6 +16,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 pub use self::buffer_size::BufferSize;
+use self::plugins::Plugin;
 use crate::{
     cli::{self, Args},
     exclude::Exclude,
@@ -107,32 +109,6 @@ fn canary_interval<'de, D: serde::Deserializer<'de>>(
     cli::canary_interval(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
-}
-
-/// An entry of `plugins`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Plugin {
-    path: PathBuf,
-    #[serde(default)]
-    config: serde_json::Map<String, serde_json::Value>,
-    on_fault: Option<plugin::OnFault>,
-}
-
-impl From<Plugin> for plugin::Spec {
-    fn from(
-        Plugin {
-            path,
-            config,
-            on_fault,
-        }: Plugin,
-    ) -> Self {
-        Self {
-            path,
-            config,
-            on_fault,
-        }
-    }
 }
 
 impl Config {
@@ -230,6 +206,11 @@ impl Config {
                 .collect(),
         })
     }
+}
+
+/// The folder for compiled plugins where neither flag nor file says which, as with the commands for authors.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
+    own_folders::cache_dir(env::var_os("LIGHTMON_CACHE_DIR").map(PathBuf::from))
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {
@@ -387,6 +368,38 @@ mod tests {
             (Some("token"), Some(3))
         );
         assert_eq!(b.on_fault, Some(plugin::OnFault::Drop));
+    }
+
+    #[test]
+    fn plugins_have_all_that_the_command_line_has() {
+        let hex = "0123456789abcdef".repeat(4);
+        let file = format!(
+            "plugins:\n  - path: a.wasm\n    sha256: '{hex}'\n    grant: {{tables: {{t: a.csv}}}}\n    \
+             limits: {{batch: 200ms, memory: 128M, events: 64}}\n    when: dport=53\n    optional: true\n    on_fault: halt\n"
+        );
+        let [spec] = config(&file, Args::default()).plugins.try_into().unwrap();
+        let text = format!(
+            "a.wasm:sha256={hex},table.t=a.csv,limits.batch=200ms,limits.memory=128M,limits.events=64,when=dport=53,optional=true,on_fault=halt"
+        );
+        assert_eq!(spec, text.parse().unwrap());
+        for (line, expected) in [
+            (
+                "limits: {batsh: 1s}",
+                "limits.batsh is not known: there are answer, ",
+            ),
+            (
+                "limits: {memory: 1 pound}",
+                "limits.memory=1 pound is out of place: ",
+            ),
+            ("sha256: abc", "sha256=abc is no SHA-256: "),
+            ("grant: {files: {}}", "unknown field `files`"),
+        ] {
+            let text = error(&format!("plugins:\n  - path: a.wasm\n    {line}\n"));
+            assert!(
+                text.starts_with("config.yaml:3:") && text.contains(expected),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod output;
 pub mod pipeline;
 pub mod plugin;
 pub mod privileges;
+pub mod record;
 pub mod run;
 pub mod source;
 pub mod stats;

@@ -29,6 +29,17 @@ pub enum Notice {
         /// Since when that is known.
         time: Timestamp,
     },
+    /// A plugin has something to say of its own.
+    Report {
+        /// When it was asked.
+        time: Timestamp,
+        /// What messages call it.
+        plugin: String,
+        /// What it is about.
+        report: String,
+        /// What it says; no two have the same name.
+        fields: Vec<(String, String)>,
+    },
 }
 
 /// Where connections are lost.
@@ -57,6 +68,7 @@ impl Notice {
             Self::Lost { .. } => "lost",
             Self::Blind { .. } => "blind",
             Self::Sighted { .. } => "sighted",
+            Self::Report { .. } => "report",
         }
     }
 
@@ -64,7 +76,7 @@ impl Notice {
     pub const fn time(&self) -> Timestamp {
         match self {
             Self::Lost { lost, .. } => lost.until,
-            Self::Blind { time, .. } | Self::Sighted { time } => *time,
+            Self::Blind { time, .. } | Self::Sighted { time } | Self::Report { time, .. } => *time,
         }
     }
 }
@@ -90,6 +102,17 @@ impl fmt::Display for Notice {
             }
             Self::Blind { reason, .. } => write!(f, "blind: {reason}"),
             Self::Sighted { .. } => f.write_str("sighted again"),
+            Self::Report {
+                plugin,
+                report,
+                fields,
+                ..
+            } => {
+                write!(f, "{plugin}: {report}")?;
+                fields
+                    .iter()
+                    .try_for_each(|(key, text)| write!(f, " {key}={text}"))
+            }
         }
     }
 }

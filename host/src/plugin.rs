@@ -2,7 +2,7 @@
 //! Trusts nothing that a plugin does: it can lose its own say, but never stop, block or crash the monitor.
 //!
 //! A plugin is a component that exports `lightmon:plugin/filter` (see `wit/`), or a core module that becomes one when
-//! it is loaded. It imports nothing, so all it can do is compute, within [`Limits`].
+//! it is loaded. All it can do is compute and call what is in `imports`, within [`Limits`].
 //!
 //! # Threads
 //! WebAssembly runs on the thread that calls [`Files::load`] and [`Chain::run`], with up to [`Limits::stack`] of its
@@ -14,35 +14,48 @@
 //! Loading makes machine code, so the process must be allowed to (systemd: no `MemoryDenyWriteExecute=`), and installs
 //! handlers for SIGSEGV, SIGILL and SIGFPE, which pass on what is not WebAssembly's.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use crate::{event::Event, stats::Stats};
+use jiff::Timestamp;
+
+use crate::{event::Event, notice::Notice, stats::Stats};
 
 mod action;
 mod cache;
 mod engine;
 mod error;
+mod extent;
+mod grants;
 mod guest;
+mod imports;
 mod instance;
+mod letters;
 mod limits;
 mod load;
 mod manifest;
 mod module;
+mod own;
 mod reload;
+mod settings;
 mod skip;
 mod spec;
 pub(crate) mod text;
 mod v0_1;
 
-pub use error::{Error, Fault, Halt, Reason};
-pub use limits::Limits;
+pub use error::{Error, Fault, Halt, Reason, Wanted};
+pub use limits::{BadLimit, Limits, Own};
 pub use reload::{Reload, Wish};
 pub use skip::Past;
-pub use spec::{BadSpec, OnFault, Spec};
+pub use spec::{BadSpec, Digest, OnFault, Spec};
 
 use cache::Cache;
 use engine::Engine;
 use guest::Guest;
+use imports::{Kept, tables};
+use letters::Letters;
 use reload::{Inbox, Seat};
 
 /// A compiled expression: whether an event is one that a plugin wants to see.
@@ -54,6 +67,7 @@ pub type Compile = fn(&str) -> Result<When, String>;
 /// The plugins' files as they were read. Nothing in them has been looked at yet.
 pub struct Files {
     plugins: Vec<(Spec, Result<Vec<u8>, Reason>)>,
+    tables: tables::Files,
     cache: Cache,
 }
 
@@ -61,9 +75,13 @@ impl Files {
     /// Reads what [`load`](Self::load) may not be allowed to read. `cache` is the folder where compiled plugins are kept for
     /// the next time; one that others can write to is not used.
     pub fn read(specs: &[Spec], limits: &Limits, cache: Option<&Path>) -> Self {
-        let read = |spec: &Spec| (spec.clone(), load::read(&spec.path, limits.file));
+        let read = |spec: &Spec| {
+            let limit = spec.limits.over(limits).file;
+            (spec.clone(), load::read(&spec.path, limit))
+        };
         Self {
             plugins: specs.iter().map(read).collect(),
+            tables: tables::Files::read(specs, limits),
             cache: Cache::open(cache.filter(|_| !specs.is_empty())),
         }
     }
@@ -78,6 +96,7 @@ impl Files {
             guests: Vec::with_capacity(self.plugins.len()),
             inbox: inbox.clone(),
             reload: None,
+            letters: Letters::new(None),
         };
         let Some((first, _)) = self.plugins.first() else {
             return Ok(chain);
@@ -89,6 +108,7 @@ impl Files {
         let loader = Loader {
             engine: Arc::new(engine),
             limits: limits.clone(),
+            tables: Arc::new(self.tables),
             when,
         };
         let mut seats = Vec::with_capacity(self.plugins.len());
@@ -96,15 +116,26 @@ impl Files {
             let name = distinct(&spec.name(), |name| {
                 chain.guests.iter().any(|guest| guest.name() == name)
             });
-            let file = spec.path.clone();
+            let (file, optional) = (spec.path.clone(), spec.optional);
             let load = || {
                 let bytes = bytes?;
-                let guest = Guest::load(&spec, name, &bytes, &loader)?;
-                Ok((Seat::new(spec, guest.name().to_owned(), &bytes), guest))
+                let kept = Arc::new(Kept::new(&name, &spec.limits.over(limits)));
+                let guest = Guest::load(&spec, name, &bytes, &loader, kept.clone())?;
+                Ok((
+                    Seat::new(spec, guest.name().to_owned(), &bytes, kept),
+                    guest,
+                ))
             };
-            let (seat, guest) = load().map_err(|reason| Error { file, reason })?;
-            seats.push(seat);
-            chain.guests.push(guest);
+            match load().map_err(|reason| Error { file, reason }) {
+                Ok((seat, guest)) => {
+                    seats.push(seat);
+                    chain.guests.push(guest);
+                }
+                Err(error) if optional => {
+                    tracing::warn!("{error}; lightmon goes on without it, since it is optional");
+                }
+                Err(error) => return Err(error),
+            }
         }
         chain.reload = Some(Reload::new(seats, loader, inbox));
         Ok(chain)
@@ -116,6 +147,7 @@ impl Files {
 struct Loader {
     engine: Arc<Engine>,
     limits: Limits,
+    tables: Arc<tables::Files>,
     when: Compile,
 }
 
@@ -125,6 +157,7 @@ pub struct Chain {
     /// Plugins to take the place of some of these.
     inbox: Arc<Inbox>,
     reload: Option<Reload>,
+    letters: Letters,
 }
 
 impl Chain {
@@ -141,6 +174,11 @@ impl Chain {
         Files::read(specs, limits, cache).load(limits, when)
     }
 
+    /// Keeps the events that a plugin fails on in this file, until it has failed on too many.
+    pub fn keep_letters(&mut self, file: PathBuf) {
+        self.letters = Letters::new(Some(file));
+    }
+
     /// Makes changed plugins ready, once it is given away; none without plugins.
     pub fn reload(&mut self) -> Option<Reload> {
         self.reload.take()
@@ -151,15 +189,47 @@ impl Chain {
         self.inbox.wake_with(Box::new(wake));
     }
 
-    /// Puts plugins that were made ready in the place of those that they are newer than; to be called between batches. Whether
-    /// there were any.
-    pub fn swap(&mut self) -> bool {
+    /// Puts plugins that were made ready in the place of those that they are newer than; to be called between batches. None when
+    /// there were none, else the last words of the old ones.
+    pub fn swap(&mut self, now: Timestamp, stats: &Stats) -> Option<Vec<Notice>> {
         let swaps = self.inbox.take();
         let is_any = !swaps.is_empty();
-        for swap in swaps {
-            swap.apply(&mut self.guests);
+        let said = swaps
+            .into_iter()
+            .flat_map(|swap| swap.apply(&mut self.guests, now, stats))
+            .collect();
+        is_any.then_some(said)
+    }
+
+    /// Calls those plugins that want to be called at that time, and adds what they have to say. From the first call on, they
+    /// wait for as long as they asked for.
+    ///
+    /// # Errors
+    /// When a plugin has failed with whose fault lightmon must end.
+    pub fn tick(
+        &mut self,
+        now: Timestamp,
+        stats: &Stats,
+        reports: &mut Vec<Notice>,
+    ) -> Result<(), Halt> {
+        let mut result = Ok(());
+        for (guest, count) in self.guests.iter_mut().zip(&stats.plugins) {
+            result = result.and(guest.tick(now, count, reports));
         }
-        is_any
+        result
+    }
+
+    /// When the next plugin wants to be called.
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        self.guests.iter().filter_map(Guest::due).min()
+    }
+
+    /// Ends them: their last words.
+    pub fn stop(&mut self, now: Timestamp, stats: &Stats) -> Vec<Notice> {
+        let guests = self.guests.iter_mut().zip(&stats.plugins);
+        guests
+            .flat_map(|(guest, count)| guest.stop(now, count))
+            .collect()
     }
 
     /// What messages and counters call them: the file's name without its ending, made distinct (`geoip`, `geoip#2`).
@@ -196,11 +266,24 @@ impl Chain {
             "invariant: stats are made with the chain's names"
         );
         let mut result = Ok(());
-        for (guest, count) in self.guests.iter_mut().zip(&stats.plugins) {
-            result = result.and(guest.run(batch, count));
+        // What a redactor has still to see may hold what it hides.
+        let last_redactor = self.guests.iter().rposition(Guest::is_redactor);
+        for (i, (guest, count)) in self.guests.iter_mut().zip(&stats.plugins).enumerate() {
+            self.letters.hides = last_redactor >= Some(i);
+            result = result.and(guest.run(batch, count, &mut self.letters));
         }
         result
     }
+}
+
+/// The component that a core module becomes when it is loaded.
+pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, Reason> {
+    module::encode(module)
+}
+
+/// What a plugin shares with its next instance, or with the other threads.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name, or the first of `name#2`, `name#3`… that is not taken.

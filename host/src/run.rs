@@ -66,8 +66,11 @@ pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
     let limits = Limits::default();
     // What is in the files meets no capability: it is looked at on a thread that has none.
     let files = Files::read(&config.plugins, &limits, config.cache_dir.as_deref());
-    let plugins = privileges::without("plugin-start", || files.load(&limits, when))
+    let mut plugins = privileges::without("plugin-start", || files.load(&limits, when))
         .context("give up the capabilities to start the plugins")??;
+    if let Some(file) = &config.dead_letters {
+        plugins.keep_letters(file.clone());
+    }
     let replay = config
         .replay
         .as_deref()

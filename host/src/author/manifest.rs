@@ -101,7 +101,9 @@ fn schema(value: &Value) -> Option<()> {
 fn permissions(value: &Value) -> Option<()> {
     let is_permission = |permission: &Value| {
         let keys = permission.as_object()?.keys();
-        let known = keys.clone().all(|key| ["table", "why", "optional"].contains(&&**key));
+        let known = keys
+            .clone()
+            .all(|key| ["table", "why", "optional"].contains(&&**key));
         let optional = permission.get("optional").is_none_or(Value::is_boolean);
         let texts = permission["table"].is_string() && permission["why"].is_string();
         (known && optional && texts).then_some(())
@@ -124,7 +126,9 @@ mod tests {
             "permissions":[{"table":"country","why":"to tag","optional":true},{"table":"x","why":""}]}"#;
         assert_eq!(check(good), [""; 0]);
         assert_eq!(
-            check(r#"{"name":1,"role":"king","rolle":"x","permissions":[{"table":"x"}],"config":[]}"#),
+            check(
+                r#"{"name":1,"role":"king","rolle":"x","permissions":[{"table":"x"}],"config":[]}"#
+            ),
             [
                 "`config` should be a JSON Schema of an object",
                 "`name` should be a text",

@@ -20,7 +20,16 @@ const NAME: &str = "{{name}}";
 
 /// Names that Cargo, Go or Python keep for themselves, or that are in the way of one's own files.
 const TAKEN: [&str; 10] = [
-    "test", "core", "std", "alloc", "build", "deps", "main", "lightmon", "lightmon-plugin", "node-modules",
+    "test",
+    "core",
+    "std",
+    "alloc",
+    "build",
+    "deps",
+    "main",
+    "lightmon",
+    "lightmon-plugin",
+    "node-modules",
 ];
 
 /// Begin a plugin: a project that builds, with a test, and with all that it needs in its own folder
@@ -69,7 +78,9 @@ fn check(name: &str) -> Result<(), Usage> {
         )));
     }
     if TAKEN.contains(&name) {
-        return Err(Usage(format!("`{shown}` can't be a plugin's name: it has a meaning already")));
+        return Err(Usage(format!(
+            "`{shown}` can't be a plugin's name: it has a meaning already"
+        )));
     }
     Ok(())
 }
@@ -77,16 +88,24 @@ fn check(name: &str) -> Result<(), Usage> {
 fn write(name: &str, language: Language, folder: &Path) -> anyhow::Result<()> {
     let shown = printable(&folder.to_string_lossy());
     if folder.exists() && (!folder.is_dir() || fs::read_dir(folder)?.next().is_some()) {
-        return Err(Usage(format!("{shown} is there already, and not empty: choose another folder")).into());
+        return Err(Usage(format!(
+            "{shown} is there already, and not empty: choose another folder"
+        ))
+        .into());
     }
-    for file in FILES.iter().filter(|file| file.language == language.as_str()) {
+    for file in FILES
+        .iter()
+        .filter(|file| file.language == language.as_str())
+    {
         let path = match file.is_template {
             true => file.path.replace(NAME, name),
             false => file.path.to_owned(),
         };
         let path = folder.join(path);
         let text = str::from_utf8(file.bytes).ok().filter(|_| file.is_template);
-        let bytes = text.map_or(file.bytes.to_owned(), |text| text.replace(NAME, name).into());
+        let bytes = text.map_or(file.bytes.to_owned(), |text| {
+            text.replace(NAME, name).into()
+        });
         let make = || {
             fs::create_dir_all(path.parent().unwrap_or(folder))?;
             fs::write(&path, bytes)
@@ -106,11 +125,21 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let folder = folder.path().join("x");
             write("no-dns", language, &folder).unwrap();
-            for file in ["README.md", ".gitignore", "tests/no-dns.jsonl", "tests/no-dns.expected.jsonl"] {
+            for file in [
+                "README.md",
+                ".gitignore",
+                "tests/no-dns.jsonl",
+                "tests/no-dns.expected.jsonl",
+            ] {
                 assert!(folder.join(file).is_file(), "{language:?}: {file}");
             }
             let again = write("no-dns", language, &folder).unwrap_err();
-            assert!(again.to_string().ends_with("is there already, and not empty: choose another folder"), "{again}");
+            assert!(
+                again
+                    .to_string()
+                    .ends_with("is there already, and not empty: choose another folder"),
+                "{again}"
+            );
         }
     }
 
@@ -118,7 +147,12 @@ mod tests {
     fn nothing_is_left_of_the_template() {
         for file in FILES.iter().filter(|file| file.is_template) {
             let text = String::from_utf8(file.bytes.to_owned()).unwrap();
-            assert!(!text.replace(NAME, "x").contains("{{n"), "{} {}", file.language, file.path);
+            assert!(
+                !text.replace(NAME, "x").contains("{{n"),
+                "{} {}",
+                file.language,
+                file.path
+            );
         }
     }
 

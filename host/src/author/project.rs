@@ -91,7 +91,10 @@ impl Project {
 
     /// By plugin.json, or else by the folder.
     pub(super) fn name(&self) -> String {
-        let said = self.manifest.as_ref().and_then(|manifest| manifest.get("name"));
+        let said = self
+            .manifest
+            .as_ref()
+            .and_then(|manifest| manifest.get("name"));
         let name = said.and_then(Value::as_str).map(str::to_owned);
         name.filter(|name| is_name(name)).unwrap_or_else(|| {
             let folder = self.folder.file_name().unwrap_or_default();
@@ -122,7 +125,9 @@ pub(super) fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(is_letter)
         && !name.ends_with('-')
-        && name.chars().all(|c| is_letter(c) || c.is_ascii_digit() || c == '-')
+        && name
+            .chars()
+            .all(|c| is_letter(c) || c.is_ascii_digit() || c == '-')
 }
 
 /// The files with this ending in a folder, sorted.
@@ -151,7 +156,10 @@ impl Plugin {
             .parse()
             .map_err(|error: plugin::BadSpec| Usage(error.to_string()))?;
         if !spec.path.is_dir() {
-            return Ok(Self { spec, project: None });
+            return Ok(Self {
+                spec,
+                project: None,
+            });
         }
         let project = Project::open(&spec.path)?;
         spec.path = build::build(&project, None)?;

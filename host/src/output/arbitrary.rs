@@ -142,6 +142,7 @@ fn time() -> impl Strategy<Value = Timestamp> {
 /// A notice of any kind.
 pub(super) fn notice() -> impl Strategy<Value = Notice> {
     let place = prop_oneof![Just(Place::Kernel), Just(Place::Output)];
+    let fields = prop::collection::btree_map(text(), text(), 0..4);
     prop_oneof![
         (place, time(), time(), any::<u64>(), any::<u64>()).prop_map(
             |(place, since, until, connections, processes)| Notice::Lost {
@@ -156,6 +157,14 @@ pub(super) fn notice() -> impl Strategy<Value = Notice> {
         ),
         (time(), text()).prop_map(|(time, reason)| Notice::Blind { time, reason }),
         time().prop_map(|time| Notice::Sighted { time }),
+        (time(), text(), text(), fields).prop_map(|(time, plugin, report, fields)| {
+            Notice::Report {
+                time,
+                plugin,
+                report,
+                fields: fields.into_iter().collect(),
+            }
+        }),
     ]
 }
 

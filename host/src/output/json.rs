@@ -28,12 +28,13 @@
 //!  "until":"2026-11-23T23:04:06.500000000+08:00","where":"kernel","connections":12,"processes":3}
 //! {"v":1,"time":"2026-11-23T23:05:00.000000000+08:00","notice":"blind","reason":"…"}
 //! {"v":1,"time":"2026-11-23T23:06:00.000000000+08:00","notice":"sighted"}
+//! {"v":1,"time":"2026-11-23T23:07:00.000000000+08:00","notice":"report","plugin":"dedupe","report":"suppressed","fields":{"key":"value"}}
 //! ```
 //!
 //! `lost`: between `since` and `until` so many `connections` are missing; of so many `processes` the start was not seen, so that
 //! connections of theirs may lack path and arguments. `where` is `kernel` (its buffer was full) or `output` (what this stands in
 //! took no more). All such lines together say what the summary says. `blind`: lightmon's own test saw that connections are not
-//! seen, for that `reason`, until `sighted`.
+//! seen, for that `reason`, until `sighted`. `report`: what that `plugin` has to say of its own, by the name of `report`.
 //!
 //! Reading asks for `pid`, `daddr`, `dport` and one of `time` and `goTime`, and takes what else is there, so that the
 //! original lightmon's lines are read too (TCP, and established, as it said nothing else). Unknown keys are ignored, notices

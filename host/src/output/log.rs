@@ -72,7 +72,7 @@ pub(super) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
 pub(super) fn notice(notice: &Notice, zone: &TimeZone, out: &mut Vec<u8>) {
     let level = match notice {
         Notice::Lost { .. } | Notice::Blind { .. } => "warning",
-        Notice::Sighted { .. } => "info",
+        Notice::Sighted { .. } | Notice::Report { .. } => "info",
     };
     let line = NoticeLine {
         conatiner: "",

@@ -10,6 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+mod worker;
+
+use jiff::Timestamp;
+
+use self::worker::Worker;
 use crate::{
     event::Event,
     notice::Notice,
@@ -45,7 +50,7 @@ impl<'scope> Tail<'scope> {
     /// Starts the thread, if there are plugins.
     pub(super) fn start<'env>(
         scope: &'scope Scope<'scope, 'env>,
-        mut plugins: Chain,
+        plugins: Chain,
         output: Output,
         stats: &'env Stats,
         is_patient: bool,
@@ -65,34 +70,18 @@ impl<'scope> Tail<'scope> {
             .spawn_scoped(scope, move || {
                 // Also when a bug makes it panic: nobody waits for it then.
                 let _ended = Ended(&queue_too);
-                let mut halted = false;
                 privileges::give_up_all_but(&[]);
-                while let Some(work) = queue_too.next() {
-                    if plugins.swap() {
-                        *lock(&past_too) = plugins.past();
-                    }
-                    let mut events = match work {
-                        Work::Events(events) => events,
-                        Work::Notice(notice) => {
-                            lock(&output_too).pass_on(&notice);
-                            continue;
-                        }
-                        Work::Swap => continue,
-                    };
-                    if remote.is_over() {
-                        remote.lose(events.len() as u64);
-                        queue_too.done(events, None);
-                        continue;
-                    }
-                    let result = if halted {
-                        lock(&past_too).apply(&mut events, stats)
-                    } else {
-                        plugins.run(&mut events, stats)
-                    };
-                    halted |= result.is_err();
-                    lock(&output_too).write(&events);
-                    queue_too.done(events, result.err());
+                Worker {
+                    plugins,
+                    queue: &queue_too,
+                    remote,
+                    output: &output_too,
+                    past: &past_too,
+                    stats,
+                    recorded: is_patient.then_some(Timestamp::MIN),
+                    halted: false,
                 }
+                .run();
             })?;
         Ok(Self::Plugins {
             queue,
@@ -189,6 +178,8 @@ enum Work {
     Notice(Notice),
     /// A plugin is there to take another's place.
     Swap,
+    /// The time is over.
+    Nothing,
 }
 
 /// What waits for the plugins.
@@ -262,6 +253,11 @@ impl Queue {
         }
     }
 
+    /// Says why lightmon must not go on.
+    fn halt(&self, halt: Halt) {
+        lock(&self.state).halt.get_or_insert(halt);
+    }
+
     fn settle(&self) {
         let mut state = lock(&self.state);
         while state.events > 0 && !state.ended {
@@ -274,9 +270,10 @@ impl Queue {
         self.work.notify_one();
     }
 
-    /// The next work; waits for some. None when there is no more.
-    fn next(&self) -> Option<Work> {
+    /// The next work; waits for some, if need be for so long. None when there is no more.
+    fn next(&self, at_most: Option<Duration>) -> Option<Work> {
         let mut state = lock(&self.state);
+        let began = Instant::now();
         loop {
             if let Some(work) = state.work.pop_front() {
                 return Some(work);
@@ -284,7 +281,11 @@ impl Queue {
             if state.ending {
                 return None;
             }
-            state = wait(&self.work, state, None);
+            let left = at_most.map(|time| time.saturating_sub(began.elapsed()));
+            if left == Some(Duration::ZERO) {
+                return Some(Work::Nothing);
+            }
+            state = wait(&self.work, state, left);
         }
     }
 
@@ -297,7 +298,7 @@ impl Queue {
             .iter()
             .map(|work| match work {
                 Work::Events(events) => events.len(),
-                Work::Notice(_) | Work::Swap => 0,
+                Work::Notice(_) | Work::Swap | Work::Nothing => 0,
             })
             .sum();
         events.clear();

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use wasmtime::{Config, EngineWeak, ResourceLimiter, Store, Trap};
@@ -27,7 +27,6 @@ pub(super) struct Engine {
     clock: Clock,
     cache: Cache,
     stack: usize,
-    answer: usize,
 }
 
 impl Engine {
@@ -44,7 +43,6 @@ impl Engine {
             wasm,
             cache,
             stack: limits.stack,
-            answer: limits.answer,
         })
     }
 
@@ -56,25 +54,32 @@ impl Engine {
         &self.cache
     }
 
-    /// A store for one instance: what traps once is never entered again, so each gets its own.
-    pub(super) fn store(&self, limits: &Limits) -> Store<Budget> {
-        let budget = Budget {
-            memory: Quota::new(limits.memory, "bytes of memory"),
-            tables: Quota::new(limits.table_elements, "table elements"),
+    /// A store for one instance: what traps once is never entered again, so each gets its own. `host` is for the functions
+    /// that it may call.
+    pub(super) fn store<T: 'static>(&self, limits: &Limits, host: T) -> Store<Data<T>> {
+        let data = Data {
+            budget: Budget {
+                memory: Quota::new(limits.memory, "bytes of memory"),
+                tables: Quota::new(limits.table_elements, "table elements"),
+            },
+            deadline: None,
+            answer: limits.answer,
+            host,
         };
-        let mut store = Store::new(&self.wasm, budget);
-        store.limiter(|budget| budget);
-        store.set_hostcall_fuel(self.answer);
+        let mut store = Store::new(&self.wasm, data);
+        store.limiter(|data| &mut data.budget);
+        store.set_hostcall_fuel(limits.answer);
         store
     }
 
     /// Runs `call`, which may enter WebAssembly for `limit`.
-    pub(super) fn call<R>(
+    pub(super) fn call<T, R>(
         &self,
-        store: &mut Store<Budget>,
+        store: &mut Store<Data<T>>,
         limit: Duration,
-        call: impl FnOnce(&mut Store<Budget>) -> wasmtime::Result<R>,
+        call: impl FnOnce(&mut Store<Data<T>>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
+        store.data_mut().deadline = Some((Instant::now() + limit, limit));
         // One more, since the first tick may come at once.
         store.set_epoch_deadline(limit.as_nanos().div_ceil(TICK.as_nanos()) as u64 + 1);
         let running = self.clock.run();
@@ -83,7 +88,11 @@ impl Engine {
         result.map_err(|error| self.fault(&error, limit, store.data()))
     }
 
-    fn fault(&self, error: &wasmtime::Error, limit: Duration, budget: &Budget) -> Fault {
+    fn fault<T>(&self, error: &wasmtime::Error, limit: Duration, data: &Data<T>) -> Fault {
+        if let Some(fault) = error.downcast_ref::<Fault>() {
+            return fault.clone();
+        }
+        let budget = &data.budget;
         let refused = budget.memory.refused().or_else(|| budget.tables.refused());
         let trap = error.downcast_ref::<Trap>();
         match (trap, refused) {
@@ -99,7 +108,7 @@ impl Engine {
                 let text = format!("{error:#}");
                 // wasmtime keeps the type of this error to itself.
                 if text.contains("fuel allocated for hostcalls") {
-                    Fault::Answer(self.answer)
+                    Fault::Answer(data.answer)
                 } else {
                     Fault::Malformed(printable(&text))
                 }
@@ -108,17 +117,40 @@ impl Engine {
     }
 }
 
-/// What one instance has taken of what it may take.
-pub(super) struct Budget {
-    memory: Quota,
-    tables: Quota,
+/// What belongs to one instance, beside its memory.
+pub(super) struct Data<T> {
+    budget: Budget,
+    /// When the running call must end, and how long it may take.
+    deadline: Option<(Instant, Duration)>,
+    /// Bytes that an answer may take.
+    answer: usize,
+    /// For the functions that it may call.
+    pub(super) host: T,
 }
 
-impl Budget {
+impl<T> Data<T> {
     /// Bytes of linear memory, all memories together.
     pub(super) fn memory(&self) -> usize {
-        self.memory.used
+        self.budget.memory.used
     }
+
+    /// Whether there is time left. The epoch stops WebAssembly only: what works for it in the host, and could work for
+    /// long, asks here.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn on_time(&self) -> Result<(), Fault> {
+        match self.deadline {
+            Some((until, limit)) if Instant::now() > until => Err(Fault::Deadline(limit)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What one instance has taken of what it may take.
+struct Budget {
+    memory: Quota,
+    tables: Quota,
 }
 
 struct Quota {

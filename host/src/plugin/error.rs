@@ -4,6 +4,11 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use super::Digest;
+
+/// The least that a plugin's `period` may be.
+pub(super) const PERIOD: Duration = Duration::from_millis(100);
+
 /// A plugin that can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("plugin {}: {reason}", super::text::printable(&file.to_string_lossy()))]
@@ -31,6 +36,18 @@ pub enum Reason {
     TooLarge {
         /// See [`Limits::file`](super::Limits::file).
         limit: u64,
+    },
+    /// More than an honest plugin has.
+    #[error(
+        "has more than {functions} functions, {locals} locals or {parts} modules and components, which would take too long to compile: build it with optimisation and without what it doesn't use"
+    )]
+    TooMuch {
+        /// That it may have.
+        functions: u64,
+        /// Likewise.
+        locals: u64,
+        /// Likewise.
+        parts: u64,
     },
     /// Machine code.
     #[error(
@@ -71,9 +88,30 @@ pub enum Reason {
         /// Which of the two is the older.
         upgrade: &'static str,
     },
-    /// Imports that nobody has granted.
+    /// Imports that there are not.
     #[error("wants {}, which plugins don't get: build it without", list(.0))]
     Imports(Vec<String>),
+    /// Tables that the user has not granted.
+    #[error("wants {}: grant it with {}", tables(.0), grants(.0))]
+    Ungranted(Vec<Wanted>),
+    /// A table that it doesn't ask for.
+    #[error("was granted the table `{name}`, but asks for {}", list(.asks))]
+    Unasked {
+        /// What the user calls it.
+        name: String,
+        /// What its manifest asks for.
+        asks: Vec<String>,
+    },
+    /// A granted file that is no table.
+    #[error("the table `{name}` in {file}: {cause}")]
+    Table {
+        /// What the plugin calls it.
+        name: String,
+        /// Where it is.
+        file: String,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The exports' types differ from the contract.
     #[error(
         "doesn't keep to the plugin contract that it names: build it again with the plugin SDK ({0})"
@@ -82,6 +120,9 @@ pub enum Reason {
     /// It failed before it said anything.
     #[error("can't start: init {0}")]
     Init(Fault),
+    /// It wants to be called too often.
+    #[error("wants to be called every {0} ms: the least is {LEAST} ms, and 0 is never", LEAST = PERIOD.as_millis())]
+    Period(u32),
     /// Its own words.
     #[error("refuses to start: {0}")]
     Refused(String),
@@ -93,9 +134,46 @@ pub enum Reason {
         /// What the language says to it.
         cause: String,
     },
+    /// Its settings are not those that it knows.
+    #[error("{0}")]
+    Settings(String),
+    /// Not the file that the user wants.
+    #[error(
+        "has the SHA-256 {is}, but sha256={wanted} is asked for: if it was changed on purpose, say the new one"
+    )]
+    Digest {
+        /// Of the file.
+        is: Digest,
+        /// What the user has said.
+        wanted: Digest,
+    },
+    /// The user's `when` is no expression.
+    #[error("when={expression}: {cause}")]
+    BadWhen {
+        /// The expression.
+        expression: String,
+        /// What the language says to it.
+        cause: String,
+    },
     /// The machine can't run WebAssembly.
     #[error("can't be run on this machine: {0}")]
     Engine(String),
+}
+
+impl Reason {
+    /// The plugin's types are not the contract's.
+    pub(super) fn contract(error: wasmtime::Error) -> Self {
+        Self::Contract(super::text::printable(&format!("{error:#}")))
+    }
+}
+
+/// A table that a plugin's manifest asks for.
+#[derive(Debug)]
+pub struct Wanted {
+    /// What the plugin calls it.
+    pub table: String,
+    /// What for, in its own words.
+    pub why: Option<String>,
 }
 
 /// A plugin with `on_fault=halt` has failed: lightmon must not go on.
@@ -136,9 +214,35 @@ pub enum Fault {
     /// Anything that WebAssembly stops at; a panic is `unreachable`.
     #[error("trapped: {0}")]
     Trap(String),
+    /// A look-up in a table that it has not opened.
+    #[error("looked something up in table {0}, which it has not opened")]
+    Table(u32),
+    /// Look-ups whose answers are too large for one call.
+    #[error("looked up more than {} KiB in one call", .0 >> 10)]
+    LookUps(usize),
     /// After a fault it did not start again.
     #[error("did not start again: {0}")]
     Restart(String),
+}
+
+/// A plugin without a manifest doesn't say which.
+fn tables(wanted: &[Wanted]) -> String {
+    let table = |Wanted { table, why }: &Wanted| match why {
+        Some(why) => format!("the table `{table}` ({why})"),
+        None => format!("the table `{table}`"),
+    };
+    match wanted {
+        [] => "a table".to_owned(),
+        wanted => wanted.iter().map(table).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn grants(wanted: &[Wanted]) -> String {
+    let grant = |wanted: &Wanted| format!("table.{}=FILE", wanted.table);
+    match wanted {
+        [] => "table.NAME=FILE".to_owned(),
+        wanted => wanted.iter().map(grant).collect::<Vec<_>>().join(","),
+    }
 }
 
 fn list(names: &[String]) -> String {

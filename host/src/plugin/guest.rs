@@ -8,22 +8,30 @@
 use std::{
     collections::VecDeque,
     mem::{Discriminant, discriminant},
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
+
 use super::{
-    Fault, Halt, Limits, Loader, OnFault, Reason, Spec, When,
+    Digest, Fault, Halt, Limits, Loader, OnFault, Reason, Spec, When,
     action::{self, Effect},
     engine::TICK,
+    grants::grants,
+    imports::Kept,
     instance::{Instance, Template},
-    load,
-    manifest::Role,
+    letters::Letters,
+    limits, load,
+    manifest::{self, Role},
+    settings,
     skip::skip,
     text::printable,
     v0_1::{Action, Fields, tables::KIND},
 };
 use crate::{event::Event, stats};
+
+mod tick;
 
 /// Most calls of one batch after the first has failed: enough to find two events among 256.
 const RETRIES: u32 = 32;
@@ -36,14 +44,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 pub(super) struct Guest {
     name: String,
+    role: Role,
     template: Template,
     limits: Limits,
     on_fault: OnFault,
     /// What it asked for when it was started first.
     needs: Fields,
-    when: Option<When>,
+    /// All must match.
+    when: Vec<When>,
     /// The kinds of events that it knows.
     kinds: Vec<u8>,
+    /// How often it wants to be called, if it does.
+    period: Option<Duration>,
+    /// When it is to be called again.
+    due: Option<Timestamp>,
+    /// Whether it has last words.
+    has_stop: bool,
     /// None after a fault, until it is needed again.
     instance: Option<Instance>,
     is_disabled: bool,
@@ -64,36 +80,68 @@ impl Guest {
         name: String,
         bytes: &[u8],
         loader: &Loader,
+        kept: Arc<Kept>,
     ) -> Result<Self, Reason> {
         let Loader {
             engine,
             limits,
+            tables,
             when,
         } = loader;
+        let digest = Digest::of(bytes);
+        if let Some(wanted) = spec.sha256.filter(|wanted| *wanted != digest) {
+            return Err(Reason::Digest { is: digest, wanted });
+        }
+        let mut limits = spec.limits.over(limits);
+        if !spec.limits.has("memory") && manifest::brings_a_runtime(bytes) {
+            limits.memory = limits.memory.max(limits::MEMORY_WITH_RUNTIME);
+        }
         let loaded = load::load(engine, bytes)?;
+        if let Some(manifest) = &loaded.manifest {
+            settings::check(&spec.config, &manifest.config).map_err(Reason::Settings)?;
+        }
         let config = serde_json::Value::Object(spec.config.clone()).to_string();
-        let template = Template::new(engine.clone(), &loaded, config, limits.clone())?;
+        let grants = grants(spec, &loaded, tables)?;
+        let template = Template::new(
+            engine.clone(),
+            &loaded,
+            config,
+            limits.clone(),
+            grants,
+            kept,
+        )?;
         let (instance, setup) = template.start()?;
-        let when = setup.when.map(|expression| {
-            when(&expression).map_err(|cause| Reason::When {
-                expression: printable(&expression),
+        let theirs = setup.when.iter().map(|expression| {
+            when(expression).map_err(|cause| Reason::When {
+                expression: printable(expression),
                 cause: printable(&cause),
             })
         });
+        let users = spec.when.iter().map(|expression| {
+            when(expression).map_err(|cause| Reason::BadWhen {
+                expression: printable(expression),
+                cause: printable(&cause),
+            })
+        });
+        let when = users.chain(theirs).collect::<Result<_, _>>()?;
         Ok(Self {
             name,
+            role: loaded.role(),
             template,
-            limits: limits.clone(),
-            on_fault: spec.on_fault.unwrap_or(match loaded.role {
+            limits,
+            on_fault: spec.on_fault.unwrap_or(match loaded.role() {
                 Role::Redactor => OnFault::Drop,
                 Role::Filter | Role::Formatter => OnFault::Pass,
             }),
             needs: setup.needs,
-            when: when.transpose()?,
+            when,
             kinds: match setup.kinds {
                 kinds if kinds.is_empty() => vec![KIND],
                 kinds => kinds,
             },
+            period: instance.period(),
+            due: None,
+            has_stop: loaded.stop.is_some(),
             instance: Some(instance),
             is_disabled: false,
             pause: None,
@@ -111,9 +159,9 @@ impl Guest {
         self.on_fault
     }
 
-    /// Ends a plugin whose place another takes.
-    pub(super) fn retire(self) {
-        // Its last words are asked for here.
+    /// Whether it hides what must not get out.
+    pub(super) fn is_redactor(&self) -> bool {
+        self.role == Role::Redactor
     }
 
     /// Forgets that it has failed. Whether it was disabled.
@@ -129,15 +177,16 @@ impl Guest {
         &mut self,
         batch: &mut Vec<Event>,
         count: &stats::Plugin,
+        letters: &mut Letters,
     ) -> Result<(), Halt> {
-        let is_wanted = |event: &Event| {
-            self.kinds.contains(&KIND) && self.when.as_ref().is_none_or(|when| when(event))
-        };
+        let is_wanted =
+            |event: &Event| self.kinds.contains(&KIND) && self.when.iter().all(|when| when(event));
         let chosen: Vec<usize> = (0..batch.len()).filter(|&i| is_wanted(&batch[i])).collect();
         let mut judged = Judged {
             is_dropped: vec![false; batch.len()],
             events: batch,
             count,
+            letters,
         };
         for chosen in chosen.chunks(self.limits.events.max(1)) {
             self.judge(chosen, &mut judged, &mut None);
@@ -168,12 +217,15 @@ impl Guest {
         if is_first {
             *retry = Some(Retry::new(self.limits.batch));
             judged.count.faults.fetch_add(1, Relaxed);
-            self.record(&fault);
+            self.record(&fault, "a batch");
         }
         // A start that fails will fail again at once, and may take long.
         let is_restart = matches!(fault, Fault::Restart(_));
         if is_restart {
             self.pause = self.pause_after(self.faults.len());
+        }
+        if let ([i], false) = (chosen, is_restart) {
+            judged.keep(*i, &self.name, &fault);
         }
         if is_restart || chosen.len() == 1 || self.is_disabled {
             judged.skip(chosen, self);
@@ -194,28 +246,35 @@ impl Guest {
         judged: &Judged<'_>,
         limit: Duration,
     ) -> Result<Vec<Action>, Fault> {
-        let instance = match &mut self.instance {
-            Some(instance) => instance,
+        let needs = self.needs;
+        let instance = self.instance(judged.count)?;
+        let events = chosen.iter().map(|&i| &judged.events[i]);
+        let began = Instant::now();
+        let result = instance.process(events, needs, limit);
+        let (took, memory) = (began.elapsed(), instance.memory());
+        let is_nearly_full = instance.is_nearly_full();
+        self.template.kept().counters.count(judged.count);
+        judged.count.called(chosen.len(), took, memory);
+        if result.is_ok() && is_nearly_full {
+            // A planned restart costs nobody an event.
+            self.instance = None;
+        }
+        result
+    }
+
+    /// The one that there is, or a new one.
+    fn instance(&mut self, count: &stats::Plugin) -> Result<&mut Instance, Fault> {
+        match &mut self.instance {
+            Some(instance) => Ok(instance),
             none => {
                 let (instance, _) = self
                     .template
                     .start()
                     .map_err(|reason| Fault::Restart(reason.to_string()))?;
-                judged.count.restarts.fetch_add(1, Relaxed);
-                none.insert(instance)
+                count.restarts.fetch_add(1, Relaxed);
+                Ok(none.insert(instance))
             }
-        };
-        let events = chosen.iter().map(|&i| &judged.events[i]);
-        let began = Instant::now();
-        let result = instance.process(events, self.needs, limit);
-        judged
-            .count
-            .called(chosen.len(), began.elapsed(), instance.memory());
-        if result.is_ok() && instance.is_nearly_full() {
-            // A planned restart costs nobody an event.
-            self.instance = None;
         }
-        result
     }
 
     fn pause_after(&self, faults: usize) -> Option<Instant> {
@@ -224,14 +283,14 @@ impl Guest {
     }
 
     /// Tells a fault, if it is the first of its kind, and disables a plugin that has had too many.
-    fn record(&mut self, fault: &Fault) {
+    fn record(&mut self, fault: &Fault, on: &str) {
         if self.is_disabled {
             return;
         }
         let kind = discriminant(fault);
         if !self.told.contains(&kind) {
             self.told.push(kind);
-            tracing::warn!(plugin = %self.name, %fault, "plugin failed on a batch; it is restarted (told once for each kind of fault)");
+            tracing::warn!(plugin = %self.name, %fault, "plugin failed on {on}; it is restarted (told once for each kind of fault)");
         }
         if self.on_fault == OnFault::Halt {
             self.halt.get_or_insert(Halt {
@@ -269,6 +328,7 @@ struct Judged<'a> {
     events: &'a mut [Event],
     is_dropped: Vec<bool>,
     count: &'a stats::Plugin,
+    letters: &'a mut Letters,
 }
 
 impl Judged<'_> {
@@ -292,6 +352,12 @@ impl Judged<'_> {
         }
         self.count.ignored.fetch_add(ignored, Relaxed);
         self.count.tagged.fetch_add(tagged, Relaxed);
+    }
+
+    /// Keeps an event that the plugin fails on alone, for its author.
+    fn keep(&mut self, i: usize, name: &str, fault: &Fault) {
+        let is_kept = self.letters.keep(&self.events[i], name, fault);
+        self.count.letters.fetch_add(is_kept.into(), Relaxed);
     }
 
     /// For events that get no verdict.

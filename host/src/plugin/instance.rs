@@ -4,26 +4,33 @@ use std::{sync::Arc, time::Duration};
 
 use wasmtime::{
     Store,
-    component::{ComponentExportIndex, InstancePre, Linker, TypedFunc},
+    component::{ComponentExportIndex, InstancePre, TypedFunc},
 };
 
 use super::{
     Fault, Limits, Reason,
-    engine::{Budget, Engine},
+    engine::{Data, Engine},
+    error::PERIOD,
+    imports::{self, Grants, Host, Kept},
     load::Loaded,
     text::printable,
-    v0_1::{Action, Batch, Fields, Setup, tables::Tables},
+    v0_1::{Action, Batch, Fields, Report, Setup, tables::Tables},
 };
 use crate::event::Event;
 
 /// What instances of a plugin are made from.
 pub(super) struct Template {
     engine: Arc<Engine>,
-    pre: InstancePre<Budget>,
+    pre: InstancePre<Data<Host>>,
     init: ComponentExportIndex,
     process: ComponentExportIndex,
+    /// `period` and `tick`.
+    tick: Option<[ComponentExportIndex; 2]>,
+    stop: Option<ComponentExportIndex>,
     config: String,
     limits: Limits,
+    grants: Grants,
+    kept: Arc<Kept>,
 }
 
 impl Template {
@@ -32,34 +39,45 @@ impl Template {
         loaded: &Loaded,
         config: String,
         limits: Limits,
+        grants: Grants,
+        kept: Arc<Kept>,
     ) -> Result<Self, Reason> {
-        let Loaded {
-            component, filter, ..
-        } = loaded;
-        let interface = component.get_export_index(None, filter);
-        let function = |name: &str| {
+        let component = &loaded.component;
+        let function = |interface: &str, name: &str| {
+            let interface = component.get_export_index(None, interface);
             interface
-                .as_ref()
-                .and_then(|interface| component.get_export_index(Some(interface), name))
+                .and_then(|interface| component.get_export_index(Some(&interface), name))
                 .ok_or_else(|| Reason::Contract(format!("there is no function `{name}`")))
         };
+        let tick = loaded.tick.as_deref();
+        let tick = tick.map(|tick| Ok([function(tick, "period")?, function(tick, "tick")?]));
+        let stop = loaded.stop.as_deref().map(|stop| function(stop, "stop"));
         Ok(Self {
-            init: function("init")?,
-            process: function("process")?,
-            // Nothing is defined in the linker: nothing is granted.
-            pre: Linker::new(engine.wasm())
+            init: function(&loaded.filter, "init")?,
+            process: function(&loaded.filter, "process")?,
+            tick: tick.transpose()?,
+            stop: stop.transpose()?,
+            pre: imports::linker(engine.wasm(), component)?
                 .instantiate_pre(component)
-                .map_err(contract)?,
+                .map_err(Reason::contract)?,
             engine,
             config,
             limits,
+            grants,
+            kept,
         })
+    }
+
+    /// What instances leave to the next one.
+    pub(super) fn kept(&self) -> &Arc<Kept> {
+        &self.kept
     }
 
     /// Makes an instance and calls its `init`.
     pub(super) fn start(&self) -> Result<(Instance, Setup), Reason> {
         let limit = self.limits.init;
-        let mut store = self.engine.store(&self.limits);
+        let host = Host::new(self.kept.clone(), self.grants.clone(), &self.limits);
+        let mut store = self.engine.store(&self.limits, host);
         // A core module's start function runs here.
         let instance = self
             .engine
@@ -67,35 +85,59 @@ impl Template {
             .map_err(Reason::Init)?;
         let init: TypedFunc<(&str,), (Result<Setup, String>,)> = instance
             .get_typed_func(&mut store, self.init)
-            .map_err(contract)?;
+            .map_err(Reason::contract)?;
         let process = instance
             .get_typed_func(&mut store, self.process)
-            .map_err(contract)?;
+            .map_err(Reason::contract)?;
         let (setup,) = self
             .engine
             .call(&mut store, limit, |store| init.call(store, (&self.config,)))
             .map_err(Reason::Init)?;
         let setup = setup.map_err(|text| Reason::Refused(printable(&text)))?;
+        let (mut tick, mut period) = (None, None);
+        if let Some([asks, calls]) = &self.tick {
+            let asks: TypedFunc<(), (u32,)> = instance
+                .get_typed_func(&mut store, asks)
+                .map_err(Reason::contract)?;
+            let calls = instance.get_typed_func(&mut store, calls);
+            tick = Some(calls.map_err(Reason::contract)?);
+            let (asked,) = self
+                .engine
+                .call(&mut store, limit, |store| asks.call(store, ()))
+                .map_err(Reason::Init)?;
+            period = match Duration::from_millis(asked.into()) {
+                Duration::ZERO => None,
+                period if period < PERIOD => return Err(Reason::Period(asked)),
+                period => Some(period),
+            };
+        }
+        let stop = self.stop.as_ref();
+        let stop = stop.map(|stop| instance.get_typed_func(&mut store, stop));
         let instance = Instance {
             engine: self.engine.clone(),
             started_with: store.data().memory(),
             limit: self.limits.memory,
+            stop: stop.transpose().map_err(Reason::contract)?,
             store,
             process,
+            tick,
+            period,
         };
         Ok((instance, setup))
     }
 }
 
-fn contract(error: wasmtime::Error) -> Reason {
-    Reason::Contract(printable(&format!("{error:#}")))
-}
+/// `tick` or `stop`.
+type Says = TypedFunc<(u64,), (Vec<Report>,)>;
 
 /// A plugin that has started. After a fault it can't be entered again.
 pub(super) struct Instance {
     engine: Arc<Engine>,
-    store: Store<Budget>,
+    store: Store<Data<Host>>,
     process: TypedFunc<(&'static Batch<'static>,), (Vec<Action>,)>,
+    tick: Option<Says>,
+    period: Option<Duration>,
+    stop: Option<Says>,
     /// Bytes of memory after `init`.
     started_with: usize,
     /// Bytes that it may have.
@@ -112,6 +154,31 @@ impl Instance {
     pub(super) fn is_nearly_full(&self) -> bool {
         let has_grown = self.memory() > self.started_with + self.limit / 8;
         has_grown && self.memory() > self.limit / 4 * 3
+    }
+
+    /// How often it wants to be called, if it does.
+    pub(super) fn period(&self) -> Option<Duration> {
+        self.period
+    }
+
+    /// What it has to say at that time; nothing without a `tick`.
+    pub(super) fn tick(&mut self, now: u64, limit: Duration) -> Result<Vec<Report>, Fault> {
+        self.say(self.tick, now, limit)
+    }
+
+    /// Its last words; none without a `stop`.
+    pub(super) fn stop(&mut self, now: u64, limit: Duration) -> Result<Vec<Report>, Fault> {
+        self.say(self.stop, now, limit)
+    }
+
+    fn say(&mut self, says: Option<Says>, now: u64, limit: Duration) -> Result<Vec<Report>, Fault> {
+        let Some(says) = says else {
+            return Ok(Vec::new());
+        };
+        let (reports,) = self
+            .engine
+            .call(&mut self.store, limit, |store| says.call(store, (now,)))?;
+        Ok(reports)
     }
 
     /// What the plugin wants done with the events, which it names by their place among them.

@@ -1,6 +1,13 @@
 //! What a plugin may use. Only numbers; the parts that enforce them read them here.
 
+mod own;
+
 use std::time::Duration;
+
+pub use own::{BadLimit, Own};
+
+/// Of memory, for a plugin that brings the runtime of its language along: empty ones take 30 MiB and more.
+pub(super) const MEMORY_WITH_RUNTIME: usize = 256 << 20;
 
 /// What each plugin may use.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,6 +16,10 @@ pub struct Limits {
     pub batch: Duration,
     /// Time for `init`, at the start and after a fault.
     pub init: Duration,
+    /// Time for `tick`.
+    pub tick: Duration,
+    /// Time for `stop`.
+    pub stop: Duration,
     /// Most events in one call.
     pub events: usize,
     /// Bytes of linear memory, all memories together.
@@ -21,6 +32,14 @@ pub struct Limits {
     pub answer: usize,
     /// Bytes of the plugin's file.
     pub file: u64,
+    /// Bytes of a look-up file.
+    pub table: u64,
+    /// Messages a second.
+    pub log: u32,
+    /// Names of counters.
+    pub counters: usize,
+    /// Bytes of what it keeps, see `kv` in the contract.
+    pub kv: usize,
     /// Tags of one event.
     pub tags: usize,
     /// Bytes of one tag, key and value together.
@@ -38,12 +57,18 @@ impl Default for Limits {
         Self {
             batch: Duration::from_millis(100),
             init: Duration::from_secs(5),
+            tick: Duration::from_millis(20),
+            stop: Duration::from_millis(100),
             events: 256,
             memory: 64 << 20,
             table_elements: 20_000,
             stack: 512 << 10,
             answer: 4 << 20,
             file: 64 << 20,
+            table: 1 << 30,
+            log: 20,
+            counters: 64,
+            kv: 1 << 20,
             tags: 32,
             tag: 128,
             line: 16 << 10,

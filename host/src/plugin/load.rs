@@ -8,13 +8,17 @@ use wasmtime::component::{Component, types::ComponentItem};
 use super::{
     Reason,
     engine::Engine,
-    manifest::{self, Role},
+    extent, imports,
+    manifest::{Manifest, Role},
     module,
     text::printable,
 };
 
 /// The exported interface, before `@` and its version.
 const FILTER: &str = "lightmon:plugin/filter";
+/// Others that it may export.
+const TICK: &str = "lightmon:plugin/tick";
+const STOP: &str = "lightmon:plugin/stop";
 /// What this host speaks; a later patch version only adds what a host may ignore.
 const HOST: &str = "0.1";
 
@@ -23,15 +27,30 @@ pub(super) struct Loaded {
     pub(super) component: Component,
     /// The full name of the exported interface.
     pub(super) filter: String,
-    pub(super) role: Role,
+    /// Those of the optional interfaces, where it has them.
+    pub(super) tick: Option<String>,
+    pub(super) stop: Option<String>,
+    /// None when it brings none.
+    pub(super) manifest: Option<Manifest>,
+    /// Whether it wants look-up files.
+    pub(super) uses_tables: bool,
+}
+
+impl Loaded {
+    pub(super) fn role(&self) -> Role {
+        self.manifest
+            .as_ref()
+            .map_or_else(Role::default, |manifest| manifest.role)
+    }
 }
 
 /// Compiles a plugin, unless it was compiled before.
 pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Loaded, Reason> {
     let is_core = is_core(bytes)?;
-    let role = manifest::role(bytes);
+    let manifest = Manifest::of(bytes);
     let wasm = engine.wasm();
     let component = engine.cache().component(wasm, bytes, || {
+        extent::check(bytes)?;
         let component = match is_core {
             true => Cow::Owned(module::encode(bytes)?),
             false => Cow::Borrowed(bytes),
@@ -40,15 +59,24 @@ pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Loaded, Reason> {
             .map_err(|error| Reason::Malformed(printable(&format!("{error:#}"))))
     })?;
     let filter = filter(wasm, &component, is_core)?;
-    let imports = ungranted(wasm, &component);
-    if imports.is_empty() {
+    let imports = imports(wasm, &component);
+    let (known, unknown): (Vec<&str>, _) = imports
+        .iter()
+        .map(|it| &**it)
+        .partition(|name| is_provided(name));
+    if unknown.is_empty() {
         Ok(Loaded {
+            uses_tables: known.iter().any(|name| name.starts_with(imports::TABLES)),
+            tick: export(wasm, &component, TICK),
+            stop: export(wasm, &component, STOP),
             component,
             filter,
-            role,
+            manifest,
         })
     } else {
-        Err(Reason::Imports(imports))
+        Err(Reason::Imports(
+            unknown.into_iter().map(printable).collect(),
+        ))
     }
 }
 
@@ -120,6 +148,19 @@ fn filter(
     })
 }
 
+/// The full name of an interface that it may export, in the host's version.
+fn export(engine: &wasmtime::Engine, component: &Component, name: &str) -> Option<String> {
+    let ty = component.component_type();
+    let is_it = |export: &str| {
+        let version = export
+            .strip_prefix(name)
+            .and_then(|it| it.strip_prefix('@'));
+        version.is_some_and(is_spoken)
+    };
+    let mut exports = ty.exports(engine).map(|(export, _)| export);
+    exports.find(|export| is_it(export)).map(str::to_owned)
+}
+
 fn is_spoken(version: &str) -> bool {
     let patch = version.strip_prefix(HOST).and_then(|v| v.strip_prefix('.'));
     patch.is_some_and(|patch| patch.parse::<u32>().is_ok())
@@ -134,8 +175,15 @@ fn is_newer(version: &str) -> bool {
     numbers(version) > numbers(HOST)
 }
 
+/// Whether there is something for that import.
+fn is_provided(import: &str) -> bool {
+    let parts = import.split_once('@');
+    imports::wasi::is_wasi(import)
+        || parts.is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_spoken(version))
+}
+
 /// Imports that are more than types, which need nobody to provide them.
-fn ungranted(engine: &wasmtime::Engine, component: &Component) -> Vec<String> {
+fn imports(engine: &wasmtime::Engine, component: &Component) -> Vec<String> {
     let is_type = |item: &ComponentItem| matches!(item, ComponentItem::Type(_));
     component
         .component_type()
@@ -146,7 +194,7 @@ fn ungranted(engine: &wasmtime::Engine, component: &Component) -> Vec<String> {
                 .all(|(_, export)| is_type(&export.ty)),
             item => !is_type(item),
         })
-        .map(|(name, _)| printable(name))
+        .map(|(name, _)| name.to_owned())
         .collect()
 }
 

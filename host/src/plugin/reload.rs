@@ -14,8 +14,8 @@ use std::{
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::{Loader, Reason, Spec, guest::Guest, load};
-use crate::privileges;
+use super::{Loader, Reason, Spec, guest::Guest, imports::Kept, load};
+use crate::{notice::Notice, privileges, stats::Stats};
 
 /// Why to look at the files.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,27 +37,33 @@ pub struct Reload {
 pub(super) struct Seat {
     spec: Spec,
     name: String,
+    kept: Arc<Kept>,
     /// Of the file that the plugin was made of.
     digest: [u8; 32],
 }
 
 impl Seat {
-    pub(super) fn new(spec: Spec, name: String, bytes: &[u8]) -> Self {
+    pub(super) fn new(spec: Spec, name: String, bytes: &[u8], kept: Arc<Kept>) -> Self {
         Self {
             spec,
             name,
+            kept,
             digest: digest(bytes),
         }
     }
 
     /// The plugin that its file holds now, and the file's digest; none when it is the same as before.
     fn changed(&self, loader: &Loader) -> Result<Option<(Guest, [u8; 32])>, Reason> {
-        let bytes = load::read(&self.spec.path, loader.limits.file)?;
+        let limit = self.spec.limits.over(&loader.limits).file;
+        let bytes = load::read(&self.spec.path, limit)?;
         let digest = digest(&bytes);
         if digest == self.digest {
             return Ok(None);
         }
-        let load = || Guest::load(&self.spec, self.name.clone(), &bytes, loader);
+        let load = || {
+            let kept = self.kept.clone();
+            Guest::load(&self.spec, self.name.clone(), &bytes, loader, kept)
+        };
         let guest = privileges::without("plugin-reload", load)
             .map_err(|error| Reason::Engine(error.to_string()))??;
         Ok(Some((guest, digest)))
@@ -88,7 +94,11 @@ impl Reload {
                     nothing = false;
                     seat.digest = digest;
                     let made = modified(&seat.spec.path);
-                    self.inbox.put(Swap::Replace { place, guest, made });
+                    self.inbox.put(Swap::Replace {
+                        place,
+                        guest: Box::new(guest),
+                        made,
+                    });
                 }
                 Ok(None) if wish == Wish::Asked => self.inbox.put(Swap::Enable { place }),
                 Ok(None) => {}
@@ -111,7 +121,7 @@ impl Reload {
 pub(super) enum Swap {
     Replace {
         place: usize,
-        guest: Guest,
+        guest: Box<Guest>,
         /// When its file was made.
         made: Option<Timestamp>,
     },
@@ -121,7 +131,8 @@ pub(super) enum Swap {
 }
 
 impl Swap {
-    pub(super) fn apply(self, guests: &mut [Guest]) {
+    /// Gives the last words of a plugin that goes.
+    pub(super) fn apply(self, guests: &mut [Guest], now: Timestamp, stats: &Stats) -> Vec<Notice> {
         match self {
             Self::Replace { place, guest, made } => {
                 let made = made.map_or_else(|| "now".to_owned(), |made| format!("{made:.0}"));
@@ -129,12 +140,13 @@ impl Swap {
                     plugin = guest.name(),
                     "plugin replaced by its file of {made}"
                 );
-                mem::replace(&mut guests[place], guest).retire();
+                mem::replace(&mut guests[place], *guest).stop(now, &stats.plugins[place])
             }
             Self::Enable { place } => {
                 if guests[place].enable() {
                     tracing::info!(plugin = guests[place].name(), "plugin enabled again");
                 }
+                Vec::new()
             }
         }
     }

@@ -1,14 +1,24 @@
 //! What a user says of a plugin: which file, what settings, what happens to events when it fails.
 //! Doesn't open the file.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    str::FromStr,
+};
 
 use serde_json::{Map, Value};
 
-use super::text::printable;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    limits::{BadLimit, Own},
+    text::printable,
+};
 
 /// One plugin of the chain, as the user asks for it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spec {
     /// Component or core module.
     pub path: PathBuf,
@@ -17,6 +27,48 @@ pub struct Spec {
     /// What happens to the events of a batch that the plugin fails on. When nothing is said, a plugin whose manifest
     /// says `redactor` drops them, any other passes them on.
     pub on_fault: Option<OnFault>,
+    /// Limits that are not the usual ones.
+    pub limits: Own,
+    /// The digest that the file must have, lest another is run in its place.
+    pub sha256: Option<Digest>,
+    /// Whether lightmon goes on without it when it can't be used.
+    pub optional: bool,
+    /// Only the events that match this expression, and the plugin's own, are given to it.
+    pub when: Option<String>,
+    /// Look-up files that it may use, by the names that it asks for them by.
+    pub tables: BTreeMap<String, PathBuf>,
+}
+
+/// A SHA-256, in hexadecimal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = BadSpec;
+
+    fn from_str(text: &str) -> Result<Self, BadSpec> {
+        let bad = || BadSpec::Digest(printable(text));
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(bad());
+        }
+        let mut digest = [0; 32];
+        for (i, byte) in digest.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| bad())?;
+        }
+        Ok(Self(digest))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// What happens to events that a plugin fails on.
@@ -46,13 +98,26 @@ pub enum BadSpec {
     /// A value of `on_fault` that there isn't.
     #[error("on_fault={0} is not known: use on_fault=pass, on_fault=drop or on_fault=halt")]
     OnFault(String),
+    /// A value of `optional` that there isn't.
+    #[error("optional={0} is not known: use optional=true or optional=false")]
+    Optional(String),
+    /// No digest.
+    #[error("sha256={0} is no SHA-256: expected 64 hexadecimal digits, as sha256sum prints them")]
+    Digest(String),
+    /// A table without a name or a file.
+    #[error("`table.{0}` grants nothing: expected table.NAME=FILE")]
+    Table(String),
+    /// A limit that can't be set like that.
+    #[error(transparent)]
+    Limit(#[from] BadLimit),
 }
 
 /// `FILE[:key=value,…]`.
 ///
 /// The file ends at the first `:` before which there is a file, so that its own name may contain `:` and `=`; where
 /// there is none, at the first `:`. A piece without `=` belongs to the value before it: in `keys=token,password` the
-/// value is `token,password`. `on_fault` is for the host, the other keys for the plugin.
+/// value is `token,password`. `on_fault`, `optional`, `sha256`, `when`,
+/// `table.NAME` and `limits.NAME` are for the host, the other keys for the plugin.
 impl FromStr for Spec {
     type Err = BadSpec;
 
@@ -76,8 +141,7 @@ impl FromStr for Spec {
         }
         let mut spec = Self {
             path: path.into(),
-            config: Map::new(),
-            on_fault: None,
+            ..Self::default()
         };
         spec.settings(settings)?;
         Ok(spec)
@@ -105,26 +169,46 @@ impl Spec {
                 }
             }
         }
-        let mut on_fault = None;
+        let mut seen = BTreeSet::new();
         for (key, value) in pairs {
-            let twice = if key == "on_fault" {
-                on_fault.replace(value).is_some()
-            } else {
-                let value = Value::String(value);
-                self.config.insert(key.to_owned(), value).is_some()
-            };
-            if twice {
+            if !seen.insert(key) {
                 return Err(BadSpec::Twice(printable(key)));
             }
+            match key.split_once('.').unwrap_or((key, "")) {
+                ("on_fault", "") => self.on_fault = Some(value.parse()?),
+                ("when", "") => self.when = Some(value),
+                ("sha256", "") => self.sha256 = Some(value.parse()?),
+                ("optional", "") => {
+                    self.optional = match &*value {
+                        "true" => true,
+                        "false" => false,
+                        _ => return Err(BadSpec::Optional(printable(&value))),
+                    }
+                }
+                ("limits", name) if key.contains('.') => self.limits.set(name, &value)?,
+                ("table", name) if key.contains('.') && (name.is_empty() || value.is_empty()) => {
+                    return Err(BadSpec::Table(printable(name)));
+                }
+                ("table", name) if !name.is_empty() => {
+                    drop(self.tables.insert(name.to_owned(), value.into()))
+                }
+                _ => drop(self.config.insert(key.to_owned(), Value::String(value))),
+            }
         }
-        self.on_fault = match on_fault.as_deref() {
-            None => None,
-            Some("pass") => Some(OnFault::Pass),
-            Some("drop") => Some(OnFault::Drop),
-            Some("halt") => Some(OnFault::Halt),
-            Some(other) => return Err(BadSpec::OnFault(printable(other))),
-        };
         Ok(())
+    }
+}
+
+impl FromStr for OnFault {
+    type Err = BadSpec;
+
+    fn from_str(text: &str) -> Result<Self, BadSpec> {
+        match text {
+            "pass" => Ok(Self::Pass),
+            "drop" => Ok(Self::Drop),
+            "halt" => Ok(Self::Halt),
+            _ => Err(BadSpec::OnFault(printable(text))),
+        }
     }
 }
 
@@ -139,6 +223,7 @@ mod tests {
                 path,
                 config,
                 on_fault,
+                ..
             }) => format!(
                 "{} {} {on_fault:?}",
                 path.display(),
@@ -179,9 +264,48 @@ mod tests {
                 "a.wasm:on_fault=stop",
                 "on_fault=stop is not known: use on_fault=pass, on_fault=drop or on_fault=halt",
             ),
+            (
+                "a.wasm:optional=yes",
+                "optional=yes is not known: use optional=true or optional=false",
+            ),
+            (
+                "a.wasm:sha256=0g",
+                "sha256=0g is no SHA-256: expected 64 hexadecimal digits, as sha256sum prints them",
+            ),
+            (
+                "a.wasm:table.=x",
+                "`table.` grants nothing: expected table.NAME=FILE",
+            ),
+            (
+                "a.wasm:table.t=",
+                "`table.t` grants nothing: expected table.NAME=FILE",
+            ),
+            (
+                "a.wasm:limits.batch=x",
+                "limits.batch=x is out of place: expected a time of 1ms to 1h, such as 200ms",
+            ),
+            ("a.wasm:when=a,when=b", "setting `when` is given twice"),
         ] {
             assert_eq!(parse(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn keys_of_the_host() {
+        let hex = "0123456789abcdef".repeat(4);
+        let text = format!(
+            "a.wasm:when=dport=53 && uid=0,table.t=a=b.csv,limits.batch=1s,optional=true,sha256={hex},table=x"
+        );
+        let spec: Spec = text.parse().expect("a spec");
+        assert_eq!(spec.when.as_deref(), Some("dport=53 && uid=0"));
+        assert_eq!(
+            spec.tables,
+            BTreeMap::from([("t".to_owned(), "a=b.csv".into())])
+        );
+        assert!(spec.limits.has("batch") && spec.optional);
+        assert_eq!(spec.sha256.map(|digest| digest.to_string()), Some(hex));
+        let config: Vec<_> = spec.config.keys().collect();
+        assert_eq!(config, ["table"], "a plugin's own");
     }
 
     #[test]

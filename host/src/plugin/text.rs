@@ -7,9 +7,16 @@ const LONGEST: usize = 400;
 
 /// The text on one line, cut short, with control characters and marks that reorder text escaped.
 pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(LONGEST));
-    for (i, c) in text.trim_end().chars().enumerate() {
-        if i == LONGEST {
+    let mut ends = text.char_indices().map(|(at, _)| at);
+    printable_within(text, ends.nth(LONGEST).unwrap_or(text.len()))
+}
+
+/// The same, cut after so many bytes of the text.
+pub(super) fn printable_within(text: &str, longest: usize) -> String {
+    let text = text.trim_end();
+    let mut out = String::with_capacity(text.len().min(longest));
+    for (at, c) in text.char_indices() {
+        if at + c.len_utf8() > longest {
             out.push('…');
             break;
         }
@@ -34,5 +41,8 @@ mod tests {
         );
         assert_eq!(printable("für Zoë, 東京"), "für Zoë, 東京");
         assert_eq!(printable(&"x".repeat(1_000_000)).chars().count(), 401);
+        assert_eq!(printable(&"ü".repeat(400)).chars().count(), 400);
+        assert_eq!(printable_within("aüb", 2), "a…");
+        assert_eq!(printable_within("aüb", 4), "aüb");
     }
 }

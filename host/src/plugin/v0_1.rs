@@ -9,7 +9,7 @@ use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
 pub(super) mod tables;
 
-#[derive(ComponentType, Lower)]
+#[derive(Clone, Copy, ComponentType, Lift, Lower)]
 #[component(record)]
 pub(super) struct Ip {
     pub(super) hi: u64,
@@ -135,6 +135,14 @@ pub(super) struct Set {
 pub(super) struct Line {
     pub(super) event: u32,
     pub(super) text: String,
+}
+
+/// Something that a plugin has to say of its own.
+#[derive(ComponentType, Debug, Lift)]
+#[component(record)]
+pub(super) struct Report {
+    pub(super) name: String,
+    pub(super) fields: Vec<(String, String)>,
 }
 
 /// What to do with an event.

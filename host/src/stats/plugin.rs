@@ -1,10 +1,16 @@
 //! What one plugin has done and cost.
 
 use std::{
+    collections::BTreeMap,
     fmt,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
+
+use crate::escape;
 
 /// One plugin's counters.
 #[derive(Debug, Default)]
@@ -23,12 +29,16 @@ pub struct Plugin {
     pub faults: AtomicU64,
     /// Events that went without its verdict: it failed on them, was left out, or could not keep up.
     pub skipped: AtomicU64,
+    /// Events of these that are kept for its author.
+    pub letters: AtomicU64,
     /// How often it was started again.
     pub restarts: AtomicU64,
     /// Decisions that were ignored: index out of range, too large, unknown field.
     pub ignored: AtomicU64,
     /// Most bytes of memory that it has had.
     pub memory: AtomicU64,
+    /// What it counts itself, by its own names.
+    counters: Mutex<BTreeMap<String, u64>>,
     /// Nanoseconds an event, of all calls.
     time: Histogram,
 }
@@ -53,26 +63,64 @@ impl Plugin {
     }
 }
 
-/// `geoip: 12 calls, 3000 events, 210 ns an event (p99 480), 2997 tags, 0 restarts, 3 MiB`.
+impl Plugin {
+    /// Adds to one of its own counters.
+    pub fn add(&self, name: &str, delta: u64) {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        match counters.get_mut(name) {
+            Some(sum) => *sum = sum.saturating_add(delta),
+            None => drop(counters.insert(name.to_owned(), delta)),
+        }
+    }
+
+    /// Its own counters, by their names.
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        self.counters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// `geoip: 12 calls, 3000 events, 210 ns an event (p99 480), 2997 tags, 1 fault, 1 restart, 40 skipped, 1 dead letter, 3 MiB`: of
+/// what stands between the times and the memory only what there was. At the end what it counts itself: `, suppressed 12`.
 impl fmt::Display for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [calls, events, tags, restarts, memory] = [
-            &self.calls,
-            &self.events,
-            &self.tagged,
-            &self.restarts,
-            &self.memory,
-        ]
-        .map(|n| n.load(Relaxed));
+        let [calls, events, memory] =
+            [&self.calls, &self.events, &self.memory].map(|n| n.load(Relaxed));
         write!(
             f,
-            "{}: {calls} calls, {events} events, {} ns an event (p99 {}), {tags} tags, {restarts} restarts, {} MiB",
+            "{}: {}, {}, {} ns an event (p99 {})",
             self.name,
+            counted(calls, "call", "calls"),
+            counted(events, "event", "events"),
             self.time.quantile(50),
             self.time.quantile(99),
-            memory.div_ceil(1 << 20),
-        )
+        )?;
+        for (count, one, more) in [
+            (&self.tagged, "tag", "tags"),
+            (&self.dropped, "dropped", "dropped"),
+            (&self.ignored, "decision ignored", "decisions ignored"),
+            (&self.faults, "fault", "faults"),
+            (&self.restarts, "restart", "restarts"),
+            (&self.skipped, "skipped", "skipped"),
+            (&self.letters, "dead letter", "dead letters"),
+        ] {
+            match count.load(Relaxed) {
+                0 => {}
+                n => write!(f, ", {}", counted(n, one, more))?,
+            }
+        }
+        write!(f, ", {} MiB", memory.div_ceil(1 << 20))?;
+        for (name, sum) in self.counters() {
+            write!(f, ", {} {sum}", escape::Text(&name))?;
+        }
+        Ok(())
     }
+}
+
+fn counted(n: u64, one: &str, more: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { more })
 }
 
 /// Counts numbers by their size: each bucket is a quarter of a power of two, so that what is told is at most 19 % more than
@@ -138,7 +186,7 @@ mod tests {
         let plugin = Plugin::new("geoip".to_owned());
         assert_eq!(
             plugin.to_string(),
-            "geoip: 0 calls, 0 events, 0 ns an event (p99 0), 0 tags, 0 restarts, 0 MiB"
+            "geoip: 0 calls, 0 events, 0 ns an event (p99 0), 0 MiB"
         );
         for nanoseconds in 1..=100 {
             plugin.called(10, Duration::from_nanos(1000 * nanoseconds), 1 << 20);
@@ -146,7 +194,38 @@ mod tests {
         // 5,000 and 9,900 ns, as their buckets end.
         assert_eq!(
             plugin.to_string(),
-            "geoip: 100 calls, 1000 events, 5119 ns an event (p99 10239), 0 tags, 0 restarts, 1 MiB"
+            "geoip: 100 calls, 1000 events, 5119 ns an event (p99 10239), 1 MiB"
+        );
+        for count in [
+            &plugin.tagged,
+            &plugin.dropped,
+            &plugin.ignored,
+            &plugin.faults,
+            &plugin.restarts,
+            &plugin.skipped,
+            &plugin.letters,
+        ] {
+            count.fetch_add(1, Relaxed);
+        }
+        plugin.tagged.fetch_add(1, Relaxed);
+        assert_eq!(
+            plugin.to_string(),
+            "geoip: 100 calls, 1000 events, 5119 ns an event (p99 10239), 2 tags, 1 dropped, 1 decision ignored, 1 fault, 1 restart, \
+             1 skipped, 1 dead letter, 1 MiB"
+        );
+        for (name, delta) in [
+            ("seen", 1),
+            ("most\n", u64::MAX),
+            ("most\n", 1),
+            ("seen", 2),
+        ] {
+            plugin.add(name, delta);
+        }
+        assert!(
+            plugin
+                .to_string()
+                .ends_with(", 1 MiB, most\\n 18446744073709551615, seen 3"),
+            "{plugin}"
         );
     }
 

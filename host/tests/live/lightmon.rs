@@ -42,6 +42,7 @@ pub(crate) fn command(args: &[&str]) -> Command {
         .args(args)
         .current_dir("/")
         .env("LIGHTMON_CACHE_DIR", "none")
+        .env("LIGHTMON_DEAD_LETTERS", "none")
         .env_remove("RUST_LOG")
         .env_remove("NO_COLOR");
     command

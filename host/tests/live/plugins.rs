@@ -1,10 +1,19 @@
 //! The plugins that come with lightmon, as `make plugins` has built them, in the binary on a recording.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::chown,
+    path::PathBuf,
+};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 
-use crate::lightmon::command;
+use crate::lightmon::{Lightmon, command};
 
 /// A built plugin, with settings.
 fn plugin(name_and_settings: &str) -> String {
@@ -115,4 +124,82 @@ fn a_chain_drops_redacts_tags_and_formats() {
     assert_eq!(event["destination"]["geo"]["country_iso_code"], "US");
     assert_eq!(event["process"]["executable"], "/usr/bin/curl");
     assert_eq!(event["process"]["args"][0], "curl");
+}
+
+/// A thread's name, permitted and effective capabilities, and whether it can never get more.
+fn threads(process: u32) -> Vec<(String, u64, u64, bool)> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    tasks
+        .filter_map(|task| {
+            // It may end meanwhile.
+            let status = fs::read_to_string(task.unwrap().path().join("status")).ok()?;
+            let field = |name: &str| {
+                let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+                line[name.len()..].trim().to_owned()
+            };
+            let mask = |name: &str| u64::from_str_radix(&field(name), 16).unwrap();
+            let no_more = field("NoNewPrivs:") == "1";
+            Some((field("Name:"), mask("CapPrm:"), mask("CapEff:"), no_more))
+        })
+        .collect()
+}
+
+/// Capabilities by their numbers, see capability.h.
+#[test]
+#[ignore = "needs root and the plugins: make test builds and runs it"]
+fn plugins_run_without_capabilities_and_the_rest_with_few() {
+    const DAC_OVERRIDE: u64 = 1 << 1;
+    const DAC_READ_SEARCH: u64 = 1 << 2;
+    const SYS_PTRACE: u64 = 1 << 19;
+    const BPF: u64 = 1 << 39;
+    let plugin = plugin("geoip");
+    let mut lightmon = Lightmon::start(&["-f", "json", "--plugin", &plugin]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connect = |lightmon: &Lightmon| {
+        let _connection = TcpStream::connect(address).unwrap();
+        let event = lightmon.event_to("127.0.0.1", address.port());
+        assert!(!event["procPath"].is_null(), "{event}");
+    };
+    connect(&lightmon);
+    let threads = threads(lightmon.id());
+    for name in ["plugins", "plugin-clock", "messages"] {
+        let thread = threads.iter().find(|(other, ..)| other == name);
+        let (_, permitted, effective, no_more) = thread.unwrap_or_else(|| panic!("{threads:?}"));
+        assert_eq!((*permitted, *effective, *no_more), (0, 0, true), "{name}");
+    }
+    for (name, permitted, effective, no_more) in &threads {
+        let some = match &**name {
+            "output" => DAC_OVERRIDE | DAC_READ_SEARCH,
+            name if name.starts_with("tokio") => DAC_OVERRIDE | DAC_READ_SEARCH,
+            // Of the compiler.
+            "plugin-start" => 0,
+            _ => DAC_READ_SEARCH | SYS_PTRACE | BPF,
+        };
+        assert_eq!((permitted & !some, effective & !some), (0, 0), "{name}");
+        assert!(no_more, "{name}");
+    }
+    // And files are read again with what is left.
+    kill(Pid::from_raw(lightmon.id() as i32), Signal::SIGHUP).unwrap();
+    lightmon.hear("none of their files has changed");
+    connect(&lightmon);
+    let ended = lightmon.stop(Signal::SIGINT);
+    assert_eq!(ended.status.code(), Some(0), "{:#?}", ended.messages);
+    ended.balance();
+}
+
+/// In a home that is closed to all others: read before the capabilities are given up.
+#[test]
+#[ignore = "needs root and the plugins: make test builds and runs it"]
+fn a_plugin_in_another_users_home_can_be_used() {
+    let home = tempfile::tempdir().unwrap();
+    let copy = home.path().join("scope.wasm");
+    fs::copy(plugin("scope"), &copy).unwrap();
+    chown(home.path(), Some(1234), Some(1234)).unwrap();
+    let recording = tempfile::NamedTempFile::new().unwrap();
+    fs::write(recording.path(), line("10.0.0.1", &["curl"])).unwrap();
+    let args = ["-f", "json", "--replay", recording.path().to_str().unwrap()];
+    let output = command(&args).arg("--plugin").arg(&copy).output().unwrap();
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{messages}");
 }

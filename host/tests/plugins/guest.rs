@@ -15,10 +15,44 @@ pub(crate) fn wit() -> String {
 /// A module with the section that says what it is: the named texts after the prelude, with `init.wat` unless one of
 /// them begins with `init` or has an `init` of its own.
 pub(crate) fn module(parts: &[&str]) -> Vec<u8> {
+    of_text(&text(parts))
+}
+
+/// The same of a whole module's text.
+pub(crate) fn of_text(text: &str) -> Vec<u8> {
+    let optional: String = ["tick", "stop"]
+        .into_iter()
+        .filter(|name| text.contains(&format!("plugin/{name}@")))
+        .map(|name| format!("export {name};"))
+        .collect();
+    let world = "world plugin {";
     typed(
-        &wat::parse_str(text(parts)).expect("WebAssembly text"),
-        &wit(),
+        &wat::parse_str(text).expect("WebAssembly text"),
+        &wit().replace(world, &format!("{world} {optional}")),
     )
+}
+
+/// Adds a manifest.
+pub(crate) fn with_manifest(mut wasm: Vec<u8>, manifest: &str) -> Vec<u8> {
+    // A custom section: id 0, then its length and that of its name (WebAssembly 5.5.3); three bytes hold any length here.
+    let name = b"lightmon:manifest";
+    let length = 1 + name.len() + manifest.len();
+    let number = [
+        length as u8 & 0x7f | 0x80,
+        (length >> 7) as u8 & 0x7f | 0x80,
+        (length >> 14) as u8,
+    ];
+    wasm.extend(
+        [
+            &[0],
+            &number[..],
+            &[name.len() as u8],
+            name,
+            manifest.as_bytes(),
+        ]
+        .concat(),
+    );
+    wasm
 }
 
 /// The component that the module becomes.
@@ -26,10 +60,12 @@ pub(crate) fn component(parts: &[&str]) -> Vec<u8> {
     encode(&module(parts))
 }
 
-/// The text of a whole module.
+/// The text of a whole module: what the parts import comes first.
 pub(crate) fn text(parts: &[&str]) -> String {
-    let mut body = read("prelude");
-    for part in parts {
+    let (imports, parts): (Vec<&str>, Vec<&str>) =
+        parts.iter().partition(|part| part.starts_with("import_"));
+    let mut body = String::new();
+    for part in imports.into_iter().chain(["prelude"]).chain(parts) {
         body.push_str(&read(part));
     }
     if !body.contains("#init\"") {

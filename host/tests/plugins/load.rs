@@ -62,8 +62,7 @@ fn paths_that_are_no_files() {
     let error = |path: &std::path::Path| {
         let spec = Spec {
             path: path.to_owned(),
-            config: serde_json::Map::new(),
-            on_fault: Default::default(),
+            ..Spec::default()
         };
         let error = Chain::load(&[spec], &Limits::default(), None, when);
         error.err().expect("must not load").to_string()
@@ -213,10 +212,12 @@ fn init_that_says_no() {
         refused(module(&["keep", "init_error"])),
         r"plugin p.wasm: refuses to start: no key\n\u{1b}[31mroot: all is well"
     );
-    assert_eq!(
-        refused(module(&["keep", "init_trap"])),
-        "plugin p.wasm: can't start: init trapped: wasm `unreachable` instruction executed"
-    );
+    for guest in ["init_trap", "start_trap"] {
+        assert_eq!(
+            refused(module(&["keep", guest])),
+            "plugin p.wasm: can't start: init trapped: wasm `unreachable` instruction executed"
+        );
+    }
 }
 
 #[test]

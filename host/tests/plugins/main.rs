@@ -1,12 +1,17 @@
 //! Plugins through the public interface: real components, made from text in `tests/guests/`, good and evil ones.
 
 mod cache;
+mod evil;
 mod faults;
 mod flood;
+mod grants;
 mod guest;
+mod imports;
 mod load;
+mod mmdb;
 mod monitor;
 mod swap;
+mod tick;
 mod verdicts;
 
 use std::{
@@ -75,6 +80,7 @@ fn ports(events: &[Event]) -> Vec<u16> {
 fn when(expression: &str) -> Result<When, String> {
     match expression {
         "dport=53" => Ok(Box::new(|event| event.destination.port() == 53)),
+        "dport=1" => Ok(Box::new(|event| event.destination.port() == 1)),
         _ => Err("unknown key\n".to_owned()),
     }
 }

@@ -8,8 +8,8 @@ use super::tool;
 use crate::author::project::{Project, sources};
 
 const CLANGS: [&str; 10] = [
-    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15",
-    "clang-14",
+    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16",
+    "clang-15", "clang-14",
 ];
 const GET: &str = "get it with `apt-get install clang lld` or from https://releases.llvm.org, or name one by CLANG";
 
@@ -25,13 +25,27 @@ pub(super) fn build(project: &Project, out: &Path) -> anyhow::Result<String> {
     let mut command = Command::new(clang);
     command
         .current_dir(folder)
-        .args(["--target=wasm32-unknown-unknown", "-O2", "-nostdlib", "-ffreestanding", "-Wall", "-I."])
+        .args([
+            "--target=wasm32-unknown-unknown",
+            "-O2",
+            "-nostdlib",
+            "-ffreestanding",
+            "-Wall",
+            "-I.",
+            "-Ilightmon",
+        ])
         .args(["-Wl,--no-entry", "-Wl,--strip-debug", "-o"])
         .arg(out)
-        .args(files.iter().map(|file| file.strip_prefix(folder).unwrap_or(file)));
+        .args(
+            files
+                .iter()
+                .map(|file| file.strip_prefix(folder).unwrap_or(file)),
+        );
     tool::run(&mut command, GET).map_err(|error| match tool::first(&["wasm-ld"]) {
         Some(_) => error,
-        None => error.context("if it misses wasm-ld: that is in the package `lld` of the same version"),
+        None => {
+            error.context("if it misses wasm-ld: that is in the package `lld` of the same version")
+        }
     })?;
     Ok(project.name())
 }

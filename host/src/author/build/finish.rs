@@ -92,7 +92,9 @@ fn embed(wasm: &mut Vec<u8>, exports: &BTreeSet<String>) -> anyhow::Result<()> {
         }
     }
     if !has_filter {
-        bail!("it exports no function of lightmon:plugin/filter@0.1.0; are the language's helper files among the sources?");
+        bail!(
+            "it exports no function of lightmon:plugin/filter@0.1.0; are the language's helper files among the sources?"
+        );
     }
     embed_component_metadata(wasm, &resolve, world, StringEncoding::UTF8, false)
 }
@@ -102,7 +104,9 @@ fn encode(wasm: &[u8], imports_wasi: bool) -> anyhow::Result<Vec<u8>> {
     encoder.validate(true).module(wasm)?;
     if imports_wasi {
         // Go's allocator can't be asked for the adapter's memory before Go itself has started.
-        encoder.adapter(WASI, ADAPTER)?.realloc_via_memory_grow(true);
+        encoder
+            .adapter(WASI, ADAPTER)?
+            .realloc_via_memory_grow(true);
     }
     encoder.encode()
 }
@@ -132,7 +136,12 @@ mod tests {
 
     #[test]
     fn numbers_as_webassembly_writes_them() {
-        for (number, expected) in [(0, &[0][..]), (127, &[127]), (128, &[128, 1]), (624_485, &[0xe5, 0x8e, 0x26])] {
+        for (number, expected) in [
+            (0, &[0][..]),
+            (127, &[127]),
+            (128, &[128, 1]),
+            (624_485, &[0xe5, 0x8e, 0x26]),
+        ] {
             let mut out = Vec::new();
             leb128(number, &mut out);
             assert_eq!(out, expected);
@@ -142,7 +151,39 @@ mod tests {
     #[test]
     fn a_module_that_exports_nothing_is_no_plugin() {
         let error = finish(wat::parse_str("(module)").unwrap(), None).unwrap_err();
-        assert!(error.to_string().starts_with("it exports no function of lightmon:plugin/filter"), "{error}");
-        assert_eq!(finish(b"nonsense".to_vec(), None).unwrap_err().to_string(), "it is not WebAssembly");
+        assert!(
+            error
+                .to_string()
+                .starts_with("it exports no function of lightmon:plugin/filter"),
+            "{error}"
+        );
+        assert_eq!(
+            finish(b"nonsense".to_vec(), None).unwrap_err().to_string(),
+            "it is not WebAssembly"
+        );
+    }
+
+    #[test]
+    fn a_module_without_types_becomes_what_it_exports() {
+        let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guests");
+        let read = |name: &str| std::fs::read_to_string(format!("{guests}/{name}.wat")).unwrap();
+        let text = ["prelude", "init", "keep"].map(read).concat();
+        let module = wat::parse_str(format!("(module {text})")).unwrap();
+        let plugin = finish(module, Some(br#"{"name":"mine"}"#)).unwrap();
+        wasmparser::validate(&plugin).unwrap();
+        assert_eq!(manifest::of(&plugin), Some(&br#"{"name":"mine"}"#[..]));
+        let wit_component::DecodedWasm::Component(resolve, world) =
+            wit_component::decode(&plugin).unwrap()
+        else {
+            panic!("a component");
+        };
+        let exports = resolve.worlds[world].exports.keys();
+        let exports: Vec<String> = exports.map(|key| resolve.name_world_key(key)).collect();
+        assert_eq!(exports, ["lightmon:plugin/filter@0.1.0"]);
+        let again = finish(plugin, Some(b"{}")).unwrap_err();
+        assert!(
+            again.to_string().starts_with("it has a manifest already"),
+            "{again}"
+        );
     }
 }

@@ -12,7 +12,16 @@ pub(super) fn build(project: &Project, out: &Path) -> anyhow::Result<String> {
     let mut command = Command::new("componentize-py");
     command
         .current_dir(&project.folder)
-        .args(["-d", "wit", "-w", world, "componentize", "plugin", "--stub-wasi", "-o"])
+        .args([
+            "-d",
+            "wit",
+            "-w",
+            world,
+            "componentize",
+            "plugin",
+            "--stub-wasi",
+            "-o",
+        ])
         .arg(out);
     tool::run(&mut command, GET)?;
     Ok(project.name())

@@ -57,7 +57,9 @@ pub(super) fn build(project: &Project, out: &Path) -> anyhow::Result<String> {
     let artifact = messages
         .split(|&byte| byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
-        .filter(|message| message.reason == "compiler-artifact" && message.manifest_path == manifest)
+        .filter(|message| {
+            message.reason == "compiler-artifact" && message.manifest_path == manifest
+        })
         .flat_map(|message| message.filenames)
         .find(|file| file.extension().is_some_and(|ending| ending == "wasm"));
     let artifact = artifact.with_context(|| {

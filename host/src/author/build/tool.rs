@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 /// The first of these that is in PATH.
 pub(super) fn first<'a>(names: &[&'a str]) -> Option<&'a str> {
@@ -54,10 +54,4 @@ fn name(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(OsStr::new("the compiler"));
     name.to_string_lossy().into_owned()
-}
-
-/// The path as text: compilers' options hold it.
-pub(super) fn text(path: &Path) -> anyhow::Result<&str> {
-    path.to_str()
-        .with_context(|| format!("{} is no UTF-8: choose another folder", path.display()))
 }

@@ -5,7 +5,11 @@ use std::borrow::Cow;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::{Malformed, VERSION, value::Time, version};
+use super::{
+    Malformed, VERSION,
+    value::{Map, Time},
+    version,
+};
 use crate::{
     event::Lost,
     notice::{Notice, Place},
@@ -52,6 +56,16 @@ pub(super) fn parse(line: &[u8]) -> Result<Notice, Malformed> {
             reason: reason.into_owned(),
         },
         Data::Sighted => Notice::Sighted { time },
+        Data::Report {
+            plugin,
+            report,
+            fields,
+        } => Notice::Report {
+            time,
+            plugin: plugin.into_owned(),
+            report: report.into_owned(),
+            fields: fields.0.into_owned(),
+        },
     })
 }
 
@@ -81,6 +95,11 @@ pub(in crate::output) enum Data<'a> {
         reason: Cow<'a, str>,
     },
     Sighted,
+    Report {
+        plugin: Cow<'a, str>,
+        report: Cow<'a, str>,
+        fields: Map<'a, String>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,6 +127,16 @@ impl<'a> Data<'a> {
                 reason: Cow::Borrowed(reason),
             },
             Notice::Sighted { time: _ } => Self::Sighted,
+            Notice::Report {
+                time: _,
+                plugin,
+                report,
+                fields,
+            } => Self::Report {
+                plugin: Cow::Borrowed(plugin),
+                report: Cow::Borrowed(report),
+                fields: Map(Cow::Borrowed(fields)),
+            },
         }
     }
 }
@@ -167,6 +196,25 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn a_plugins_report() {
+        let report = Notice::Report {
+            time: "2026-11-23T15:04:05Z".parse().unwrap(),
+            plugin: "dedupe".into(),
+            report: "suppressed".into(),
+            fields: vec![("b".into(), "\x1b".into()), ("a".into(), "2".into())],
+        };
+        assert_eq!(
+            json(&report),
+            concat!(
+                r#"{"v":1,"time":"2026-11-23T23:04:05.000000000+08:00","notice":"report","plugin":"dedupe","#,
+                r#""report":"suppressed","fields":{"b":"\u001b","a":"2"}}"#,
+                "\n"
+            )
+        );
+        assert_eq!(report.to_string(), "dedupe: suppressed b=\x1b a=2");
     }
 
     #[test]

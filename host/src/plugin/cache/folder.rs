@@ -1,26 +1,21 @@
 //! A folder for files that nobody else may have touched. Knows nothing of what is in them.
 //!
-//! It is opened once and stays the same folder, whatever becomes of its path: files are reached through the
-//! descriptor, as `/proc/self/fd/N/NAME`. What a file is, and whose, is asked of the opened file, not of a name.
+//! It is opened once and stays the same folder, whatever becomes of its path.
 
 use std::{
     cmp::Reverse,
-    fs::{self, DirBuilder, File, Metadata, OpenOptions},
+    fs::{self, File, OpenOptions},
     hash::{BuildHasher as _, RandomState},
     io::{self, Read as _, Write as _},
-    os::{
-        fd::AsRawFd as _,
-        unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
-    },
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use nix::{
-    fcntl::OFlag,
-    sys::{stat::futimens, time::TimeSpec},
-    unistd::geteuid,
-};
+use nix::sys::{stat::futimens, time::TimeSpec};
+
+use crate::plugin::own;
+pub(super) use crate::plugin::own::Error;
 
 /// What the names of its files begin with: all others are left alone.
 const PREFIX: &str = "lightmon-plugin-";
@@ -29,29 +24,6 @@ const PREFIX: &str = "lightmon-plugin-";
 const MOST_FILES: usize = 32;
 /// Most bytes of all files together: some plugins made from Python or JavaScript, and many others.
 const MOST_BYTES: u64 = 512 << 20;
-
-/// Why a folder or a file is not used.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    #[error("can't be used: {0}")]
-    Io(#[from] io::Error),
-    #[error("is a symbolic link")]
-    Link,
-    #[error("is no folder")]
-    NoFolder,
-    #[error("is no regular file")]
-    NoFile,
-    #[error("belongs to another user (uid {0})")]
-    Owner(u32),
-    #[error("can be written by others (mode {0:03o})")]
-    Writable(u32),
-    #[error("is larger than {} MiB", MOST_BYTES >> 20)]
-    TooLarge,
-    #[error(
-        "can't be trusted: lightmon has more rights than who started it, by setuid or file capabilities"
-    )]
-    Elevated,
-}
 
 /// One that only this user can write to.
 #[derive(Debug)]
@@ -66,26 +38,20 @@ impl Folder {
         if is_elevated() {
             return Err(Error::Elevated);
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        // Without a slash at the end, which would follow a link.
-        let (handle, metadata) = open_own(&path.components().collect::<PathBuf>())?;
-        if !metadata.is_dir() {
-            return Err(Error::NoFolder);
-        }
-        Ok(Self { handle })
+        Ok(Self {
+            handle: own::folder(path)?,
+        })
     }
 
     /// All of a file, if there is one, and notes that it is in use.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        let (file, metadata) = match open_own(&self.path(name)) {
+        let path = self.path(name);
+        let (file, metadata) = match own::file(&path, OpenOptions::new().read(true)) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        if !metadata.is_file() {
-            return Err(Error::NoFile);
-        }
         if metadata.len() > MOST_BYTES {
-            return Err(Error::TooLarge);
+            return Err(Error::TooLarge(MOST_BYTES));
         }
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
         (&file).take(metadata.len()).read_to_end(&mut bytes)?;
@@ -151,30 +117,7 @@ impl Folder {
     }
 
     fn descriptor(&self) -> PathBuf {
-        format!("/proc/self/fd/{}", self.handle.as_raw_fd()).into()
-    }
-}
-
-/// Opens what is this user's alone to write, and no link.
-fn open_own(path: &Path) -> Result<(File, Metadata), Error> {
-    // O_NONBLOCK: opening a pipe would wait for its writer.
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits())
-        .open(path)
-        .map_err(|error| match error.raw_os_error() {
-            Some(nix::libc::ELOOP) => Error::Link,
-            _ => Error::Io(error),
-        })?;
-    let metadata = file.metadata()?;
-    if metadata.uid() != geteuid().as_raw() {
-        return Err(Error::Owner(metadata.uid()));
-    }
-    // An access list that lets others write shows in the group's bits.
-    match metadata.mode() & 0o777 {
-        mode if mode & 0o022 != 0 => Err(Error::Writable(mode)),
-        _ => Ok((file, metadata)),
+        own::path_of(&self.handle)
     }
 }
 

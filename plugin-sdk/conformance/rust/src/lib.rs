@@ -6,8 +6,8 @@ mod texts;
 use std::time::Duration;
 
 use lightmon_plugin::{
-    Actions, Batch, Config, Event, Field, Fields, Permission, Plugin, Report, Role, Verdict, counter, kv, log,
-    table::Table,
+    Actions, Batch, Config, Event, Field, Fields, Permission, Plugin, Report, Role, Verdict,
+    counter, kv, log, table::Table,
 };
 use serde::Deserialize;
 

@@ -1,0 +1,135 @@
+//! What the plugins' thread does with the work that comes: events through the chain and on to the output, and meanwhile what
+//! plugins have to say of their own, in its place among the events.
+
+use std::{sync::Mutex, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{Queue, Work, lock};
+use crate::{
+    event::Event,
+    notice::Notice,
+    output::{Output, Remote},
+    plugin::{Chain, Halt, Past},
+    stats::Stats,
+};
+
+pub(super) struct Worker<'a> {
+    pub(super) plugins: Chain,
+    pub(super) queue: &'a Queue,
+    pub(super) output: &'a Mutex<Output>,
+    pub(super) remote: Remote,
+    /// Changes with the plugins.
+    pub(super) past: &'a Mutex<Past>,
+    pub(super) stats: &'a Stats,
+    /// The time of the latest event of a recording, whose time it is then; none when it is the clock's.
+    pub(super) recorded: Option<Timestamp>,
+    /// A plugin has failed that lightmon must not go on without.
+    pub(super) halted: bool,
+}
+
+impl Worker<'_> {
+    /// Until there is no more work.
+    pub(super) fn run(mut self) {
+        loop {
+            if self.recorded.is_none() {
+                self.tick();
+            }
+            let Some(work) = self.queue.next(self.at_most()) else {
+                break;
+            };
+            self.swap();
+            match work {
+                Work::Events(events) => self.take(events),
+                Work::Notice(notice) => lock(self.output).pass_on(&notice),
+                Work::Swap | Work::Nothing => {}
+            }
+        }
+        if !self.halted {
+            let reports = self.plugins.stop(self.now(), self.stats);
+            self.report(reports);
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        // Before the first event of a recording there is no other time.
+        self.recorded
+            .filter(|time| *time > Timestamp::MIN)
+            .unwrap_or_else(Timestamp::now)
+    }
+
+    /// How long the next work may be waited for: for ever, unless a plugin wants to be called.
+    fn at_most(&self) -> Option<Duration> {
+        let due = self
+            .plugins
+            .next_tick()
+            .filter(|_| self.recorded.is_none() && !self.halted)?;
+        let left = due.duration_since(Timestamp::now());
+        Some(Duration::try_from(left).unwrap_or_default())
+    }
+
+    fn swap(&mut self) {
+        if let Some(reports) = self.plugins.swap(self.now(), self.stats) {
+            *lock(self.past) = self.plugins.past();
+            self.report(reports);
+        }
+    }
+
+    fn tick(&mut self) {
+        if self.halted {
+            return;
+        }
+        let mut reports = Vec::new();
+        let result = self.plugins.tick(self.now(), self.stats, &mut reports);
+        self.report(reports);
+        if let Err(halt) = result {
+            self.halted = true;
+            self.queue.halt(halt);
+        }
+    }
+
+    fn report(&self, reports: Vec<Notice>) {
+        if !reports.is_empty() {
+            let mut output = lock(self.output);
+            reports.iter().for_each(|report| output.pass_on(report));
+        }
+    }
+
+    fn take(&mut self, mut events: Vec<Event>) {
+        if self.remote.is_over() {
+            self.remote.lose(events.len() as u64);
+            return self.queue.done(events, None);
+        }
+        let mut halt = None;
+        while self.recorded.is_some() && !events.is_empty() {
+            // The events' own time tells when to call plugins: the same recording always gives the same.
+            self.recorded = self.recorded.max(Some(events[0].time));
+            self.tick();
+            let due = self.plugins.next_tick().filter(|_| !self.halted);
+            let is_due = |event: &Event| due.is_some_and(|due| event.time >= due);
+            let Some(end) = events.iter().skip(1).position(is_due) else {
+                break;
+            };
+            let later = events.split_off(end + 1);
+            halt = halt.or(self.pass(&mut events).err());
+            events = later;
+        }
+        self.recorded = self
+            .recorded
+            .max(events.iter().map(|event| event.time).max());
+        halt = halt.or(self.pass(&mut events).err());
+        self.queue.done(events, halt);
+    }
+
+    /// Through the plugins, or past them after one has failed for good, to the output.
+    fn pass(&mut self, events: &mut Vec<Event>) -> Result<(), Halt> {
+        let result = if self.halted {
+            lock(self.past).apply(events, self.stats)
+        } else {
+            self.plugins.run(events, self.stats)
+        };
+        self.halted |= result.is_err();
+        lock(self.output).write(events);
+        result
+    }
+}

@@ -1,0 +1,76 @@
+//! How much there is to compile. A file of 400 KB can hold a hundred thousand functions, or a billion locals, for which the
+//! compiler would need minutes and gigabytes: what no honest plugin has is refused before.
+
+use wasmparser::{FunctionBody, Parser, Payload};
+
+use super::Reason;
+
+/// Ten times what is in a component of CPython or SpiderMonkey; 0.15 ms and 6 KB each.
+const FUNCTIONS: u64 = 100_000;
+
+/// Of all functions together; 100,000 take some milliseconds.
+const LOCALS: u64 = 5_000_000;
+
+/// Modules and components in it, beside or in each other: those in each other cost their number squared, 4 s at 10,000.
+const PARTS: u64 = 1000;
+
+/// Whether it is little enough. What can't be read is left to the compiler to refuse.
+pub(super) fn check(wasm: &[u8]) -> Result<(), Reason> {
+    let (mut functions, mut locals, mut parts) = (0, 0_u64, 0);
+    for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
+        match payload {
+            Payload::CodeSectionEntry(body) => {
+                functions += 1;
+                locals = locals.saturating_add(locals_of(&body));
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => parts += 1,
+            _ => continue,
+        }
+        if functions > FUNCTIONS || locals > LOCALS || parts > PARTS {
+            return Err(Reason::TooMuch {
+                functions: FUNCTIONS,
+                locals: LOCALS,
+                parts: PARTS,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn locals_of(body: &FunctionBody<'_>) -> u64 {
+    let groups = body.get_locals_reader().into_iter().flatten();
+    groups
+        .map_while(Result::ok)
+        .map(|(count, _)| u64::from(count))
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_honest_plugin_has() {
+        let functions = |n| format!("(module {})", "(func)".repeat(n));
+        let locals = |n| format!("(module {})", "(func (local i32 i64 i64))".repeat(n));
+        for (text, is_fine) in [
+            (functions(1000), true),
+            (functions(100_001), false),
+            (locals(1000), true),
+        ] {
+            assert_eq!(check(&wat::parse_str(text).unwrap()).is_ok(), is_fine);
+        }
+        // One function: two groups of locals, 4,000,000 each.
+        let code = b"\x01\x0b\x02\x80\x92\xf4\x01\x7f\x80\x92\xf4\x01\x7e\x0b";
+        let wasm = [
+            b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x0a",
+            &[code.len() as u8][..],
+            code,
+        ]
+        .concat();
+        assert!(check(&wasm).is_err());
+        for length in 0..wasm.len() {
+            let _ = check(&wasm[..length]);
+        }
+    }
+}

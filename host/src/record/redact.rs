@@ -1,0 +1,393 @@
+//! Takes out of events what belongs to nobody but those who were recorded, and leaves what plugins decide by: the same name is
+//! the same stand-in all along. Knows nothing of files.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use crate::event::{Container, Event, Parent, Process};
+
+/// Instead of a value.
+const HIDDEN: &str = "***";
+
+/// What stays as it is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Keep {
+    /// Values of arguments.
+    pub args: bool,
+    /// Names of users, also in paths below /home.
+    pub users: bool,
+    /// Ids, names and images of containers, and the values of their labels.
+    pub containers: bool,
+    /// Public addresses.
+    pub addresses: bool,
+    /// Values of tags.
+    pub tags: bool,
+}
+
+/// Remembers which stand-in is whose.
+#[derive(Debug, Default)]
+pub struct Redact {
+    keep: Keep,
+    users: Names,
+    ids: Names,
+    names: Names,
+    images: Names,
+    labels: Names,
+    ipv4: HashMap<Ipv4Addr, Ipv4Addr>,
+    ipv6: HashMap<Ipv6Addr, Ipv6Addr>,
+}
+
+/// Stand-ins by what they stand for, numbered in the order of their coming.
+type Names = HashMap<Arc<str>, usize>;
+
+impl Redact {
+    /// Nothing was seen yet.
+    pub fn new(keep: Keep) -> Self {
+        Self {
+            keep,
+            ..Self::default()
+        }
+    }
+
+    /// Redacts one event.
+    pub fn redact(&mut self, event: &mut Event) {
+        // All of them are named, so that nobody adds one and forgets it here.
+        let Event {
+            time: _,
+            kernel_time: _,
+            protocol: _,
+            source,
+            destination,
+            outcome: _,
+            errno: _,
+            latency: _,
+            pid: _,
+            tid: _,
+            uid: _,
+            gid: _,
+            user,
+            comm: _,
+            process,
+            container,
+            image: _,
+            container_provenance: _,
+            cgroup_id: _,
+            tags,
+            line,
+        } = event;
+        self.address(source);
+        self.address(destination);
+        if let Some(user) = user {
+            *user = self.user(user);
+        }
+        *process = Arc::new(self.process(process));
+        if let Some(container) = container {
+            *container = Arc::new(self.container(container));
+        }
+        if !self.keep.tags {
+            for (_, value) in tags {
+                HIDDEN.clone_into(value);
+            }
+        }
+        *line = None;
+    }
+
+    fn process(&mut self, process: &Process) -> Process {
+        let Process {
+            pid,
+            started,
+            comm,
+            path,
+            args,
+            args_cut,
+            parents,
+            provenance,
+        } = process;
+        let parents = parents.iter().map(|parent| Parent {
+            path: parent.path.as_ref().map(|path| self.path(path)),
+            ..parent.clone()
+        });
+        Process {
+            pid: *pid,
+            started: *started,
+            comm: comm.clone(),
+            parents: parents.collect(),
+            path: path.as_ref().map(|path| self.path(path)),
+            args: args.as_ref().map(|args| self.args(args)),
+            args_cut: *args_cut,
+            provenance: *provenance,
+        }
+    }
+
+    fn args(&mut self, args: &[Arc<str>]) -> Vec<Arc<str>> {
+        if self.keep.args {
+            return args.iter().map(|arg| self.path(arg)).collect();
+        }
+        let mut args = args.iter();
+        let program = args.next().map(|program| {
+            // Servers write what they are doing, and for whom, into their first argument.
+            let word = program.split_whitespace().next().unwrap_or_default();
+            let name = self.path(word);
+            match word.len() == program.len() {
+                true => name,
+                false => format!("{name} {HIDDEN}").into(),
+            }
+        });
+        program
+            .into_iter()
+            .chain(args.map(|arg| flag(arg).into()))
+            .collect()
+    }
+
+    /// A path with another user's name in it, where it is below /home.
+    fn path(&mut self, path: &str) -> Arc<str> {
+        const HOME: &str = "/home/";
+        let Some((before, rest)) = path.split_once(HOME) else {
+            return path.into();
+        };
+        let (user, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if user.is_empty() {
+            return path.into();
+        }
+        format!("{before}{HOME}{}{below}", self.user(user)).into()
+    }
+
+    fn user(&mut self, name: &str) -> Arc<str> {
+        if self.keep.users || name == "root" {
+            return name.into();
+        }
+        format!("user{}", number(&mut self.users, name)).into()
+    }
+
+    fn container(&mut self, container: &Container) -> Container {
+        if self.keep.containers {
+            return container.clone();
+        }
+        let Container {
+            id,
+            name,
+            image,
+            labels,
+        } = container;
+        let stand_in = |names: &mut Names, word: &str, of: &Arc<str>| -> Arc<str> {
+            format!("{word}{}", number(names, of)).into()
+        };
+        Container {
+            // As long as a real one.
+            id: match id.is_empty() {
+                true => id.clone(),
+                false => format!("{:064x}", number(&mut self.ids, id)).into(),
+            },
+            name: name
+                .as_ref()
+                .map(|name| stand_in(&mut self.names, "container", name)),
+            image: image
+                .as_ref()
+                .map(|image| stand_in(&mut self.images, "image", image)),
+            labels: labels
+                .iter()
+                .map(|(key, value)| (key.clone(), stand_in(&mut self.labels, "label", value)))
+                .collect(),
+        }
+    }
+
+    fn address(&mut self, address: &mut SocketAddr) {
+        if self.keep.addresses {
+            return;
+        }
+        let ip = match address.ip().to_canonical() {
+            IpAddr::V4(ip) if is_public_ipv4(ip) => {
+                let n = self.ipv4.len();
+                IpAddr::V4(*self.ipv4.entry(ip).or_insert_with(|| ipv4(n)))
+            }
+            IpAddr::V6(ip) if is_public_ipv6(ip) => {
+                let n = self.ipv6.len() as u128 + 1;
+                let stand_in = Ipv6Addr::from_bits((0x2001_0db8 << 96) | n);
+                IpAddr::V6(*self.ipv6.entry(ip).or_insert(stand_in))
+            }
+            _ => return,
+        };
+        *address = SocketAddr::new(ip, address.port());
+    }
+}
+
+/// The same one for the same name; from 1.
+fn number(names: &mut Names, name: &str) -> usize {
+    let next = names.len() + 1;
+    match names.get(name) {
+        Some(number) => *number,
+        None => *names.entry(name.into()).or_insert(next),
+    }
+}
+
+/// A flag's name without its value; a value is hidden whole. Of `-psecret`, only `-p` is surely no secret.
+fn flag(arg: &str) -> String {
+    match arg.split_once('=') {
+        Some((name, _)) if name.starts_with("--") => format!("{name}={HIDDEN}"),
+        None if arg.starts_with("--") => arg.to_owned(),
+        _ if arg.starts_with('-') => {
+            let mut letters = arg.chars();
+            let flag: String = letters.by_ref().take(2).collect();
+            let value = if letters.next().is_some() { HIDDEN } else { "" };
+            format!("{flag}{value}")
+        }
+        _ => HIDDEN.to_owned(),
+    }
+}
+
+/// Also those for documentation: they may stand for something already.
+fn is_public_ipv4(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    let is_shared = a == 100 && (64..128).contains(&b);
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_multicast()
+        || ip.is_unspecified()
+        || ip.is_broadcast()
+        || is_shared)
+}
+
+fn is_public_ipv6(ip: Ipv6Addr) -> bool {
+    !(ip.is_unique_local()
+        || ip.is_loopback()
+        || ip.is_unicast_link_local()
+        || ip.is_multicast()
+        || ip.is_unspecified())
+}
+
+/// The n-th address that belongs to nobody: the networks for documentation (RFC 5737), then that for benchmarks (RFC 2544).
+fn ipv4(n: usize) -> Ipv4Addr {
+    const HOSTS: usize = 254;
+    const MORE: usize = (1 << 17) - 2;
+    let networks = [[192, 0, 2], [198, 51, 100], [203, 0, 113]];
+    match networks.get(n / HOSTS) {
+        Some([a, b, c]) => Ipv4Addr::new(*a, *b, *c, (n % HOSTS + 1) as u8),
+        None => {
+            let host = (n - networks.len() * HOSTS) % MORE + 1;
+            Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 0).to_bits() + host as u32)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(args: &[&str], user: &str, destination: &str) -> Event {
+        let mut event = Event::sample();
+        let mut process = (*event.process).clone();
+        process.args = Some(args.iter().map(|arg| (*arg).into()).collect());
+        process.path = Some("/home/alice/bin/tool".into());
+        event.process = Arc::new(process);
+        event.user = Some(user.into());
+        event.destination = destination.parse().unwrap();
+        event
+    }
+
+    fn args(args: &[&str]) -> String {
+        let mut event = event(args, "root", "192.0.2.1:1");
+        Redact::new(Keep::default()).redact(&mut event);
+        event.process.args.as_ref().unwrap().join(" ")
+    }
+
+    #[test]
+    fn values_of_arguments_are_hidden_and_names_of_flags_are_not() {
+        for (given, expected) in [
+            (
+                &["curl", "-s", "https://u:p@example.org/"][..],
+                "curl -s ***",
+            ),
+            (
+                &["x", "--token=abc", "--verbose", "--", "abc"],
+                "x --token=*** --verbose -- ***",
+            ),
+            (
+                &["mysql", "-psecret", "-p", "A=b", "-k=v"],
+                "mysql -p*** -p *** -k***",
+            ),
+            (
+                &["postgres: alice shop 10.0.0.1(5432) idle"],
+                "postgres: ***",
+            ),
+            (&["/home/alice/x", "/home/alice/y"], "/home/user1/x ***"),
+            (&["", ""], " ***"),
+            (&["x", "-é€secret"], "x -é***"),
+            (&[], ""),
+        ] {
+            assert_eq!(args(given), expected);
+        }
+    }
+
+    #[test]
+    fn who_is_the_same_stays_the_same() {
+        let mut redact = Redact::new(Keep::default());
+        let mut events = [
+            event(&["a"], "alice", "8.8.8.8:53"),
+            event(&["a"], "root", "10.0.0.1:53"),
+            event(&["a"], "bob", "[2606:4700::1]:443"),
+            event(&["a"], "alice", "8.8.8.8:53"),
+        ];
+        for event in &mut events {
+            redact.redact(event);
+        }
+        let seen = events
+            .each_ref()
+            .map(|event| format!("{} {}", event.user.as_deref().unwrap(), event.destination));
+        assert_eq!(
+            seen,
+            [
+                "user1 192.0.2.1:53",
+                "root 10.0.0.1:53",
+                "user2 [2001:db8::1]:443",
+                "user1 192.0.2.1:53"
+            ]
+        );
+        assert_eq!(
+            events[0].process.path.as_deref(),
+            Some("/home/user1/bin/tool")
+        );
+        assert_eq!(events[0].tags[0].1, "***");
+        let container = events[0].container.as_ref().unwrap();
+        assert_eq!(
+            (container.name.as_deref(), container.image.as_deref()),
+            (Some("container1"), Some("image1"))
+        );
+        assert_eq!(
+            (
+                container.id.len(),
+                &*container.labels[0].0,
+                &*container.labels[0].1
+            ),
+            (64, "app", "label1")
+        );
+    }
+
+    #[test]
+    fn what_is_kept_is_not_touched() {
+        let keep = Keep {
+            args: true,
+            users: true,
+            containers: true,
+            addresses: true,
+            tags: true,
+        };
+        let mut redacted = event(&["a", "b=c"], "alice", "8.8.8.8:53");
+        let original = redacted.clone();
+        Redact::new(keep).redact(&mut redacted);
+        assert_eq!(redacted, original);
+    }
+
+    #[test]
+    fn stand_ins_are_nobodys_addresses() {
+        assert_eq!(ipv4(0), Ipv4Addr::new(192, 0, 2, 1));
+        assert_eq!(ipv4(254), Ipv4Addr::new(198, 51, 100, 1));
+        assert_eq!(ipv4(761), Ipv4Addr::new(203, 0, 113, 254));
+        assert_eq!(ipv4(762), Ipv4Addr::new(198, 18, 0, 1));
+        assert_eq!(ipv4(762 + (1 << 17) - 3), Ipv4Addr::new(198, 19, 255, 254));
+        assert_eq!(ipv4(762 + (1 << 17) - 2), Ipv4Addr::new(198, 18, 0, 1));
+    }
+}

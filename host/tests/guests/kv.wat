@@ -1,0 +1,33 @@
+;; The port of the first event says what it does: 1 tags it "kv" = what is kept as "a", 2 keeps "one" as "a", 3 deletes "a",
+;; 4 keeps a million bytes as "b" and tags the event with "1" if there was room and "0" if not, 5 deletes "b", 6 traps.
+(data (i32.const 256) "ab" "one" "kv" "01")
+(func $tag (param $text i32) (param $length i32) (result i32)
+  (i32.store8 (i32.const 1024) (i32.const 1))
+  (i32.store (i32.const 1028) (i32.const 0))
+  (i32.store (i32.const 1032) (i32.const 261))
+  (i32.store (i32.const 1036) (i32.const 2))
+  (i32.store (i32.const 1040) (local.get $text))
+  (i32.store (i32.const 1044) (local.get $length))
+  (call $answer (i32.const 1)))
+(func (export "lightmon:plugin/filter@0.1.0#process") (param $ps i32) (param $pn i32) (param $cs i32) (param $cn i32) (param $events i32) (param $n i32) (result i32)
+  (local $port i32)
+  (local.set $port (i32.load16_u offset=126 (local.get $events)))
+  (if (i32.eq (local.get $port) (i32.const 1))
+    (then
+      (call $get (i32.const 256) (i32.const 1) (i32.const 64))
+      (if (i32.load8_u (i32.const 64))
+        (then (return (call $tag (i32.load (i32.const 68)) (i32.load (i32.const 72))))))))
+  (if (i32.eq (local.get $port) (i32.const 2))
+    (then (drop (call $set (i32.const 256) (i32.const 1) (i32.const 258) (i32.const 3)))))
+  (if (i32.eq (local.get $port) (i32.const 3))
+    (then (call $delete (i32.const 256) (i32.const 1))))
+  (if (i32.eq (local.get $port) (i32.const 4))
+    (then
+      (return (call $tag
+        (i32.add (i32.const 263) (call $set (i32.const 257) (i32.const 1) (i32.const 2097152) (i32.const 1000000)))
+        (i32.const 1)))))
+  (if (i32.eq (local.get $port) (i32.const 5))
+    (then (call $delete (i32.const 257) (i32.const 1))))
+  (if (i32.eq (local.get $port) (i32.const 6))
+    (then (unreachable)))
+  (call $answer (i32.const 0)))

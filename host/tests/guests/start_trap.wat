@@ -1,0 +1,3 @@
+;; Traps before anything is called.
+(start $start)
+(func $start (unreachable))

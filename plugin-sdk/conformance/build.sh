@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Builds the conformance plugins: build.sh [rust|c|go|js|python]… makes target/conformance/LANGUAGE.wasm, of all languages when none
+# is named. $LIGHTMON is the lightmon that builds them; without it cargo makes one.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+root=$PWD
+out=$root/target/conformance
+[ $# -gt 0 ] || set -- rust c go js python
+if [ -z "${LIGHTMON:-}" ]; then
+    cargo build --quiet --package lightmon --bin lightmon
+    LIGHTMON=$root/${CARGO_TARGET_DIR:-target}/debug/lightmon
+fi
+export LIGHTMON_TOOLCHAINS=${LIGHTMON_TOOLCHAINS:-$root/target/toolchains}
+export PATH=$LIGHTMON_TOOLCHAINS/bin:$PATH
+mkdir -p "$out"
+
+for language in "$@"; do
+    case $language in
+    rust) from=$root/plugin-sdk/conformance/rust ;;
+    c | go | js | python) from=$root/plugin-sdk/$language/conformance ;;
+    *)
+        echo "plugin-sdk/conformance/build.sh: \`$language\` is none of rust, c, go, js, python" >&2
+        exit 2
+        ;;
+    esac
+    if [ "$language" = rust ]; then
+        # Part of the workspace, and built like the other plugins in Rust.
+        plugins/build.sh conformance
+        cp target/plugins/conformance.wasm "$out/rust.wasm"
+        continue
+    fi
+    [ ! -x "plugin-sdk/$language/setup.sh" ] || "plugin-sdk/$language/setup.sh" >/dev/null
+    # A project is complete in its own folder: with its language's helper and the contract.
+    work=$out/build/$language
+    mkdir -p "$work"
+    find "$work" -mindepth 1 -maxdepth 1 ! -name node_modules ! -name build -exec rm -rf {} +
+    cp -r "$from/." "$work/"
+    for helper in "plugin-sdk/$language"/lightmon*; do
+        [ ! -e "$helper" ] || cp -r "$helper" "$work/"
+    done
+    cp -r wit/v0.1 "$work/wit"
+    "$LIGHTMON" plugin build "$work"
+    cp "$work/build/conformance.wasm" "$out/$language.wasm"
+done

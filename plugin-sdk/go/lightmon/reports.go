@@ -1,0 +1,52 @@
+//go:build wasip1
+
+package lightmon
+
+// Go fixes its exports when it compiles, so these are always there; a plugin without Tick has a period of 0, which is never.
+
+type rawReport struct {
+	name   rawText
+	fields rawList
+}
+
+//go:wasmexport lightmon:plugin/tick@0.1.0#period
+func exportPeriod() uint32 {
+	if ticker, ok := plugin.(Ticker); ok {
+		return ticker.Period()
+	}
+	return 0
+}
+
+//go:wasmexport lightmon:plugin/tick@0.1.0#tick
+func exportTick(nowNs uint64) uint32 {
+	if ticker, ok := plugin.(Ticker); ok {
+		return answerReports(ticker.Tick(nowNs))
+	}
+	return answer(rawList{})
+}
+
+//go:wasmexport cabi_post_lightmon:plugin/tick@0.1.0#tick
+func exportPostTick(uint32) { callEnds() }
+
+//go:wasmexport lightmon:plugin/stop@0.1.0#stop
+func exportStop(nowNs uint64) uint32 {
+	if stopper, ok := plugin.(Stopper); ok {
+		return answerReports(stopper.Stop(nowNs))
+	}
+	return answer(rawList{})
+}
+
+//go:wasmexport cabi_post_lightmon:plugin/stop@0.1.0#stop
+func exportPostStop(uint32) { callEnds() }
+
+func answerReports(reports []Report) uint32 {
+	list, raw := lay[rawReport](len(reports))
+	for i, report := range reports {
+		fields, rawFields := lay[rawPair](len(report.Fields))
+		for j, field := range report.Fields {
+			fields[j] = rawPair{lie(field.Key), lie(field.Value)}
+		}
+		list[i] = rawReport{lie(report.Name), rawFields}
+	}
+	return answer(raw)
+}

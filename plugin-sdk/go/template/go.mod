@@ -1,0 +1,3 @@
+module lightmon.plugin/{{name}}
+
+go 1.24

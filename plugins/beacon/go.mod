@@ -1,0 +1,3 @@
+module lightmon.plugin/beacon
+
+go 1.24
