@@ -67,14 +67,17 @@ impl Dedupe {
             return vec![];
         }
         let named: u64 = most.iter().map(|(_, count)| count).sum();
-        let mut report = Report::new("suppressed").field("total", total);
-        for (key, count) in most {
-            report = report.field(key, count);
-        }
+        let of_key = |(key, count)| {
+            Report::new("suppressed")
+                .field("count", count)
+                .field("key", key)
+        };
+        let mut reports = vec![Report::new("suppressed").field("total", total)];
         if named < total {
-            report = report.field("others", total - named);
+            reports[0] = reports[0].clone().field("others", total - named);
         }
-        vec![report]
+        reports.extend(most.into_iter().map(of_key));
+        reports
     }
 }
 
