@@ -29,16 +29,8 @@ for language in "$@"; do
         cp target/plugins/conformance.wasm "$out/rust.wasm"
         continue
     fi
-    [ ! -x "plugin-sdk/$language/setup.sh" ] || "plugin-sdk/$language/setup.sh" >/dev/null
-    # A project is complete in its own folder: with its language's helper and the contract.
     work=$out/build/$language
-    mkdir -p "$work"
-    find "$work" -mindepth 1 -maxdepth 1 ! -name node_modules ! -name build -exec rm -rf {} +
-    cp -r "$from/." "$work/"
-    for helper in "plugin-sdk/$language"/lightmon*; do
-        [ ! -e "$helper" ] || cp -r "$helper" "$work/"
-    done
-    cp -r wit/v0.1 "$work/wit"
+    plugin-sdk/assemble.sh "$language" "$from" "$work"
     "$LIGHTMON" plugin build "$work"
     cp "$work/build/conformance.wasm" "$out/$language.wasm"
 done
