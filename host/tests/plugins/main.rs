@@ -10,6 +10,7 @@ mod imports;
 mod load;
 mod mmdb;
 mod monitor;
+mod stored;
 mod swap;
 mod tick;
 mod verdicts;

@@ -1,12 +1,15 @@
 //! A plugin that was built when contract 0.1 was new, and never since: it must go on working.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use serde_json::Value;
 
-use crate::monitor::{command, line};
+use crate::monitor::line;
 
-const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/plugin-0.1.wasm");
+const STORED: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/fixtures/plugin-0.1.wasm"
+);
 
 #[test]
 fn a_plugin_of_contract_0_1_goes_on_working() {
@@ -17,8 +20,18 @@ fn a_plugin_of_contract_0_1_goes_on_working() {
     fs::write(&events, recorded.join("\n")).expect("a file");
     fs::write(&table, "network,name\n192.0.2.0/24,docs\n").expect("a file");
 
-    let done = command()
-        .args(["--replay", &events, "--plugin", &format!("{STORED}:table.names={table}")])
+    let done = Command::new(env!("CARGO_BIN_EXE_lightmon"))
+        .args([
+            "-f",
+            "json",
+            "--replay",
+            &events,
+            "--plugin",
+            &format!("{STORED}:table.names={table}"),
+        ])
+        .env("LIGHTMON_CACHE_DIR", "none")
+        .env("LIGHTMON_DEAD_LETTERS", "none")
+        .env_remove("RUST_LOG")
         .stdout(fs::File::create(&out).expect("a file"))
         .output()
         .expect("the binary");
@@ -34,7 +47,10 @@ fn a_plugin_of_contract_0_1_goes_on_working() {
 
     // Port 53 is dropped; the others have all tags, and their argument is masked.
     let event = json(lines[0]);
-    assert_eq!((&event["dport"], &event["procArgs"][1]), (&443.into(), &"***".into()));
+    assert_eq!(
+        (&event["dport"], &event["procArgs"][1]),
+        (&443.into(), &"***".into())
+    );
     assert_eq!(
         event["tags"],
         serde_json::json!({
@@ -46,5 +62,8 @@ fn a_plugin_of_contract_0_1_goes_on_working() {
     let event = json(lines[2]);
     assert_eq!((&event["dport"], &event["tags"]), (&1.into(), &Value::Null));
     let report = json(lines[3]);
-    assert_eq!((&report["report"], &report["fields"]["events"]), (&"total".into(), &"3".into()));
+    assert_eq!(
+        (&report["report"], &report["fields"]["events"]),
+        (&"total".into(), &"3".into())
+    );
 }
