@@ -1,5 +1,5 @@
 # The only commands to know. What they do stands in cargo's manifests, or in a script beside what it builds.
-.PHONY: help run build test kernels fuzz ebpf plugins clean
+.PHONY: help run build test bench-plugins kernels fuzz ebpf plugins clean
 
 LIGHTMON := target/release/lightmon
 PLUGINS := target/plugins
@@ -9,7 +9,7 @@ ARGS ?= --plugin $(PLUGINS)/geoip.wasm --format table
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
 
 run: build plugins ## run lightmon with the geoip plugin as a table; other arguments: make run ARGS='…'
 	$(SUDO) $(LIGHTMON) $(ARGS)
@@ -24,7 +24,13 @@ test: plugins ## install what the tests need, and run all of them
 	cargo fmt --all --check
 	cargo clippy --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps
+	plugin-sdk/conformance/build.sh
+	plugins/others.sh
 	LIGHTMON_EBPF_OBJECT=$(FRESH) cargo test -- --include-ignored
+
+bench-plugins: plugins ## what a plugin costs, beside the same work done natively
+	plugins/build.sh bench-guest
+	LIGHTMON_BENCH_GUEST=$(CURDIR)/$(PLUGINS)/bench-guest.wasm cargo bench --package lightmon --bench plugin
 
 kernels: ## run the kernel tests on Debian's 5.10, 6.1, 6.12 and newest kernels in QEMU; one of them: make kernels KERNELS=5.10
 	@host/setup.sh kernels

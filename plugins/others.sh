@@ -13,7 +13,8 @@ export LIGHTMON_TOOLCHAINS=${LIGHTMON_TOOLCHAINS:-$root/target/toolchains}
 export PATH=$LIGHTMON_TOOLCHAINS/bin:$PATH
 # Times are written in the own zone.
 export TZ=UTC
-mkdir -p target/plugins
+export LIGHTMON_CACHE_DIR=$root/target/others/cache
+mkdir -p target/plugins target/others
 
 for name in "$@"; do
     from=plugins/$name work=$root/target/others/$name

@@ -57,7 +57,7 @@ fn main() {
 /// What four plugins in a row take of a core at 50,000 events a second, and whether they grow over ten million.
 fn chains(wasm: &Path, events: &[Event]) {
     let of = |file: &str| {
-        let plugins = wasm.parent().expect("a folder").join("plugins");
+        let plugins = wasm.parent().expect("a folder");
         plugins.join(file).display().to_string()
     };
     let own = |mode: &str| format!("{}:mode={mode}", wasm.display());
@@ -72,7 +72,7 @@ fn chains(wasm: &Path, events: &[Event]) {
                 of("geoip.wasm"),
                 of("blocklist.wasm:networks=203.0.113.0/24"),
                 of("redact.wasm"),
-                of("dedupe.wasm:window=1h"),
+                of("dedupe.wasm:window=3600"),
             ],
         ),
     ] {
@@ -110,7 +110,7 @@ fn resident() -> u64 {
 /// From the file to a plugin that is ready, compiled now and taken from the cache.
 fn loads(wasm: &Path) {
     let folder = tempfile::tempdir().expect("a folder");
-    let shipped = wasm.parent().expect("a folder").join("plugins");
+    let shipped = wasm.parent().expect("a folder");
     for (name, spec) in [
         ("this guest", format!("{}:mode=drop", wasm.display())),
         ("geoip", shipped.join("geoip.wasm").display().to_string()),
