@@ -27,6 +27,7 @@ pub(super) struct Engine {
     clock: Clock,
     cache: Cache,
     stack: usize,
+    metered: bool,
 }
 
 impl Engine {
@@ -36,6 +37,7 @@ impl Engine {
         config
             .epoch_interruption(true)
             .concurrency_support(false)
+            .consume_fuel(limits.metered)
             .max_wasm_stack(limits.stack);
         let wasm = wasmtime::Engine::new(&config)?;
         Ok(Self {
@@ -43,6 +45,7 @@ impl Engine {
             wasm,
             cache,
             stack: limits.stack,
+            metered: limits.metered,
         })
     }
 
@@ -69,7 +72,19 @@ impl Engine {
         let mut store = Store::new(&self.wasm, data);
         store.limiter(|data| &mut data.budget);
         store.set_hostcall_fuel(limits.answer);
+        self.refuel(&mut store);
         store
+    }
+
+    /// What was executed since the last time, in wasmtime's unit, about one an instruction. 0 when nobody counts.
+    pub(super) fn refuel<T>(&self, store: &mut Store<T>) -> u64 {
+        if !self.metered {
+            return 0;
+        }
+        let left = store.get_fuel().unwrap_or(0);
+        let filled = store.set_fuel(u64::MAX);
+        debug_assert!(filled.is_ok(), "the engine counts");
+        u64::MAX - left
     }
 
     /// Runs `call`, which may enter WebAssembly for `limit`.

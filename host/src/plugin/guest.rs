@@ -249,8 +249,11 @@ impl Guest {
         let needs = self.needs;
         let instance = self.instance(judged.count)?;
         let events = chosen.iter().map(|&i| &judged.events[i]);
+        // `init` is not for these events.
+        instance.fuel();
         let began = Instant::now();
         let result = instance.process(events, needs, limit);
+        judged.count.fuel.fetch_add(instance.fuel(), Relaxed);
         let (took, memory) = (began.elapsed(), instance.memory());
         let is_nearly_full = instance.is_nearly_full();
         self.template.kept().counters.count(judged.count);

@@ -145,6 +145,11 @@ pub(super) struct Instance {
 }
 
 impl Instance {
+    /// What it has executed since it was asked last.
+    pub(super) fn fuel(&mut self) -> u64 {
+        self.engine.refuel(&mut self.store)
+    }
+
     /// Bytes of linear memory.
     pub(super) fn memory(&self) -> usize {
         self.store.data().memory()

@@ -50,6 +50,8 @@ pub struct Limits {
     pub faults: usize,
     /// See [`faults`](Self::faults).
     pub window: Duration,
+    /// Whether what is executed is counted, for measuring; it makes plugins slower.
+    pub metered: bool,
 }
 
 impl Default for Limits {
@@ -74,6 +76,7 @@ impl Default for Limits {
             line: 16 << 10,
             faults: 5,
             window: Duration::from_secs(60),
+            metered: false,
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Plugin {
     pub ignored: AtomicU64,
     /// Most bytes of memory that it has had.
     pub memory: AtomicU64,
+    /// What it has executed, about one an instruction; only where it is [counted](crate::plugin::Limits::metered).
+    pub fuel: AtomicU64,
     /// What it counts itself, by its own names.
     counters: Mutex<BTreeMap<String, u64>>,
     /// Nanoseconds an event, of all calls.

@@ -18,8 +18,9 @@ use wasmtime::{
         Component, ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType,
         types::ComponentItem,
     },
-    error::format_err,
 };
+
+use crate::plugin::Fault;
 
 /// The version that is here; patch versions differ in nothing that matters.
 const VERSION: &str = "0.2.";
@@ -83,8 +84,8 @@ pub(in crate::plugin) fn define<T: Host + 'static>(
                     })?;
                 }
                 ComponentItem::ComponentFunc(_) if !function(&mut linker, interface, name)? => {
-                    let absent = format!("called {interface}#{name}, which plugins don't have");
-                    linker.func_new(name, move |_, _, _, _| Err(format_err!("{absent}")))?;
+                    let absent = format!("it called {interface}#{name}, which plugins don't have");
+                    linker.func_new(name, move |_, _, _, _| Err(trap(absent.clone())))?;
                 }
                 _ => {}
             }
@@ -138,7 +139,7 @@ fn function<T: Host + 'static>(
             linker.func_wrap(name, |_, (): ()| Ok((None::<String>,)))
         }
         ("wasi:cli/exit", "exit") => linker.func_wrap(name, |_, (_,): (Result<(), ()>,)| {
-            Err::<(), _>(format_err!("ended itself by exit"))
+            Err::<(), _>(trap("exit was called".to_owned()))
         }),
         ("wasi:cli/stdin", "get-stdin") => {
             linker.func_wrap(name, |store, (): ()| own(store, STDIN))
@@ -178,9 +179,9 @@ fn function<T: Host + 'static>(
             "get-random-bytes" | "get-insecure-random-bytes",
         ) => linker.func_wrap(name, |_, (length,): (u64,)| {
             if length > MOST_RANDOM {
-                return Err(format_err!(
-                    "asked for {length} random bytes, {MOST_RANDOM} is the limit"
-                ));
+                return Err(trap(format!(
+                    "it asked for {length} random bytes, {MOST_RANDOM} is the limit"
+                )));
             }
             let mut bytes = vec![0; length as usize];
             getrandom::fill(&mut bytes)?;
@@ -245,12 +246,17 @@ fn stream<T: Host + 'static>(linker: &mut LinkerInstance<'_, T>, name: &str) -> 
 fn own<T: Host>(mut store: StoreContextMut<'_, T>, number: u32) -> Result<(Resource<Nothing>,)> {
     let resources = store.data_mut().resources();
     if *resources >= MOST_RESOURCES {
-        return Err(format_err!(
-            "has {resources} resources and asked for one more"
-        ));
+        return Err(trap(format!(
+            "it has {resources} resources and asked for one more"
+        )));
     }
     *resources += 1;
     Ok((Resource::new_own(number),))
+}
+
+/// Ends the instance, with that reason.
+fn trap(reason: String) -> wasmtime::Error {
+    Fault::Trap(reason).into()
 }
 
 /// Text that comes in pieces, as the lines that it makes.
