@@ -9,7 +9,7 @@ use std::{
 use wasmparser::{Parser, Payload};
 
 use crate::{
-    guest::{component, encode, module, of_text, text, typed, wit},
+    guest::{component, module, of_text, of_version, text},
     monitor::{Lightmon, command},
 };
 
@@ -264,14 +264,6 @@ fn what_is_no_plugin_is_refused_before_anything_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     let good = component(&["keep"]);
-    let version = |version: &str| {
-        let text = text(&["keep"]).replace("@0.1.0#", &format!("@{version}#"));
-        let module = wat::parse_str(text).expect("a module");
-        encode(&typed(
-            &module,
-            &wit().replace("@0.1.0", &format!("@{version}")),
-        ))
-    };
     let code = wasmtime::Engine::default().precompile_component(&good);
     let trapping_allocator =
         text(&["keep"]).replacen("(local $at i32)", "(local $at i32) (unreachable)", 1);
@@ -297,9 +289,9 @@ fn what_is_no_plugin_is_refused_before_anything_runs() {
             "can't start: init took longer than 5s",
         ),
         ("allocator traps", of_text(&trapping_allocator), start),
-        ("0.2", version("0.2.0"), "upgrade lightmon"),
-        ("0.0.9", version("0.0.9"), "upgrade the plugin"),
-        ("1.0", version("1.0.0"), "upgrade lightmon"),
+        ("0.2", of_version("0.2.0"), "upgrade lightmon"),
+        ("0.0.9", of_version("0.0.9"), "upgrade the plugin"),
+        ("1.0", of_version("1.0.0"), "upgrade lightmon"),
         (
             "machine code",
             code.expect("machine code"),

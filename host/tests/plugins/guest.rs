@@ -100,3 +100,13 @@ pub(crate) fn encode(module: &[u8]) -> Vec<u8> {
         .encode()
         .expect("a component")
 }
+
+/// A plugin that keeps all events, made for that version of the contract.
+pub(crate) fn of_version(version: &str) -> Vec<u8> {
+    let text = text(&["keep"]).replace("@0.1.0#", &format!("@{version}#"));
+    let module = wat::parse_str(text).expect("a module");
+    encode(&typed(
+        &module,
+        &wit().replace("@0.1.0", &format!("@{version}")),
+    ))
+}

@@ -6,7 +6,7 @@ use lightmon::plugin::{Chain, Limits, Spec};
 
 use crate::{
     Host,
-    guest::{component, encode, module, text, typed, wit},
+    guest::{component, encode, module, of_version, text, typed, wit},
     patient, when,
 };
 
@@ -113,23 +113,15 @@ fn precompiled_code() {
 
 #[test]
 fn other_versions_of_the_contract() {
-    let version = |version: &str| {
-        let text = text(&["keep"]).replace("@0.1.0#", &format!("@{version}#"));
-        let module = wat::parse_str(text).expect("a module");
-        encode(&typed(
-            &module,
-            &wit().replace("@0.1.0", &format!("@{version}")),
-        ))
-    };
     assert_eq!(
-        refused(version("9.9.0")),
+        refused(of_version("9.9.0")),
         "plugin p.wasm: speaks version 9.9.0 of the plugin contract, this lightmon 0.1: upgrade lightmon"
     );
     assert_eq!(
-        refused(version("0.0.3")),
+        refused(of_version("0.0.3")),
         "plugin p.wasm: speaks version 0.0.3 of the plugin contract, this lightmon 0.1: upgrade the plugin"
     );
-    let host = Host::new(patient()).with("p.wasm", version("0.1.7"), "");
+    let host = Host::new(patient()).with("p.wasm", of_version("0.1.7"), "");
     assert!(host.load().is_ok(), "a patch version is no other contract");
 }
 
