@@ -84,7 +84,7 @@ pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
 }
 
 /// For plugins, which may ask for the events that they want to see.
-fn when(expression: &str) -> Result<plugin::When, String> {
+pub(crate) fn when(expression: &str) -> Result<plugin::When, String> {
     let expression: Expr = expression
         .parse()
         .map_err(|error: exclude::Error| error.to_string())?;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::{
     config,
-    exclude::{self, Expr},
-    plugin::{Chain, Error, Limits, Spec, When},
+    plugin::{Chain, Error, Limits, Spec},
+    run::when,
 };
 
 /// With the user's cache of compiled plugins.
@@ -21,12 +21,4 @@ pub(super) fn load(spec: &Spec, limits: &Limits) -> Result<Chain, Error> {
 /// With a cache of one's own.
 pub(super) fn load_with(spec: &Spec, limits: &Limits, cache: &Path) -> Result<Chain, Error> {
     Chain::load(std::slice::from_ref(spec), limits, Some(cache), when)
-}
-
-/// For plugins that ask for the events that they want to see.
-fn when(expression: &str) -> Result<When, String> {
-    let expression: Expr = expression
-        .parse()
-        .map_err(|error: exclude::Error| error.to_string())?;
-    Ok(Box::new(move |event| expression.matches(event)))
 }
