@@ -120,9 +120,10 @@ impl Files {
             let load = || {
                 let bytes = bytes?;
                 let kept = Arc::new(Kept::new(&name, &spec.limits.over(limits)));
-                let guest = Guest::load(&spec, name, &bytes, &loader, kept.clone())?;
+                let digest = Digest::of(&bytes);
+                let guest = Guest::load(&spec, name, &bytes, digest, &loader, kept.clone())?;
                 Ok((
-                    Seat::new(spec, guest.name().to_owned(), &bytes, kept),
+                    Seat::new(spec, guest.name().to_owned(), digest, kept),
                     guest,
                 ))
             };

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
 use self::folder::Folder;
-use super::{Reason, text::printable};
+use super::{Digest, Reason, text::printable};
 
 mod folder;
 
@@ -50,7 +50,7 @@ impl Cache {
     pub(super) fn component(
         &self,
         engine: &Engine,
-        plugin: &[u8],
+        plugin: Digest,
         compile: impl FnOnce() -> Result<Component, Reason>,
     ) -> Result<Component, Reason> {
         let Some(folder) = &self.folder else {
@@ -115,7 +115,7 @@ fn write(folder: &Folder, component: &Component, key: &Key) -> wasmtime::Result<
 }
 
 /// Of the file as the user gave it: what is made of it on the way to a component depends on lightmon's version only.
-fn key(engine: &Engine, plugin: &[u8]) -> Key {
+fn key(engine: &Engine, plugin: Digest) -> Key {
     let mut environment = DefaultHasher::new();
     // Target, processor features, settings and the exact version of wasmtime.
     engine
@@ -125,7 +125,7 @@ fn key(engine: &Engine, plugin: &[u8]) -> Key {
         .chain_update(environment.finish().to_le_bytes())
         .chain_update(env!("CARGO_PKG_VERSION"))
         .chain_update([0])
-        .chain_update(plugin)
+        .chain_update(plugin.0)
         .finalize()
         .into()
 }
@@ -152,8 +152,17 @@ mod tests {
         other.epoch_interruption(true);
         let other = Engine::new(&other).unwrap();
         let engine = Engine::default();
-        assert_eq!(key(&engine, b"a"), key(&Engine::default(), b"a"));
-        assert_ne!(key(&engine, b"a"), key(&engine, b"b"));
-        assert_ne!(key(&engine, b"a"), key(&other, b"a"));
+        assert_eq!(
+            key(&engine, Digest::of(b"a")),
+            key(&Engine::default(), Digest::of(b"a"))
+        );
+        assert_ne!(
+            key(&engine, Digest::of(b"a")),
+            key(&engine, Digest::of(b"b"))
+        );
+        assert_ne!(
+            key(&engine, Digest::of(b"a")),
+            key(&other, Digest::of(b"a"))
+        );
     }
 }

@@ -79,6 +79,7 @@ impl Guest {
         spec: &Spec,
         name: String,
         bytes: &[u8],
+        digest: Digest,
         loader: &Loader,
         kept: Arc<Kept>,
     ) -> Result<Self, Reason> {
@@ -88,7 +89,6 @@ impl Guest {
             tables,
             when,
         } = loader;
-        let digest = Digest::of(bytes);
         if let Some(wanted) = spec.sha256.filter(|wanted| *wanted != digest) {
             return Err(Reason::Digest { is: digest, wanted });
         }
@@ -96,7 +96,7 @@ impl Guest {
         if !spec.limits.has("memory") && manifest::brings_a_runtime(bytes) {
             limits.memory = limits.memory.max(limits::MEMORY_WITH_RUNTIME);
         }
-        let loaded = load::load(engine, bytes)?;
+        let loaded = load::load(engine, bytes, digest)?;
         if let Some(manifest) = &loaded.manifest {
             settings::check(&spec.config, &manifest.config).map_err(Reason::Settings)?;
         }

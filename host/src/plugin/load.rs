@@ -6,7 +6,7 @@ use wasmparser::Parser;
 use wasmtime::component::{Component, types::ComponentItem};
 
 use super::{
-    Reason,
+    Digest, Reason,
     engine::Engine,
     extent, imports,
     manifest::{Manifest, Role},
@@ -45,11 +45,11 @@ impl Loaded {
 }
 
 /// Compiles a plugin, unless it was compiled before.
-pub(super) fn load(engine: &Engine, bytes: &[u8]) -> Result<Loaded, Reason> {
+pub(super) fn load(engine: &Engine, bytes: &[u8], digest: Digest) -> Result<Loaded, Reason> {
     let is_core = is_core(bytes)?;
     let manifest = Manifest::of(bytes);
     let wasm = engine.wasm();
-    let component = engine.cache().component(wasm, bytes, || {
+    let component = engine.cache().component(wasm, digest, || {
         extent::check(bytes)?;
         let component = match is_core {
             true => Cow::Owned(module::encode(bytes)?),

@@ -12,9 +12,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
-use super::{Loader, Reason, Spec, guest::Guest, imports::Kept, load};
+use super::{Digest, Loader, Reason, Spec, guest::Guest, imports::Kept, load};
 use crate::{notice::Notice, privileges, stats::Stats};
 
 /// Why to look at the files.
@@ -39,30 +38,30 @@ pub(super) struct Seat {
     name: String,
     kept: Arc<Kept>,
     /// Of the file that the plugin was made of.
-    digest: [u8; 32],
+    digest: Digest,
 }
 
 impl Seat {
-    pub(super) fn new(spec: Spec, name: String, bytes: &[u8], kept: Arc<Kept>) -> Self {
+    pub(super) fn new(spec: Spec, name: String, digest: Digest, kept: Arc<Kept>) -> Self {
         Self {
             spec,
             name,
             kept,
-            digest: digest(bytes),
+            digest,
         }
     }
 
     /// The plugin that its file holds now, and the file's digest; none when it is the same as before.
-    fn changed(&self, loader: &Loader) -> Result<Option<(Guest, [u8; 32])>, Reason> {
+    fn changed(&self, loader: &Loader) -> Result<Option<(Guest, Digest)>, Reason> {
         let limit = self.spec.limits.over(&loader.limits).file;
         let bytes = load::read(&self.spec.path, limit)?;
-        let digest = digest(&bytes);
+        let digest = Digest::of(&bytes);
         if digest == self.digest {
             return Ok(None);
         }
         let load = || {
             let kept = self.kept.clone();
-            Guest::load(&self.spec, self.name.clone(), &bytes, loader, kept)
+            Guest::load(&self.spec, self.name.clone(), &bytes, digest, loader, kept)
         };
         let guest = privileges::without("plugin-reload", load)
             .map_err(|error| Reason::Engine(error.to_string()))??;
@@ -182,10 +181,6 @@ impl Inbox {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn digest(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
 }
 
 fn modified(path: &Path) -> Option<Timestamp> {

@@ -41,7 +41,7 @@ pub struct Spec {
 
 /// A SHA-256, in hexadecimal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Digest([u8; 32]);
+pub struct Digest(pub(super) [u8; 32]);
 
 impl Digest {
     pub(super) fn of(bytes: &[u8]) -> Self {
