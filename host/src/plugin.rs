@@ -277,6 +277,11 @@ impl Chain {
     }
 }
 
+/// Whether there is something for that import.
+pub(crate) fn is_provided(import: &str) -> bool {
+    load::is_provided(import)
+}
+
 /// The component that a core module becomes when it is loaded.
 pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>, Reason> {
     module::encode(module)

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::{Done, file::File, load, manifest, project::Plugin, say, size};
-use crate::plugin::{Limits, Reason, text::printable};
+use crate::plugin::{self, Limits, Reason, text::printable};
 
 /// More of a file than most plugins have; those from Python and JavaScript bring their language along.
 const LARGE: u64 = 32 << 20;
@@ -163,7 +163,7 @@ fn import(name: &str) -> Check {
             format!("{shown}: this lightmon doesn't have it"),
             "build it for the contract in `wit/`, or upgrade lightmon",
         ),
-        None if known.starts_with("wasi:") => Check::fine(
+        None if plugin::is_provided(name) => Check::fine(
             "import",
             format!("{shown}: clock, random and output to the log, no files and no network"),
         ),

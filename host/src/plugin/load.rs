@@ -176,7 +176,7 @@ fn is_newer(version: &str) -> bool {
 }
 
 /// Whether there is something for that import.
-fn is_provided(import: &str) -> bool {
+pub(super) fn is_provided(import: &str) -> bool {
     let parts = import.split_once('@');
     imports::wasi::is_wasi(import)
         || parts.is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_spoken(version))
