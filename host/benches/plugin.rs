@@ -277,6 +277,7 @@ fn event(n: usize) -> Event {
             name: Some("shop-frontend-1".into()),
             image: Some("registry.example/shop/frontend:1.27.3".into()),
             labels: vec![("com.docker.compose.project".into(), "shop".into())],
+            ..Container::default()
         })
     };
     thread_local! {
@@ -311,6 +312,8 @@ fn event(n: usize) -> Event {
         container: Some(container),
         image: 0,
         container_provenance: None,
+        unit: None,
+        peer: None,
         cgroup_id: 7,
         tags: vec![("team".into(), "payments".into())],
         line: None,

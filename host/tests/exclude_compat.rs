@@ -33,6 +33,8 @@ fn event() -> Event {
         container: None,
         image: 0,
         container_provenance: None,
+        unit: None,
+        peer: None,
         cgroup_id: 0,
         tags: Vec::new(),
         line: None,

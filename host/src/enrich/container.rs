@@ -314,6 +314,9 @@ fn bounded(container: Container) -> Container {
         id,
         name,
         image,
+        image_digest,
+        runtime,
+        pod,
         mut labels,
     } = container;
     let mut room = MAX_TEXT;
@@ -326,11 +329,23 @@ fn bounded(container: Container) -> Container {
     };
     let name = name.filter(|text| fits(text.len()));
     let image = image.filter(|text| fits(text.len()));
+    let image_digest = image_digest.filter(|text| fits(text.len()));
+    let pod = pod.filter(|pod| {
+        let labels = pod
+            .labels
+            .iter()
+            .map(|(key, value)| key.len() + value.len());
+        let names = [&pod.name, &pod.namespace, &pod.uid, &pod.container];
+        fits(labels.sum::<usize>() + names.map(|it| it.len()).iter().sum::<usize>())
+    });
     labels.retain(|(key, value)| fits(key.len() + value.len()));
     Container {
         id,
         name,
         image,
+        image_digest,
+        runtime,
+        pod,
         labels,
     }
 }
@@ -350,6 +365,7 @@ mod tests {
             name: Some(name.into()),
             image: Some("nginx:1.27".into()),
             labels: vec![("app".into(), "web".into())],
+            ..Container::default()
         }
     }
 
@@ -482,6 +498,7 @@ mod tests {
             name: Some("web".into()),
             image: Some(long.as_str().into()),
             labels: vec![label("a", "1"), label("b", &long), label("c", "3")],
+            ..Container::default()
         });
         assert_eq!(bounded.name.as_deref(), Some("web"));
         assert_eq!(bounded.image, None);

@@ -14,7 +14,7 @@ use proptest::{
 };
 
 use crate::{
-    event::{Container, Event, Lost, Outcome, Parent, Process, Protocol, Provenance},
+    event::{Container, Event, Lost, Outcome, Parent, Pod, Process, Protocol, Provenance, Unit},
     notice::{Notice, Place},
 };
 
@@ -122,14 +122,51 @@ fn container() -> impl Strategy<Value = Container> {
         some(),
         option::of(some()),
         option::of(shared()),
+        (option::of(shared()), option::of(shared())),
+        option::of(pod()),
         btree_map(shared(), shared(), 0..3),
     )
-        .prop_map(|(id, name, image, labels)| Container {
-            id,
+        .prop_map(
+            |(id, name, image, (image_digest, runtime), pod, labels)| Container {
+                id,
+                name,
+                image,
+                image_digest,
+                runtime,
+                pod: pod.map(Arc::new),
+                labels: labels.into_iter().collect(),
+            },
+        )
+}
+
+fn pod() -> impl Strategy<Value = Pod> {
+    let labels = btree_map(shared(), shared(), 0..3);
+    (shared(), shared(), shared(), shared(), labels).prop_map(
+        |(name, namespace, uid, container, labels)| Pod {
             name,
-            image,
+            namespace,
+            uid,
+            container,
             labels: labels.into_iter().collect(),
+        },
+    )
+}
+
+/// As JSON knows it: without digest and labels.
+fn peer() -> impl Strategy<Value = Container> {
+    container().prop_map(|container| Container {
+        image_digest: None,
+        labels: Vec::new(),
+        ..container
+    })
+}
+
+fn unit() -> impl Strategy<Value = Unit> {
+    (shared(), shared())
+        .prop_filter("unknown is none", |(name, slice)| {
+            !name.is_empty() || !slice.is_empty()
         })
+        .prop_map(|(name, slice)| Unit { name, slice })
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {
@@ -192,6 +229,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
             process(),
             option::of(container()),
             provenance(),
+            option::of(unit()),
+            option::of(peer()),
         ),
         btree_map(text(), text(), 0..3),
     )
@@ -204,7 +243,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
                 tags,
             )| {
                 let (pid, tid, uid, gid, cgroup_id) = ids;
-                let (user, comm, process, container, container_provenance) = who;
+                let (user, comm, process, container, container_provenance, unit, peer) = who;
                 Event {
                     time,
                     kernel_time,
@@ -224,6 +263,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
                     container: container.map(Arc::new),
                     image: 0,
                     container_provenance,
+                    unit: unit.map(Arc::new),
+                    peer: peer.map(Arc::new),
                     cgroup_id,
                     tags: tags.into_iter().collect(),
                     line: None,

@@ -17,7 +17,10 @@
 //! `error` (`ECONNREFUSED`) are there where an errno is behind the outcome, `processComm` where the process is called
 //! otherwise than its thread (`comm`), and `procArgsCut` where there are more arguments than `procArgs` holds. `processProvenance` and
 //! `containerProvenance` say how path and arguments, and the container, are known: `exec`, seen when they started, or `proc`,
-//! read later. `kernelTime`,
+//! read later. `containerRuntime` and `containerImageDigest` are what the runtime has told, `composeProject` and `composeService` are of
+//! its labels. In a Kubernetes pod there is `"pod":{"name":"web-0","namespace":"shop","uid":"…","container":"nginx","labels":{"app":"web"}}`.
+//! In no container, `unit` and `slice` are systemd's (`nginx.service`, `system.slice`). `peer`, with `--resolve-peers`, is the container that the
+//! destination is: `"peer":{"container":"db","containerId":"…","containerImage":"postgres:17","pod":{…}}`. `kernelTime`,
 //! `processStarted` and `started` are nanoseconds since boot as strings: after 104
 //! days they exceed what a JSON number holds in many readers.
 //!
@@ -40,6 +43,7 @@
 //! original lightmon's lines are read too (TCP, and established, as it said nothing else). Unknown keys are ignored, notices
 //! are read as notices.
 
+mod container;
 pub(crate) mod notice;
 pub(super) mod value;
 
@@ -48,12 +52,13 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use self::value::{
-    ErrorName, Map, OutcomeWord, Parents, ProtocolName, ProvenanceWord, Quoted, Time,
+use self::{
+    container::{PeerKeys, PodKeys},
+    value::{ErrorName, Map, OutcomeWord, Parents, ProtocolName, ProvenanceWord, Quoted, Time},
 };
 use crate::{
     escape,
-    event::{Container, Event, Outcome, Process, Record},
+    event::{Container, Event, Outcome, Process, Record, Unit},
 };
 
 /// The schema's version.
@@ -184,7 +189,23 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     container_image: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    container_image_digest: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_runtime: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     container_provenance: Option<ProvenanceWord>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    compose_project: Option<&'a str>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    compose_service: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<PodKeys<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slice: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<PeerKeys<'a>>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     labels: Map<'a, Arc<str>>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -214,6 +235,8 @@ impl<'a> Line<'a> {
             container,
             image: _,
             container_provenance,
+            unit,
+            peer,
             cgroup_id,
             tags,
             line: _,
@@ -266,7 +289,23 @@ impl<'a> Line<'a> {
             parents: Parents(Cow::Borrowed(parents)),
             container_id: container.map(|it| it.id.clone()).unwrap_or_default(),
             container_image: container.and_then(|it| it.image.clone()),
+            container_image_digest: container.and_then(|it| it.image_digest.clone()),
+            container_runtime: container.and_then(|it| it.runtime.clone()),
             container_provenance: container_provenance.map(ProvenanceWord),
+            compose_project: container.and_then(|it| it.compose_project().map(|it| &**it)),
+            compose_service: container.and_then(|it| it.compose_service().map(|it| &**it)),
+            pod: container
+                .and_then(|it| it.pod.as_deref())
+                .map(PodKeys::from),
+            unit: unit
+                .as_ref()
+                .map(|it| it.name.clone())
+                .filter(|it| !it.is_empty()),
+            slice: unit
+                .as_ref()
+                .map(|it| it.slice.clone())
+                .filter(|it| !it.is_empty()),
+            peer: peer.as_deref().map(PeerKeys::from),
             labels: Map(Cow::Borrowed(container.map_or(&[], |it| &it.labels))),
             cgroup_id: *cgroup_id,
             tags: Map(Cow::Borrowed(tags)),
@@ -295,6 +334,9 @@ impl TryFrom<Line<'_>> for Event {
             id: line.container_id,
             name: Some(line.container).filter(|name| !name.is_empty()),
             image: line.container_image,
+            image_digest: line.container_image_digest,
+            runtime: line.container_runtime,
+            pod: line.pod.map(|pod| Arc::new(pod.into())),
             labels: line.labels.0.into_owned(),
         };
         container.labels.sort();
@@ -326,6 +368,13 @@ impl TryFrom<Line<'_>> for Event {
             container: (container != Container::default()).then(|| Arc::new(container)),
             image: 0,
             container_provenance: line.container_provenance.map(|it| it.0),
+            unit: (line.unit.is_some() || line.slice.is_some()).then(|| {
+                Arc::new(Unit {
+                    name: line.unit.unwrap_or_default(),
+                    slice: line.slice.unwrap_or_default(),
+                })
+            }),
+            peer: line.peer.map(|peer| Arc::new(peer.into())),
             cgroup_id: line.cgroup_id,
             tags: line.tags.0.into_owned(),
             line: None,

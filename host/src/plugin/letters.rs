@@ -98,11 +98,13 @@ fn without_secrets(event: &Event) -> Event {
     };
     let container = event.container.as_deref().map(|container| Container {
         labels: Vec::new(),
+        pod: None,
         ..container.clone()
     });
     Event {
         process: Arc::new(process),
         container: container.map(Arc::new),
+        peer: None,
         tags: Vec::new(),
         ..event.clone()
     }

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::event::{Container, Event, Parent, Process};
+use crate::event::{Container, Event, Parent, Pod, Process};
 
 /// Instead of a value.
 const HIDDEN: &str = "***";
@@ -74,6 +74,8 @@ impl Redact {
             container,
             image: _,
             container_provenance: _,
+            unit: _,
+            peer,
             cgroup_id: _,
             tags,
             line,
@@ -86,6 +88,9 @@ impl Redact {
         *process = Arc::new(self.process(process));
         if let Some(container) = container {
             *container = Arc::new(self.container(container));
+        }
+        if let Some(peer) = peer {
+            *peer = Arc::new(self.container(peer));
         }
         if !self.keep.tags {
             for (_, value) in tags {
@@ -170,6 +175,9 @@ impl Redact {
             id,
             name,
             image,
+            image_digest: _,
+            runtime,
+            pod,
             labels,
         } = container;
         let stand_in = |names: &mut Names, word: &str, of: &Arc<str>| -> Arc<str> {
@@ -187,6 +195,17 @@ impl Redact {
             image: image
                 .as_ref()
                 .map(|image| stand_in(&mut self.images, "image", image)),
+            image_digest: None,
+            runtime: runtime.clone(),
+            pod: pod.as_deref().map(|pod| {
+                Arc::new(Pod {
+                    name: stand_in(&mut self.names, "pod", &pod.name),
+                    namespace: stand_in(&mut self.names, "namespace", &pod.namespace),
+                    uid: Arc::default(),
+                    container: stand_in(&mut self.names, "container", &pod.container),
+                    labels: Vec::new(),
+                })
+            }),
             labels: labels
                 .iter()
                 .map(|(key, value)| (key.clone(), stand_in(&mut self.labels, "label", value)))

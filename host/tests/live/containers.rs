@@ -51,6 +51,7 @@ fn assert_is(container: &Option<Arc<Container>>, id: &str, name: &str, labels: &
             .iter()
             .map(|&(key, value)| (key.into(), value.into()))
             .collect(),
+        ..Container::default()
     };
     assert_eq!(container.as_deref(), Some(&expect));
 }

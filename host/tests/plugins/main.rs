@@ -57,9 +57,12 @@ fn event(port: u16) -> Event {
             name: Some("web".into()),
             image: None,
             labels: vec![("app".into(), "web".into())],
+            ..Container::default()
         })),
         image: 0,
         container_provenance: None,
+        unit: None,
+        peer: None,
         cgroup_id: 7,
         tags: Vec::new(),
         line: None,

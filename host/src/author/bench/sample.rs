@@ -61,6 +61,8 @@ fn event(n: usize, process: &Arc<Process>, container: &Arc<Container>) -> Event 
         container: (n % 7 < 4).then(|| container.clone()),
         image: 0,
         container_provenance: None,
+        unit: None,
+        peer: None,
         cgroup_id: 4711,
         tags: match n % 2 {
             0 => vec![("country".to_owned(), "NL".to_owned())],
@@ -102,5 +104,6 @@ fn container(n: usize) -> Container {
         labels: ["app", "team", "tier"]
             .map(|key| (key.into(), format!("{key}-{n}").into()))
             .into(),
+        ..Container::default()
     }
 }

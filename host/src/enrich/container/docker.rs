@@ -263,6 +263,7 @@ fn container(
         name: name.filter(|name| !name.is_empty()).map(Arc::from),
         image: image.filter(|image| !image.is_empty()).map(Arc::from),
         labels,
+        ..Container::default()
     }
 }
 

@@ -167,6 +167,8 @@ fn connection(record: &Connection, clock: &Clock) -> Result<Event, Malformed> {
         container: None,
         image: task.image,
         container_provenance: None,
+        unit: None,
+        peer: None,
         cgroup_id: task.cgroup_id,
         tags: Vec::new(),
         line: None,
