@@ -2,12 +2,16 @@
 //! Leaves out nothing and decides nothing; what is not known stays unknown.
 
 pub mod container;
+mod hold;
 pub(crate) mod process;
 mod user;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use self::{container::Containers, process::Processes, user::Users};
+use self::{container::Containers, hold::Hold, process::Processes, user::Users};
 use crate::event::{Event, Outcome, Process, Record};
 
 /// The enrich stage, with all that it remembers.
@@ -18,6 +22,8 @@ pub struct Enrich {
     /// Who has begun the connections that are reported as pending, for their outcome: by then their process may be gone,
     /// and its pid be another's.
     pending: Recent<(Duration, u32), Who, PENDING>,
+    /// Events whose container's name is awaited.
+    hold: Hold,
 }
 
 /// Connections that take less were not reported as pending before.
@@ -44,11 +50,14 @@ impl Enrich {
             users: Users::default(),
             containers,
             pending: Recent::default(),
+            hold: Hold::default(),
         }
     }
 
-    /// Turns records into complete events, in their order.
+    /// Turns records into complete events, in their order; but those whose container's name is awaited come with a later
+    /// call, at most 100 ms after the runtimes were asked for it.
     pub fn apply(&mut self, records: impl IntoIterator<Item = Record>, events: &mut Vec<Event>) {
+        self.hold.release(&self.containers, events);
         for record in records {
             match record {
                 Record::Exec(exec) => {
@@ -68,10 +77,20 @@ impl Enrich {
                         event.container_provenance =
                             Some(self.containers.provenance(event.cgroup_id));
                     }
-                    events.push(*event);
+                    self.hold.pass(*event, &self.containers, events);
                 }
             }
         }
+    }
+
+    /// How many events wait.
+    pub fn held(&self) -> usize {
+        self.hold.len()
+    }
+
+    /// When to call [`apply`](Self::apply) again for those that wait, even with nothing new.
+    pub fn due(&self) -> Option<Instant> {
+        self.hold.due()
     }
 
     fn who(&mut self, event: &Event) -> Who {

@@ -10,7 +10,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::atomic::Ordering::Relaxed, thread};
+use std::{sync::atomic::Ordering::Relaxed, thread, time::Instant};
 
 use crate::{
     enrich::Enrich,
@@ -86,14 +86,23 @@ struct Head {
 impl Head {
     fn run(&mut self, tail: &mut Tail<'_>, stop: &Stop, stats: &Stats) -> anyhow::Result<()> {
         let (mut records, mut events) = (Vec::new(), Vec::new());
+        let mut ended = false;
         while let Some(max) = self.room(tail) {
-            let next = self.source.next(&mut records, max, stop, stats)?;
+            let held = self.enrich.as_ref().map_or(0, Enrich::held);
+            let next = if ended {
+                Next::End
+            } else {
+                self.source
+                    .wake_by(self.enrich.as_ref().and_then(Enrich::due));
+                self.source.next(&mut records, max, stop, stats)?
+            };
             let notices = self.set_aside(&mut records, stats);
             if self.output.is_over() {
                 // Too late for all of it: but what has come is counted to the end.
                 let is_event = |record: &Record| matches!(record, Record::Connection(_));
                 let lost = records.drain(..).filter(is_event).count();
-                self.output.lose(lost as u64);
+                self.output.lose((lost + held) as u64);
+                self.enrich = None;
             } else {
                 match &mut self.enrich {
                     Some(enrich) => enrich.apply(records.drain(..), &mut events),
@@ -106,7 +115,12 @@ impl Head {
                 tail.pass_on(notice);
             }
             if next == Next::End {
-                break;
+                // Those that are held have 100 ms at most.
+                let Some(due) = self.enrich.as_ref().and_then(Enrich::due) else {
+                    break;
+                };
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                ended = true;
             }
         }
         Ok(())
@@ -140,7 +154,9 @@ impl Head {
         let left = match self.count {
             Some(count) => {
                 tail.settle();
-                self.output.left(count)?
+                let held = self.enrich.as_ref().map_or(0, Enrich::held);
+                // Those that are held will be written: so many less are to be read.
+                self.output.left(count)?.saturating_sub(held as u64)
             }
             None => u64::MAX,
         };

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Instant,
 };
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -34,6 +35,9 @@ pub trait Source: Send {
         stop: &Stop,
         stats: &Stats,
     ) -> anyhow::Result<Next>;
+
+    /// The next call returns by then, even with nothing: only sources that wait for others need to care.
+    fn wake_by(&mut self, _at: Option<Instant>) {}
 }
 
 /// Whether a source has more.

@@ -20,6 +20,9 @@ use cgroup::Cgroups;
 /// How long a container is remembered after its end, for the events that were still on their way.
 const MEMORY: Duration = Duration::from_secs(60);
 
+/// How long events wait for the runtimes' answer.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// Most containers remembered, running or not.
 const MAX_CONTAINERS: usize = 4096;
 
@@ -79,6 +82,10 @@ impl Containers {
     /// A cgroup was made: its id stands for this path as long as the system runs.
     pub fn made(&self, cgroup_id: u64, path: &[u8]) {
         lock(&self.0.cgroups).made(cgroup_id, path);
+        // Its first connection may be its last act: by then the answer shall be here.
+        if let Some(id) = cgroup::container_id(path) {
+            self.names().expect(id);
+        }
     }
 
     /// The container with this id. When no runtime has told its name, the runtimes are asked for it, once.
@@ -86,8 +93,14 @@ impl Containers {
         self.names().get(id)
     }
 
+    /// Whether the runtimes were asked for it just now, and may still answer.
+    pub(super) fn is_awaited(&self, id: &str) -> bool {
+        let names = self.names();
+        names.entries.get(id).is_some_and(Entry::is_awaited)
+    }
+
     /// A new runtime.
-    fn runtime(&self) -> Runtime {
+    pub(super) fn runtime(&self) -> Runtime {
         let mut names = self.names();
         names.runtimes.push(None);
         Runtime {
@@ -102,19 +115,19 @@ impl Containers {
 }
 
 /// What a watcher tells about the containers of its runtime.
-struct Runtime {
+pub(super) struct Runtime {
     containers: Containers,
     index: usize,
 }
 
 impl Runtime {
     /// The runtime can be asked from now on: for the ids received, until the receiver is dropped.
-    fn connect(&self) -> mpsc::Receiver<Arc<str>> {
+    pub(super) fn connect(&self) -> mpsc::Receiver<Arc<str>> {
         let (asker, questions) = mpsc::channel(MAX_QUESTIONS);
         let mut names = self.containers.names();
         names.runtimes[self.index] = Some(asker);
         for entry in names.entries.values_mut() {
-            entry.asked = false;
+            entry.asked = None;
         }
         questions
     }
@@ -138,7 +151,7 @@ impl Runtime {
     }
 
     /// There is this container; what was known about it is replaced.
-    fn tell(&self, container: Container) {
+    pub(super) fn tell(&self, container: Container) {
         self.containers
             .names()
             .tell(self.index, container, Instant::now());
@@ -193,8 +206,8 @@ struct Entry {
     container: Arc<Container>,
     /// The runtime that told about it; without one the container has only an id.
     teller: Option<usize>,
-    /// All runtimes have been asked for it, so it would be of no use to ask again.
-    asked: bool,
+    /// When all runtimes were asked for it: it would be of no use to ask again.
+    asked: Option<Instant>,
     ended: Option<Instant>,
     used: u64,
 }
@@ -208,10 +221,14 @@ impl Entry {
         Self {
             container: Arc::new(container),
             teller: None,
-            asked: false,
+            asked: None,
             ended: None,
             used: 0,
         }
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.teller.is_none() && self.asked.is_some_and(|asked| asked.elapsed() < PATIENCE)
     }
 
     /// Whether its end is longer ago than it is to be remembered. The time is asked for only if it has ended.
@@ -243,10 +260,18 @@ impl Names {
             .get_mut(id)
             .expect("invariant: inserted if it was not there");
         entry.used = self.uses;
-        if entry.teller.is_none() && !entry.asked {
-            entry.asked = ask(&self.runtimes, &entry.container.id);
+        if entry.teller.is_none() && entry.asked.is_none() {
+            entry.asked = ask(&self.runtimes, &entry.container.id).then(Instant::now);
         }
         entry.container.clone()
+    }
+
+    /// Asks for a container that is being made. It is asked for again by its first connection, if it has no name then: this may be
+    /// too early for the runtime to know it.
+    fn expect(&mut self, id: &str) {
+        if !self.entries.contains_key(id) {
+            ask(&self.runtimes, &id.into());
+        }
     }
 
     fn tell(&mut self, teller: usize, container: Container, now: Instant) {
@@ -260,7 +285,7 @@ impl Names {
         let entry = Entry {
             container: Arc::new(bounded(container)),
             teller: Some(teller),
-            asked: false,
+            asked: None,
             ended,
             used: self.uses,
         };

@@ -10,7 +10,7 @@ mod waiting;
 use std::{
     os::fd::AsFd,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -59,6 +59,8 @@ pub struct EbpfSource {
     counters: Counters,
     waiting: Waiting,
     links: Vec<load::Link>,
+    /// When somebody wants to be woken.
+    wake_by: Option<Instant>,
     /// Whether the ring buffer was empty when last looked at.
     empty: bool,
     report_own: bool,
@@ -96,8 +98,15 @@ impl EbpfSource {
             Err(error) => Err(error).context("wait for records of the kernel program"),
         };
         let stop_fd = || PollFd::new(stop.as_fd(), PollFlags::POLLIN);
+        let wake = self.wake_by.map(|at| {
+            let wait = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
+        });
+        let look = self.waiting.timeout(decode::since_boot());
         ready(
-            self.waiting.timeout(decode::since_boot()),
+            // None is the longest, and the least of its type.
+            wake.filter(|wake| look.is_none() || *wake < look)
+                .unwrap_or(look),
             &mut [
                 PollFd::new(self.records.as_fd(), PollFlags::POLLIN),
                 stop_fd(),
@@ -150,6 +159,10 @@ impl Counters {
 }
 
 impl Source for EbpfSource {
+    fn wake_by(&mut self, at: Option<Instant>) {
+        self.wake_by = at;
+    }
+
     fn next(
         &mut self,
         batch: &mut Vec<Record>,

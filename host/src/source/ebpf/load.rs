@@ -202,6 +202,7 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         counters: Counters(Arc::new(counters)),
         waiting,
         links,
+        wake_by: None,
         empty: true,
         report_own: options.report_own,
         lost: [0; 2],

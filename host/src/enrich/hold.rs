@@ -1,0 +1,144 @@
+//! Events of a container that has just been asked about: they wait for its name, for a moment.
+//! All others go on; the events of one container stay in their order.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::container::Containers;
+use crate::event::Event;
+
+/// Most events that wait; what comes beyond goes on without a name.
+const MAX_HELD: usize = 4096;
+
+/// How often to look whether a name has come, while there is something that waits for one.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Events that wait, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Hold(VecDeque<Event>);
+
+impl Hold {
+    /// Passes the event on, or keeps it when its container's name may still come.
+    pub(super) fn pass(&mut self, event: Event, containers: &Containers, events: &mut Vec<Event>) {
+        let is_early = event.container.as_deref().is_some_and(|container| {
+            container.name.is_none() && containers.is_awaited(&container.id)
+        });
+        if is_early && self.0.len() < MAX_HELD {
+            self.0.push_back(event);
+        } else {
+            events.push(event);
+        }
+    }
+
+    /// Lets those go on whose container has a name by now, or will have none soon enough.
+    pub(super) fn release(&mut self, containers: &Containers, events: &mut Vec<Event>) {
+        for _ in 0..self.0.len() {
+            let Some(mut event) = self.0.pop_front() else {
+                return;
+            };
+            if let Some(container) = &mut event.container {
+                *container = containers.by_id(&container.id);
+            }
+            self.pass(event, containers, events);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// When to look again.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (!self.0.is_empty()).then(|| Instant::now() + LOOK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Container;
+    use std::sync::Arc;
+
+    fn of(containers: &Containers, id: &str, pid: u32) -> Event {
+        Event {
+            pid,
+            container: Some(containers.by_id(id)),
+            ..Event::sample()
+        }
+    }
+
+    fn pids(events: &[Event]) -> Vec<u32> {
+        events.iter().map(|event| event.pid).collect()
+    }
+
+    fn named(id: &str) -> Container {
+        Container {
+            id: id.into(),
+            name: Some("web".into()),
+            ..Container::default()
+        }
+    }
+
+    #[test]
+    fn waits_for_the_name_and_keeps_its_order() {
+        let containers = Containers::new();
+        let runtime = containers.runtime();
+        let _questions = runtime.connect();
+        let (mut hold, mut events) = (Hold::default(), Vec::new());
+        runtime.tell(named("b"));
+        for (id, pid) in [("a", 1), ("b", 2), ("a", 3)] {
+            hold.pass(of(&containers, id, pid), &containers, &mut events);
+        }
+        assert_eq!((pids(&events), hold.len()), (vec![2], 2));
+        assert!(hold.due().is_some());
+        runtime.tell(named("a"));
+        hold.release(&containers, &mut events);
+        assert_eq!((pids(&events), hold.len()), (vec![2, 1, 3], 0));
+        let name = |event: &Event| event.container.as_ref().unwrap().name.clone();
+        assert_eq!(name(&events[1]), Some(Arc::from("web")));
+        assert!(hold.due().is_none());
+    }
+
+    #[test]
+    fn goes_on_without_a_name_when_none_comes() {
+        let containers = Containers::new();
+        let runtime = containers.runtime();
+        let _questions = runtime.connect();
+        let (mut hold, mut events) = (Hold::default(), Vec::new());
+        let began = Instant::now();
+        hold.pass(of(&containers, "a", 1), &containers, &mut events);
+        assert_eq!(hold.len(), 1);
+        while hold.len() > 0 {
+            std::thread::sleep(LOOK);
+            hold.release(&containers, &mut events);
+        }
+        assert!(began.elapsed() >= Duration::from_millis(100));
+        assert_eq!(events[0].container.as_ref().unwrap().name, None);
+        // It was asked for once: the next one does not wait again.
+        hold.pass(of(&containers, "a", 2), &containers, &mut events);
+        assert_eq!(pids(&events), [1, 2]);
+    }
+
+    #[test]
+    fn nobody_to_ask_nothing_to_wait_for() {
+        let containers = Containers::new();
+        let (mut hold, mut events) = (Hold::default(), Vec::new());
+        hold.pass(of(&containers, "a", 1), &containers, &mut events);
+        assert_eq!(pids(&events), [1]);
+    }
+
+    #[test]
+    fn what_finds_no_room_goes_on() {
+        let containers = Containers::new();
+        let runtime = containers.runtime();
+        let _questions = runtime.connect();
+        let (mut hold, mut events) = (Hold::default(), Vec::new());
+        let event = of(&containers, "a", 1);
+        for _ in 0..=MAX_HELD {
+            hold.pass(event.clone(), &containers, &mut events);
+        }
+        assert!(hold.len() <= MAX_HELD && !events.is_empty());
+    }
+}
