@@ -56,7 +56,13 @@ impl Pipeline {
     pub fn run(self, stop: &Stop, stats: &Stats) -> anyhow::Result<()> {
         let remote = self.output.remote();
         thread::scope(|scope| {
-            let mut tail = Tail::start(scope, self.plugins, self.output, stats, self.is_patient)?;
+            let mut tail = Tail::start(
+                scope,
+                self.plugins,
+                self.output,
+                (stop, stats),
+                self.is_patient,
+            )?;
             let mut head = Head {
                 source: self.source,
                 enrich: self.enrich,

@@ -21,6 +21,7 @@ use crate::{
     output::{self, Output},
     plugin::{Chain, Halt, Past},
     privileges::{self, STACK_SIZE},
+    source::Stop,
     stats::Stats,
 };
 
@@ -52,7 +53,7 @@ impl<'scope> Tail<'scope> {
         scope: &'scope Scope<'scope, 'env>,
         plugins: Chain,
         output: Output,
-        stats: &'env Stats,
+        (stop, stats): (&'env Stop, &'env Stats),
         is_patient: bool,
     ) -> io::Result<Self> {
         if plugins.is_empty() {
@@ -77,6 +78,7 @@ impl<'scope> Tail<'scope> {
                     remote,
                     output: &output_too,
                     past: &past_too,
+                    stop,
                     stats,
                     recorded: is_patient.then_some(Timestamp::MIN),
                     halted: false,

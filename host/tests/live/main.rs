@@ -6,6 +6,7 @@ mod docker;
 mod host;
 mod plugins;
 mod sinks;
+mod ticks;
 
 mod dockerd;
 mod lightmon;

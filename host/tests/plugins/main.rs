@@ -2,6 +2,7 @@
 
 mod cache;
 mod evil;
+mod evil_ticks;
 mod faults;
 mod flood;
 mod grants;

@@ -11,6 +11,7 @@ use crate::{
     notice::Notice,
     output::{Output, Remote},
     plugin::{Chain, Halt, Past},
+    source::Stop,
     stats::Stats,
 };
 
@@ -21,6 +22,8 @@ pub(super) struct Worker<'a> {
     pub(super) remote: Remote,
     /// Changes with the plugins.
     pub(super) past: &'a Mutex<Past>,
+    /// Wakes a source that waits for events.
+    pub(super) stop: &'a Stop,
     pub(super) stats: &'a Stats,
     /// The time of the latest event of a recording, whose time it is then; none when it is the clock's.
     pub(super) recorded: Option<Timestamp>,
@@ -85,6 +88,8 @@ impl Worker<'_> {
         if let Err(halt) = result {
             self.halted = true;
             self.queue.halt(halt);
+            // On an idle host nothing else would tell the source to look.
+            self.stop.set();
         }
     }
 

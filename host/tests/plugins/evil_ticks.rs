@@ -1,0 +1,110 @@
+//! Guests that are evil when they are called without events, through the whole monitor: it goes on, each event is written, and one
+//! message says what failed.
+
+use std::{fs, process::Command};
+
+use crate::{
+    guest::{of_text, text},
+    monitor::line,
+};
+
+const EVENTS: usize = 12;
+
+/// `call` is the one that does `body`.
+fn guest(call: &str, body: &str) -> Vec<u8> {
+    let (tick, stop) = match call {
+        "tick" => ("evil", "good"),
+        _ => ("good", "evil"),
+    };
+    let text = text(&["keep", "evil_tick"])
+        .replace("$TICK", &format!("${tick}"))
+        .replace("$STOP", &format!("${stop}"))
+        .replace("BODY", body);
+    of_text(&text)
+}
+
+/// What comes out of a recording in which one tick is due, and what is said.
+fn run(guest: &[u8], format: &str) -> (String, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (plugin, recording) = (
+        folder.path().join("evil.wasm"),
+        folder.path().join("a.jsonl"),
+    );
+    let lines: Vec<String> = (0..EVENTS)
+        .map(|i| match i + 1 {
+            EVENTS => line(80).replace("15:04:05Z", "15:04:06Z"),
+            _ => line(80),
+        })
+        .collect();
+    fs::write(&plugin, guest).expect("a file");
+    fs::write(&recording, lines.join("\n")).expect("a file");
+    let output = Command::new(env!("CARGO_BIN_EXE_lightmon"))
+        .args(["--replay", "-", "-f", format, "--plugin"])
+        .arg(&plugin)
+        .env("TZ", "UTC")
+        .env("LIGHTMON_CACHE_DIR", "none")
+        .env("LIGHTMON_DEAD_LETTERS", "none")
+        .stdin(fs::File::open(&recording).expect("a recording"))
+        .output()
+        .expect("the binary");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    let (lines, messages) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{messages}");
+    (lines, messages)
+}
+
+#[test]
+fn what_fails_is_said_once_and_costs_no_event() {
+    for (body, fault) in [
+        ("(unreachable)", "trapped: "),
+        (
+            "(loop $again (br $again)) (unreachable)",
+            "took longer than",
+        ),
+        (
+            "(call $evil (local.get $now))",
+            "recursed deeper than its stack",
+        ),
+        (
+            "(drop (memory.grow (i32.const 30000))) (unreachable)",
+            "bytes of memory, ",
+        ),
+        ("(i32.const -16)", "gave an answer that can't be read: "),
+        (
+            "(i32.store (i32.const 16) (i32.const 1024)) (i32.store (i32.const 20) (i32.const 100000000)) (i32.const 16)",
+            "gave an answer ",
+        ),
+    ] {
+        for (call, on) in [
+            ("tick", "plugin failed on its tick"),
+            ("stop", "plugin failed when it was told to stop"),
+        ] {
+            let (lines, messages) = run(&guest(call, body), "json");
+            let about: Vec<_> = messages
+                .lines()
+                .filter(|it| it.contains("plugin=evil"))
+                .collect();
+            assert_eq!(about.len(), 1, "{call} {body}: {messages}");
+            assert!(
+                about[0].contains(on) && about[0].contains(fault),
+                "{call} {body}: {about:?}"
+            );
+            assert_eq!(lines.lines().count(), EVENTS, "{call} {body}: {lines}");
+            let balance = format!("seen {EVENTS} = written {EVENTS} ");
+            assert!(messages.contains(&balance), "{call} {body}: {messages}");
+        }
+    }
+}
+
+#[test]
+fn what_a_report_says_can_not_leave_its_line() {
+    for call in ["tick", "stop"] {
+        for format in ["json", "log", "table"] {
+            let (lines, _) = run(&guest(call, "(call $report)"), format);
+            let reports = lines.lines().filter(|line| line.contains("[2Jx"));
+            assert_eq!(reports.count(), 1, "{call} {format}: {lines}");
+            let is_safe = |c: char| !c.is_control() || c == '\n';
+            assert!(lines.chars().all(is_safe), "{call} {format}: {lines:?}");
+        }
+    }
+}
