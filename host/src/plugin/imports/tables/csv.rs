@@ -42,7 +42,7 @@ enum Key {
 impl Csv {
     pub(super) fn new(bytes: &[u8]) -> Result<Self, String> {
         let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(bytes);
-        let columns = columns(reader.headers().map_err(|error| place(&error))?)?;
+        let columns = columns(reader.headers().map_err(|error| place(&error, bytes))?)?;
         let mut csv = Self {
             columns,
             text: String::with_capacity(bytes.len()),
@@ -55,9 +55,9 @@ impl Csv {
         let mut record = StringRecord::new();
         while reader
             .read_record(&mut record)
-            .map_err(|error| place(&error))?
+            .map_err(|error| place(&error, bytes))?
         {
-            let line = record.position().map_or(0, csv::Position::line);
+            let line = record.position().map_or(0, |at| line(at, bytes));
             let row = u32::try_from(lines.len()).map_err(|_| "has too many lines".to_owned())?;
             lines.push(line);
             match key(&record[0], row).map_err(|error| format!("line {line}: {error}"))? {
@@ -209,8 +209,16 @@ fn twice(key: &str, lines: &[u64], rows: [u32; 2]) -> String {
     )
 }
 
+/// The line of a record, counted from 1: its position is where the reader was before it skipped empty lines.
+fn line(at: &csv::Position, bytes: &[u8]) -> u64 {
+    let from = usize::try_from(at.byte()).unwrap_or(usize::MAX);
+    let rest = bytes.get(from..).unwrap_or_default();
+    let empty = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+    at.line() + empty.filter(|byte| **byte == b'\n').count() as u64
+}
+
 /// The error, after its line.
-fn place(error: &csv::Error) -> String {
+fn place(error: &csv::Error, bytes: &[u8]) -> String {
     let text = match error.kind() {
         ErrorKind::UnequalLengths {
             expected_len, len, ..
@@ -221,7 +229,7 @@ fn place(error: &csv::Error) -> String {
         _ => printable(&error.to_string()),
     };
     match error.position() {
-        Some(at) => format!("line {}: {text}", at.line()),
+        Some(at) => format!("line {}: {text}", line(at, bytes)),
         None => text,
     }
 }
@@ -302,6 +310,11 @@ mod tests {
             ),
             ("a,b\n,x\n", "line 2: `` is no address, network or name"),
             ("a,b\nx.org,1\ny.org\n", "line 3: 1 fields, but 2 columns"),
+            (
+                "a,b\n\nx.org,1\n\r\n\n300.1.1.1,2\n",
+                "line 6: `300.1.1.1` is no address, network or name",
+            ),
+            ("\na,b\n\n\ny.org\n", "line 5: 1 fields, but 2 columns"),
             (
                 "a,b\nx.org,1\ny.org,2\nX.org,3\n",
                 "line 4: `X.org` stands on line 2 already",
