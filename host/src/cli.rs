@@ -96,15 +96,16 @@ pub struct Args {
     #[arg(long, value_name = "TIME", env = "LIGHTMON_CANARY_INTERVAL", hide_env = true, value_parser = canary_interval, help_heading = "Run")]
     pub canary_interval: Option<std::time::Duration>,
 
-    /// Ask this Docker daemon for the names of containers [default: unix:///var/run/docker.sock]
+    /// Ask this Docker or Podman daemon for the names of containers; may be repeated [default: unix:///var/run/docker.sock and unix:///run/podman/podman.sock]
     #[arg(
         long,
         value_name = "unix://SOCKET",
         env = "DOCKER_HOST",
+        value_delimiter = ',',
         hide_env = true,
         help_heading = "Run"
     )]
-    pub docker_host: Option<String>,
+    pub docker_host: Vec<String>,
 
     /// Accepted from the original lightmon: IPv6 is always reported, unless config.yaml says `ipv6: false`
     #[arg(long = "v6", help_heading = "Original")]

@@ -57,8 +57,8 @@ pub struct Config {
     pub buffer_size: Option<u32>,
     /// How often to try whether connections are seen; not at all without.
     pub canary_interval: Option<Duration>,
-    /// Socket of the Docker daemon.
-    pub docker_host: Option<String>,
+    /// Sockets of daemons that speak Docker's API; the usual ones when empty.
+    pub docker_host: Vec<String>,
     /// Kernel object to load.
     pub ebpf_object: Option<PathBuf>,
     /// What the user should know about settings that no longer do anything.

@@ -213,7 +213,9 @@ impl Prepared {
                     tracing::warn!("{degraded}");
                 }
                 let containers = Containers::new();
-                runtime.spawn(docker::watch(containers.clone(), config.docker_host));
+                for host in docker::hosts(config.docker_host) {
+                    runtime.spawn(docker::watch(containers.clone(), host));
+                }
                 let own = config
                     .canary_interval
                     .map(|interval| watched(Canary::new(&source.degraded), interval, stop, &output))

@@ -16,7 +16,7 @@ fn watch(containers: &Containers, dockerd: &Dockerd) -> Runtime {
         .enable_all()
         .build()
         .unwrap();
-    runtime.spawn(docker::watch(containers.clone(), Some(dockerd.host())));
+    runtime.spawn(docker::watch(containers.clone(), dockerd.host()));
     runtime
 }
 

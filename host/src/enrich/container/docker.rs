@@ -1,4 +1,4 @@
-//! Watches a Docker daemon: the containers that there are, then what happens to them.
+//! Watches a daemon that speaks Docker's API, which Podman does too: the containers that there are, then what happens to them.
 //! Only tells [`Containers`] what there is: whose connection it is, is decided there. Speaks to a unix socket only.
 
 use std::{
@@ -14,7 +14,10 @@ use std::{
 use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error as DockerError,
-    models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EventMessage},
+    models::{
+        ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EventMessage,
+        SystemVersion,
+    },
     query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder},
 };
 use futures_util::StreamExt;
@@ -28,6 +31,10 @@ use crate::event::Container;
 /// Where Docker listens unless it is told otherwise.
 pub(crate) const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
+/// Where root's Podman listens, if its service is on. Those of other users are never asked unless they are given: whoever
+/// answers can give any container any name.
+pub(crate) const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
+
 /// Seconds that Docker has to answer.
 const ANSWER_SECONDS: u64 = 10;
 
@@ -39,7 +46,8 @@ const MAX_LOOKUPS: usize = 64;
 
 /// The events that change what is known. `die` is none of them, since what is dead can be started again under the same
 /// name, until `destroy`; nor is `update`, which changes limits.
-const EVENTS: [&str; 4] = ["create", "start", "rename", "destroy"];
+/// Podman calls the last one `remove`.
+const EVENTS: [&str; 5] = ["create", "start", "rename", "destroy", "remove"];
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -49,10 +57,26 @@ enum Error {
     Ended,
 }
 
-/// Watches the Docker daemon at `host` (a path or `unix://` and a path; the usual one if `None`) for as long as it is
+/// The daemons to watch: those that are given, else the usual ones. One that goes by two names is watched once.
+pub fn hosts(given: Vec<String>) -> Vec<String> {
+    let mut hosts = match given.is_empty() {
+        true => [DEFAULT_SOCKET, PODMAN_SOCKET].map(str::to_owned).to_vec(),
+        false => given,
+    };
+    let mut known = Vec::new();
+    hosts.retain(|host| {
+        let path = host.strip_prefix("unix://").unwrap_or(host);
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
+        let is_new = !known.contains(&path);
+        known.push(path);
+        is_new
+    });
+    hosts
+}
+
+/// Watches the daemon at `host` (a path or `unix://` and a path) for as long as it is
 /// polled. Where there is none it goes on looking for one, ever more rarely; the same after it has gone.
-pub async fn watch(containers: Containers, host: Option<String>) {
-    let host = host.unwrap_or_else(|| DEFAULT_SOCKET.to_owned());
+pub async fn watch(containers: Containers, host: String) {
     let socket = host.strip_prefix("unix://").unwrap_or(&host);
     if !socket.starts_with('/') {
         warn!(
@@ -99,16 +123,18 @@ async fn session(
     let docker = Docker::connect_with_unix(socket, ANSWER_SECONDS, API_DEFAULT_VERSION)?
         .negotiate_version()
         .await?;
+    let name = runtime_name(&docker.version().await?);
     let mut questions = runtime.connect();
-    let mut lookups = Lookups::new(docker.clone());
+    let mut lookups = Lookups::new(docker.clone(), name);
 
     // The stream begins before the list is made, so that nothing is missed between them: Docker keeps recent events.
     let since = Timestamp::now();
     let all = ListContainersOptionsBuilder::new().all(true).build();
     let mut list = docker.list_containers(Some(all)).await?;
     list.sort_by_key(|summary| summary.state == Some(ContainerSummaryStateEnum::RUNNING));
+    let from_summary = |summary| from_summary(summary, name);
     let list: Vec<_> = list.into_iter().filter_map(from_summary).collect();
-    info!(socket, containers = list.len(), "docker connected");
+    info!(socket, containers = list.len(), "{name} connected");
     *connected = true;
     let incomplete: Vec<_> = list
         .iter()
@@ -146,7 +172,7 @@ fn heard(event: EventMessage, runtime: &Runtime, lookups: &mut Lookups) {
     };
     match action.as_str() {
         "create" | "start" if !runtime.is_told(&id) => {
-            let container = from_attributes(&id, attributes);
+            let container = from_attributes(&id, attributes, lookups.runtime);
             runtime.tell(container);
             lookups.start(id.into());
         }
@@ -156,7 +182,7 @@ fn heard(event: EventMessage, runtime: &Runtime, lookups: &mut Lookups) {
             }
             lookups.start(id.into());
         }
-        "destroy" => runtime.end(&id),
+        "destroy" | "remove" => runtime.end(&id),
         _ => {}
     }
 }
@@ -164,15 +190,18 @@ fn heard(event: EventMessage, runtime: &Runtime, lookups: &mut Lookups) {
 /// Questions to Docker about single containers.
 struct Lookups {
     docker: Docker,
+    /// What the runtime is called.
+    runtime: &'static str,
     tasks: JoinSet<(Arc<str>, Result<ContainerInspectResponse, DockerError>)>,
     /// Those under way, and whether something has happened since they were asked: then the answer may be stale.
     under_way: HashMap<Arc<str>, bool>,
 }
 
 impl Lookups {
-    fn new(docker: Docker) -> Self {
+    fn new(docker: Docker, runtime: &'static str) -> Self {
         Self {
             docker,
+            runtime,
             tasks: JoinSet::new(),
             under_way: HashMap::new(),
         }
@@ -208,7 +237,7 @@ impl Lookups {
                 continue;
             }
             match answer {
-                Ok(details) => return Some(from_inspection(id, details)),
+                Ok(details) => return Some(from_inspection(id, details, self.runtime)),
                 // Not found is normal: of another runtime, or removed already.
                 Err(error) => debug!(%id, %error, "docker container not looked up"),
             }
@@ -218,7 +247,7 @@ impl Lookups {
 
 /// From the list. Its image is the name that was given, unless that name has another image by now: then it is the
 /// image's id, which nobody would recognise.
-fn from_summary(summary: ContainerSummary) -> Option<Container> {
+fn from_summary(summary: ContainerSummary, runtime: &str) -> Option<Container> {
     let id = summary.id.filter(|id| cgroup::is_id(id.as_bytes()))?;
     let names = summary.names.unwrap_or_default();
     // A legacy link adds a name `/other/alias`.
@@ -227,24 +256,37 @@ fn from_summary(summary: ContainerSummary) -> Option<Container> {
         .map(|name| bare(name))
         .find(|name| !name.contains('/'));
     let image = summary.image.filter(|image| !image.starts_with("sha256:"));
-    Some(container(
-        &id,
-        name,
-        image,
-        summary.labels.unwrap_or_default(),
-    ))
+    Some(Container {
+        image_digest: digest(summary.image_id),
+        ..container(
+            &id,
+            name,
+            image,
+            summary.labels.unwrap_or_default(),
+            runtime,
+        )
+    })
 }
 
-fn from_inspection(id: Arc<str>, details: ContainerInspectResponse) -> Container {
+fn from_inspection(id: Arc<str>, details: ContainerInspectResponse, runtime: &str) -> Container {
     let config = details.config.unwrap_or_default();
     let name = details.name.as_deref().map(bare);
-    container(&id, name, config.image, config.labels.unwrap_or_default())
+    Container {
+        image_digest: digest(details.image),
+        ..container(
+            &id,
+            name,
+            config.image,
+            config.labels.unwrap_or_default(),
+            runtime,
+        )
+    }
 }
 
-fn from_attributes(id: &str, mut attributes: HashMap<String, String>) -> Container {
+fn from_attributes(id: &str, mut attributes: HashMap<String, String>, runtime: &str) -> Container {
     let name = attributes.remove("name");
     let image = attributes.remove("image");
-    container(id, name.as_deref().map(bare), image, attributes)
+    container(id, name.as_deref().map(bare), image, attributes, runtime)
 }
 
 fn container(
@@ -252,6 +294,7 @@ fn container(
     name: Option<&str>,
     image: Option<String>,
     labels: HashMap<String, String>,
+    runtime: &str,
 ) -> Container {
     let mut labels: Vec<_> = labels
         .into_iter()
@@ -262,8 +305,27 @@ fn container(
         id: id.into(),
         name: name.filter(|name| !name.is_empty()).map(Arc::from),
         image: image.filter(|image| !image.is_empty()).map(Arc::from),
+        runtime: Some(runtime.into()),
         labels,
         ..Container::default()
+    }
+}
+
+/// Podman says so among its components.
+fn runtime_name(version: &SystemVersion) -> &'static str {
+    let mut components = version.components.iter().flatten();
+    match components.any(|component| component.name.contains("Podman")) {
+        true => "podman",
+        false => "docker",
+    }
+}
+
+/// Of an image, in one form: Podman leaves out the algorithm in places.
+fn digest(image: Option<String>) -> Option<Arc<str>> {
+    let image = image?;
+    match image.strip_prefix("sha256:").unwrap_or(&image) {
+        digits if cgroup::is_id(digits.as_bytes()) => Some(format!("sha256:{digits}").into()),
+        _ => None,
     }
 }
 
@@ -292,6 +354,7 @@ fn is_permission(socket: &str, error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bollard::models::SystemVersionComponents;
     use std::{
         fs,
         io::{BufRead, BufReader, Write},
@@ -322,7 +385,7 @@ mod tests {
             ("z", "1"),
             ("a", "2"),
         ]);
-        let container = from_attributes(A, attributes);
+        let container = from_attributes(A, attributes, "docker");
         assert_eq!(&*container.id, A);
         assert_eq!(container.name.as_deref(), Some("web"));
         assert_eq!(container.image.as_deref(), Some("nginx:1.27"));
@@ -330,7 +393,39 @@ mod tests {
             container.labels,
             [("a".into(), "2".into()), ("z".into(), "1".into())]
         );
-        assert_eq!(from_attributes(A, HashMap::new()).name, None);
+        assert_eq!(from_attributes(A, HashMap::new(), "docker").name, None);
+    }
+
+    #[test]
+    fn names_and_digests() {
+        let version = |component: &str| SystemVersion {
+            components: Some(vec![SystemVersionComponents {
+                name: component.to_owned(),
+                ..SystemVersionComponents::default()
+            }]),
+            ..SystemVersion::default()
+        };
+        assert_eq!(runtime_name(&version("Podman Engine")), "podman");
+        assert_eq!(runtime_name(&version("Engine")), "docker");
+        assert_eq!(runtime_name(&SystemVersion::default()), "docker");
+        let expect = Some(format!("sha256:{A}").into());
+        assert_eq!(digest(Some(A.to_owned())), expect);
+        assert_eq!(digest(Some(format!("sha256:{A}"))), expect);
+        assert_eq!(digest(Some("nginx".to_owned())), None);
+    }
+
+    #[test]
+    fn one_daemon_of_two_names_is_watched_once() {
+        let folder = TempDir::new().unwrap();
+        let [real, link] = ["real", "link"].map(|name| folder.path().join(name));
+        fs::write(&real, "").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let given = [
+            format!("unix://{}", link.display()),
+            real.display().to_string(),
+        ];
+        assert_eq!(hosts(given.to_vec()), given[..1]);
+        assert!(hosts(Vec::new()).contains(&DEFAULT_SOCKET.to_owned()));
     }
 
     #[test]
@@ -341,12 +436,13 @@ mod tests {
             image: Some(image.to_owned()),
             ..ContainerSummary::default()
         };
-        let container = from_summary(summary(&["/other/alias", "/web"], "nginx")).unwrap();
+        let container =
+            from_summary(summary(&["/other/alias", "/web"], "nginx"), "docker").unwrap();
         assert_eq!(container.name.as_deref(), Some("web"));
         assert_eq!(container.image.as_deref(), Some("nginx"));
-        let container = from_summary(summary(&[], "sha256:0a24d80e")).unwrap();
+        let container = from_summary(summary(&[], "sha256:0a24d80e"), "docker").unwrap();
         assert_eq!((container.name, container.image), (None, None));
-        assert!(from_summary(ContainerSummary::default()).is_none());
+        assert!(from_summary(ContainerSummary::default(), "docker").is_none());
     }
 
     /// A Docker daemon that answers what the test says. Dropped: nobody listens any more.
@@ -396,7 +492,9 @@ mod tests {
 
         /// The first requests of a session, with no containers; the stream for the events.
         fn connect(&self) -> UnixStream {
-            self.answer("/version", "200 OK", r#"{"ApiVersion":"1.41"}"#);
+            for _to_agree_and_for_the_name in 0..2 {
+                self.answer("/version", "200 OK", r#"{"ApiVersion":"1.41"}"#);
+            }
             self.answer("/containers/json?all=true", "200 OK", "[]");
             let events = self.expect("/events?since=");
             write!(&events, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap();
@@ -427,7 +525,7 @@ mod tests {
 
     /// Runs a watcher in the background until the result is dropped.
     fn watching(containers: &Containers, socket: String) -> runtime::Runtime {
-        background(watch(containers.clone(), Some(socket)))
+        background(watch(containers.clone(), socket))
     }
 
     fn background(task: impl Future<Output = ()> + Send + 'static) -> runtime::Runtime {
@@ -522,6 +620,9 @@ mod tests {
         docker.answer("/version", "200 OK", r#"{"ApiVersion":"new"}"#);
         drop(docker.expect("/version"));
         docker.answer("/version", "200 OK", r#"{"ApiVersion":"1.41"}"#);
+        docker.answer("/version", "200 OK", r#"{"Components":[{}]}"#);
+        docker.answer("/version", "200 OK", r#"{"ApiVersion":"1.41"}"#);
+        docker.answer("/version", "200 OK", r#"{"Version":"1"}"#);
         docker.answer("/containers/json", "200 OK", r#"[{"Id":7}]"#);
         let mut events = docker.connect();
         events.write_all(b"{\"Type\":\"container\"}\n{\"Action\":\"create\",\"Actor\":{\"ID\":\"../x\"}}\n\xff\xfe\n").unwrap();
