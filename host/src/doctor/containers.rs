@@ -10,12 +10,11 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::{runtime, task::JoinSet, time::timeout};
 
 use super::report::Check;
-use crate::enrich::container::docker::DEFAULT_SOCKET;
+use crate::enrich::container::docker::{DEFAULT_SOCKET, PODMAN_SOCKET};
 
 /// How long a runtime may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-const PODMAN: &str = "/run/podman/podman.sock";
 /// Of each user's own Podman: `/run/user/UID/` and this.
 const ROOTLESS_PODMAN: &str = "podman/podman.sock";
 const RUN_USER: &str = "/run/user";
@@ -105,7 +104,7 @@ pub(super) fn runtimes(host: Option<&str>) -> Vec<Check> {
     checks.extend(
         podmen
             .into_iter()
-            .filter_map(|(answer, socket)| of_podman(&socket, &answer)),
+            .filter_map(|(answer, socket)| of_podman(&socket, &answer, host.is_none())),
     );
     let is_docker = matches!(answer, Answer::Here(_));
     let is_there = |socket: &str| Path::new(socket).exists();
@@ -129,7 +128,7 @@ fn watched(host: Option<&str>) -> Option<PathBuf> {
 fn podmen() -> Vec<PathBuf> {
     let users = fs::read_dir(RUN_USER).into_iter().flatten().flatten();
     let rootless = users.map(|user| user.path().join(ROOTLESS_PODMAN));
-    [PODMAN.into()]
+    [PODMAN_SOCKET.into()]
         .into_iter()
         .chain(rootless)
         .filter(|socket: &PathBuf| socket.exists())
@@ -192,9 +191,25 @@ fn of_docker(host: Option<&str>, answer: &Answer) -> Check {
     }
 }
 
-/// A Podman that the monitor does not ask, since it asks one runtime only.
-fn of_podman(socket: &Path, answer: &Answer) -> Option<Check> {
+/// A Podman: the monitor asks root's by itself, other users' and those beside a given daemon only when they are given too.
+fn of_podman(socket: &Path, answer: &Answer, by_itself: bool) -> Option<Check> {
     let at = socket.display();
+    if by_itself && socket == Path::new(PODMAN_SOCKET) {
+        return match answer {
+            Answer::Here(version) => {
+                Some(Check::fine("Podman", format!("answers at {at}: {version}")))
+            }
+            Answer::Absent => None,
+            Answer::Denied => Some(
+                Check::degraded("Podman", format!("{at}: permission denied"), NAMES)
+                    .todo("run as root"),
+            ),
+            Answer::Failed(error) => Some(
+                Check::degraded("Podman", format!("{at}: {error}"), NAMES)
+                    .todo("start it: systemctl start podman.socket"),
+            ),
+        };
+    }
     let found = match answer {
         Answer::Here(version) => format!("answers at {at}: {version}; not the one that is asked"),
         Answer::Denied => format!("is at {at}, not the one that is asked"),
@@ -265,11 +280,19 @@ mod tests {
 
     #[test]
     fn other_runtimes_cost_names() {
-        let podman = |answer| of_podman(Path::new("/run/p"), &answer);
+        let podman = |answer| of_podman(Path::new("/run/p"), &answer, true);
         assert_eq!(podman(Answer::Absent), None);
         let check = podman(Answer::Here("5.0".into())).unwrap();
         assert_eq!(check.state, State::Degraded);
         assert!(check.todo.unwrap().contains("unix:///run/p"));
+        let root = |answer, by_itself| of_podman(Path::new(PODMAN_SOCKET), &answer, by_itself);
+        let state = |check: Option<Check>| check.unwrap().state;
+        assert_eq!(state(root(Answer::Here("5.0".into()), true)), State::Fine);
+        assert_eq!(state(root(Answer::Denied, true)), State::Degraded);
+        assert_eq!(
+            state(root(Answer::Here("5.0".into()), false)),
+            State::Degraded
+        );
         assert_eq!(of_containerd("/x", true).state, State::Fine);
         assert_eq!(of_containerd("/x", false).state, State::Degraded);
     }

@@ -1,4 +1,4 @@
-//! A Docker daemon of the test's own: own folders, own socket, own network and mount namespaces, so that nothing of it
+//! A Docker daemon of the test's own, or a Podman that speaks Docker's API: own folders, own socket, own network and mount namespaces, so that nothing of it
 //! meets a Docker that runs on this machine already, and nothing is left when it is dropped.
 
 use std::{
@@ -25,8 +25,26 @@ pub(crate) const IMAGE: &str = "bb:latest";
 /// Statically linked, since it is all that the image has.
 const BUSYBOX: &str = "/bin/busybox";
 
+/// What Podman needs where limits can't be raised and there is neither systemd nor a journal.
+const PODMAN_SETTINGS: &str = r#"
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"#;
+
+/// Whose daemon it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Docker,
+    Podman,
+}
+
 /// A daemon, which runs until this is dropped.
 pub(crate) struct Dockerd {
+    kind: Kind,
     folder: TempDir,
     daemon: Option<Child>,
 }
@@ -37,7 +55,13 @@ impl Dockerd {
     /// # Panics
     /// When this is not root or something is not installed: the text says what.
     pub(crate) fn start() -> Self {
+        Self::start_kind(Kind::Docker)
+    }
+
+    /// The same of that kind.
+    pub(crate) fn start_kind(kind: Kind) -> Self {
         let mut dockerd = Self::stopped();
+        dockerd.kind = kind;
         dockerd.resume();
         dockerd.import_image();
         dockerd
@@ -52,6 +76,7 @@ impl Dockerd {
         for (program, package) in [
             ("dockerd", "docker.io"),
             ("docker", "docker.io"),
+            ("podman", "podman"),
             ("unshare", "util-linux"),
         ] {
             let found = Command::new(program).arg("--version").output();
@@ -69,6 +94,7 @@ impl Dockerd {
             .tempdir()
             .unwrap();
         Self {
+            kind: Kind::Docker,
             folder,
             daemon: None,
         }
@@ -79,20 +105,44 @@ impl Dockerd {
     pub(crate) fn resume(&mut self) {
         assert!(self.daemon.is_none(), "it runs already");
         let log = File::create(self.path("log")).unwrap();
+        let settings = self.path("containers.conf");
+        fs::write(&settings, PODMAN_SETTINGS).unwrap();
+        let path = |name: &str| self.path(name).display().to_string();
+        let host = self.host();
+        let daemon: Vec<String> = match self.kind {
+            Kind::Docker => vec![
+                "dockerd".into(),
+                "--data-root".into(),
+                path("data"),
+                "--exec-root".into(),
+                path("exec"),
+                "--pidfile".into(),
+                path("pid"),
+                "--host".into(),
+                host,
+            ],
+            Kind::Podman => vec![
+                "podman".into(),
+                "--root".into(),
+                path("data"),
+                "--runroot".into(),
+                path("exec"),
+                "--tmpdir".into(),
+                path("tmp"),
+                "system".into(),
+                "service".into(),
+                "--time".into(),
+                "0".into(),
+                host,
+            ],
+        };
         // The script is replaced by the daemon, which so has the pid of the child.
         let daemon = Command::new("unshare")
             .args(["--net", "--mount", "--", BUSYBOX, "sh", "-c"])
-            .arg(format!(
-                "{BUSYBOX} ip link set lo up && exec dockerd \"$@\""
-            ))
-            .arg("dockerd")
-            .arg("--data-root")
-            .arg(self.path("data"))
-            .arg("--exec-root")
-            .arg(self.path("exec"))
-            .arg("--pidfile")
-            .arg(self.path("pid"))
-            .args(["--host", &self.host()])
+            .arg(format!("{BUSYBOX} ip link set lo up && exec \"$@\""))
+            .arg("sh")
+            .args(daemon)
+            .env("CONTAINERS_CONF", settings)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -113,6 +163,18 @@ impl Dockerd {
                 .status
                 .success()
         });
+    }
+
+    /// Kills the daemon as a crash would, and starts it again: what its containers do is the daemon's business.
+    pub(crate) fn crash(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+        }
+        let _ = fs::remove_file(self.socket());
+        // Dead with its dockerd, but taken for alive where nobody reaps what is left behind.
+        let _ = fs::remove_file(self.path("exec/containerd/containerd.pid"));
+        self.resume();
     }
 
     /// Stops the daemon. Its containers are killed, and removed if they were started with `--rm`.

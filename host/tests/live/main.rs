@@ -4,6 +4,7 @@ mod canary;
 mod containers;
 mod docker;
 mod host;
+mod matrix;
 mod plugins;
 mod sinks;
 mod ticks;
