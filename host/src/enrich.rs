@@ -76,6 +76,8 @@ impl Enrich {
                         event.container = Some(self.containers.by_id(&id));
                         event.container_provenance =
                             Some(self.containers.provenance(event.cgroup_id));
+                    } else {
+                        event.unit = self.containers.unit(event.cgroup_id);
                     }
                     self.hold.pass(*event, &self.containers, events);
                 }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use crate::event::{Container, Provenance};
+use crate::event::{Container, Provenance, Unit};
 
 pub mod docker;
 
@@ -77,6 +77,11 @@ impl Containers {
     /// How it is known that a task with this cgroup id is in the container that [`id_of`](Self::id_of) tells.
     pub fn provenance(&self, cgroup_id: u64) -> Provenance {
         lock(&self.0.cgroups).provenance(cgroup_id)
+    }
+
+    /// The systemd unit of a task with this cgroup id for which [`id_of`](Self::id_of) has found no container. Reads nothing.
+    pub fn unit(&self, cgroup_id: u64) -> Option<Arc<Unit>> {
+        lock(&self.0.cgroups).unit(cgroup_id)
     }
 
     /// A cgroup was made: its id stands for this path as long as the system runs.
