@@ -8,6 +8,7 @@ mod matrix;
 mod plugins;
 mod sinks;
 mod ticks;
+mod units;
 
 mod dockerd;
 mod lightmon;
