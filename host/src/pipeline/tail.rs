@@ -292,7 +292,7 @@ impl Queue {
     }
 
     /// Events have gone through. They come back to be used again.
-    fn done(&self, mut events: Vec<Event>, halt: Option<Halt>) {
+    fn done(&self, mut events: Vec<Event>) {
         let mut state = lock(&self.state);
         // All that was handed over, whatever the plugins have dropped of it.
         state.events = state
@@ -305,7 +305,6 @@ impl Queue {
             .sum();
         events.clear();
         state.spare = events;
-        state.halt = state.halt.take().or(halt);
         self.room.notify_all();
     }
 }

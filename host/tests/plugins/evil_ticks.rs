@@ -1,11 +1,11 @@
 //! Guests that are evil when they are called without events, through the whole monitor: it goes on, each event is written, and one
 //! message says what failed.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use crate::{
-    guest::{of_text, text},
-    monitor::line,
+    guest::{module, of_text, text},
+    monitor::{Lightmon, line},
 };
 
 const EVENTS: usize = 12;
@@ -93,6 +93,25 @@ fn what_fails_is_said_once_and_costs_no_event() {
             let balance = format!("seen {EVENTS} = written {EVENTS} ");
             assert!(messages.contains(&balance), "{call} {body}: {messages}");
         }
+    }
+}
+
+/// Its input is open, and no event comes any more.
+#[test]
+fn one_that_must_not_fail_ends_lightmon_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = folder.path().join("evil.wasm");
+    for (guest, events) in [(module(&["trap"]), 1), (guest("tick", "(unreachable)"), 2)] {
+        fs::write(&plugin, guest).expect("a file");
+        let spec = format!("{}:on_fault=halt", plugin.display());
+        let mut lightmon = Lightmon::start(&[Path::new(&spec)], &[]);
+        for second in 0..events {
+            lightmon.send_line(&line(80).replace("04:05Z", &format!("04:0{second}Z")));
+        }
+        let (status, messages) = lightmon.wait();
+        assert_eq!(status, Some(1), "{messages:?}");
+        let last = messages.last().expect("a message");
+        assert!(last.contains("evil") && last.contains("trapped"), "{last}");
     }
 }
 

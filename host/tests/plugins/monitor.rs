@@ -82,8 +82,13 @@ impl Lightmon {
 
     /// The same for one that may be dropped.
     pub(crate) fn send(&mut self, port: u16) {
+        self.send_line(&line(port));
+    }
+
+    /// The same for that line.
+    pub(crate) fn send_line(&mut self, line: &str) {
         let input = self.input.as_mut().expect("not ended");
-        writeln!(input, "{}", line(port)).expect("a reader");
+        writeln!(input, "{line}").expect("a reader");
     }
 
     /// Asks to load the plugins again.
@@ -116,6 +121,14 @@ impl Lightmon {
     fn said(&mut self) -> &[String] {
         self.heard.extend(self.messages.try_iter());
         &self.heard
+    }
+
+    /// Waits for its end while its input is open: how it ends, and all messages.
+    pub(crate) fn wait(mut self) -> (Option<i32>, Vec<String>) {
+        let input = self.input.take();
+        let (status, _, messages) = self.end();
+        drop(input);
+        (status, messages)
     }
 
     /// Ends its input: how it ends, the lines that were not asked for, and all messages.

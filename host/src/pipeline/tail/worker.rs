@@ -86,11 +86,15 @@ impl Worker<'_> {
         let result = self.plugins.tick(self.now(), self.stats, &mut reports);
         self.report(reports);
         if let Err(halt) = result {
-            self.halted = true;
-            self.queue.halt(halt);
-            // On an idle host nothing else would tell the source to look.
-            self.stop.set();
+            self.halt(halt);
         }
+    }
+
+    /// Ends lightmon: on an idle host nothing else would tell the source to look.
+    fn halt(&mut self, halt: Halt) {
+        self.halted = true;
+        self.queue.halt(halt);
+        self.stop.set();
     }
 
     fn report(&self, reports: Vec<Notice>) {
@@ -103,9 +107,8 @@ impl Worker<'_> {
     fn take(&mut self, mut events: Vec<Event>) {
         if self.remote.is_over() {
             self.remote.lose(events.len() as u64);
-            return self.queue.done(events, None);
+            return self.queue.done(events);
         }
-        let mut halt = None;
         while self.recorded.is_some() && !events.is_empty() {
             // The events' own time tells when to call plugins: the same recording always gives the same.
             self.recorded = self.recorded.max(Some(events[0].time));
@@ -116,25 +119,26 @@ impl Worker<'_> {
                 break;
             };
             let later = events.split_off(end + 1);
-            halt = halt.or(self.pass(&mut events).err());
+            self.pass(&mut events);
             events = later;
         }
         self.recorded = self
             .recorded
             .max(events.iter().map(|event| event.time).max());
-        halt = halt.or(self.pass(&mut events).err());
-        self.queue.done(events, halt);
+        self.pass(&mut events);
+        self.queue.done(events);
     }
 
     /// Through the plugins, or past them after one has failed for good, to the output.
-    fn pass(&mut self, events: &mut Vec<Event>) -> Result<(), Halt> {
+    fn pass(&mut self, events: &mut Vec<Event>) {
         let result = if self.halted {
             lock(self.past).apply(events, self.stats)
         } else {
             self.plugins.run(events, self.stats)
         };
-        self.halted |= result.is_err();
         lock(self.output).write(events);
-        result
+        if let Err(halt) = result {
+            self.halt(halt);
+        }
     }
 }
