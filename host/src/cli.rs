@@ -111,8 +111,8 @@ pub struct Args {
     #[arg(long = "v6", help_heading = "Original")]
     pub v6: bool,
 
-    /// Accepted from the original lightmon: pod names come in a later version
-    #[arg(long, help_heading = "Original")]
+    /// Show containers in Kubernetes pods as namespace/pod/container in a table
+    #[arg(long, env = "LIGHTMON_K8S", hide_env = true, value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Output")]
     pub k8s: bool,
 
     /// Accepted from the original lightmon: containers are named by the Docker daemon

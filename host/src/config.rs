@@ -59,6 +59,8 @@ pub struct Config {
     pub canary_interval: Option<Duration>,
     /// Sockets of daemons that speak Docker's API; the usual ones when empty.
     pub docker_host: Vec<String>,
+    /// Whether a table shows pods.
+    pub k8s: bool,
     /// Kernel object to load.
     pub ebpf_object: Option<PathBuf>,
     /// What the user should know about settings that no longer do anything.
@@ -162,10 +164,6 @@ impl Config {
                 "ipv6: false: connections over IPv6 are not reported; they are counted as excluded",
             ),
             (
-                k8s || file.k8s == Some(true),
-                "k8s: has no effect yet: pod names come in a later version",
-            ),
-            (
                 docker_runtime.or(file.docker_runtime).is_some()
                     || docker_data.or(file.docker_data).is_some(),
                 "docker_runtime, docker_data: no longer used: containers are named by the Docker daemon (--docker-host)",
@@ -199,6 +197,7 @@ impl Config {
             buffer_size: buffer_size.or(file.buffer_size).map(BufferSize::bytes),
             canary_interval,
             docker_host,
+            k8s: k8s || file.k8s == Some(true),
             ebpf_object,
             notes: notes
                 .into_iter()

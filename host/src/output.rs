@@ -61,6 +61,8 @@ pub struct Options {
     pub log_path: Option<PathBuf>,
     /// Whether a table has a column for tags: plugins are loaded.
     pub tags: bool,
+    /// Whether a table shows a container in a pod as namespace/pod/container.
+    pub pods: bool,
     /// Whether a slow reader is waited for as long as it takes: events come from a file, and don't get lost there.
     pub is_patient: bool,
     /// The zone of all times shown, and of the log files' hours.
@@ -78,6 +80,7 @@ impl Options {
             format,
             log_path,
             tags,
+            pods: false,
             is_patient: false,
             zone: TimeZone::system(),
             terminal: Terminal::of_stdout(),
@@ -87,6 +90,7 @@ impl Options {
 
     fn formatter(&self) -> Formatter {
         Formatter::new(self.format, self.zone.clone(), self.terminal, self.tags)
+            .with_pods(self.pods)
     }
 }
 

@@ -196,6 +196,7 @@ impl Prepared {
         let is_patient = replay.is_some();
         let options = output::Options {
             is_patient,
+            pods: config.k8s,
             ..output::Options::new(config.format, config.log_path, !plugins.names().is_empty())
         };
         let stop_too = stop.clone();

@@ -60,6 +60,14 @@ impl Formatter {
         })
     }
 
+    /// With pods in the table's column of containers, if they are wanted.
+    pub fn with_pods(mut self, pods: bool) -> Self {
+        if let Kind::Table(table) = &mut self.0 {
+            table.show_pods(pods);
+        }
+        self
+    }
+
     /// Appends what comes before a batch: the table's header, where one is due.
     pub fn begin(&mut self, out: &mut Vec<u8>) {
         if let Kind::Table(table) = &mut self.0 {

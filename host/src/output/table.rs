@@ -18,7 +18,7 @@
 //! A line that begins with `--` is no row but a notice: `-- 23:04:05 lost 12 connections: the kernel's buffer was full`.
 //!
 //! `-` is what is not known or not there. A container without a name is shown by the beginning of its id, a process
-//! without a path by its name, a user without a name by its number. OUTCOME names the protocol when it isn't TCP.
+//! without a path by its name, a user without a name by its number. With `-k8s` a container in a pod is namespace/pod/container. OUTCOME names the protocol when it isn't TCP.
 
 mod cell;
 mod layout;
@@ -40,6 +40,8 @@ pub(super) struct Table {
     terminal: Terminal,
     /// Whether there is a column for tags.
     tags: bool,
+    /// Whether a container in a pod is shown as namespace/pod/container.
+    pods: bool,
     layout: Layout,
     /// Whether the layout's header is still to be written.
     header: bool,
@@ -52,9 +54,14 @@ impl Table {
             zone,
             terminal,
             tags,
+            pods: false,
             layout,
             header: true,
         }
+    }
+
+    pub(super) fn show_pods(&mut self, pods: bool) {
+        self.pods = pods;
     }
 
     /// Appends the header where one is due: at the beginning, and when the terminal's width has changed.
@@ -74,7 +81,7 @@ impl Table {
 
     /// Appends a row.
     pub(super) fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
-        let row = self.layout.row(event, &self.zone);
+        let row = self.layout.row(event, &self.zone, self.pods);
         let style = if event.outcome.is_success() || event.outcome == Outcome::Pending {
             PLAIN
         } else {

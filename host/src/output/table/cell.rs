@@ -96,6 +96,20 @@ pub(super) fn container(event: &Event, width: Option<u16>) -> String {
     text(&container.id[..end], width)
 }
 
+/// Namespace, pod and container; as [`container`] where there is no pod.
+pub(super) fn pod(event: &Event, width: Option<u16>) -> String {
+    let Some(pod) = event.container.as_ref().and_then(|it| it.pod.as_deref()) else {
+        return container(event, width);
+    };
+    let mut name = format!("{}/{}", pod.namespace, pod.name);
+    // The sandbox is none of the pod's containers.
+    if !pod.container.is_empty() {
+        name.push('/');
+        name.push_str(&pod.container);
+    }
+    text(&name, width)
+}
+
 /// The program's path, or the process's name; a path is cut at its beginning, since its end says more.
 pub(super) fn process(event: &Event, width: Option<u16>) -> String {
     let path = event.process.path.as_deref().unwrap_or(&event.process.comm);
@@ -280,6 +294,36 @@ mod tests {
             None,
             "132 established 1.0s",
         );
+    }
+
+    #[test]
+    fn a_pod_is_shown_with_its_namespace_and_container() {
+        let check = |pod: Option<crate::event::Pod>, expected: &str| {
+            let container = Container {
+                name: Some("nginx".into()),
+                pod: pod.map(Arc::new),
+                ..Container::default()
+            };
+            let event = Event {
+                container: Some(Arc::new(container)),
+                ..Event::sample()
+            };
+            assert_eq!(super::pod(&event, None), expected);
+            assert_eq!(super::container(&event, None), "nginx");
+        };
+        let pod = crate::event::Pod {
+            name: "web-0".into(),
+            namespace: "shop".into(),
+            container: "nginx".into(),
+            ..Default::default()
+        };
+        check(Some(pod.clone()), "shop/web-0/nginx");
+        let sandbox = crate::event::Pod {
+            container: "".into(),
+            ..pod
+        };
+        check(Some(sandbox), "shop/web-0");
+        check(None, "nginx");
     }
 
     #[test]

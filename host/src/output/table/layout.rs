@@ -4,7 +4,7 @@
 use comfy_table::{CellAlignment, ColumnConstraint, Row, Table, Width, presets};
 use jiff::tz::TimeZone;
 
-use super::cell::{container, endpoint, family, outcome, pid, process, tags, time, user};
+use super::cell::{container, endpoint, family, outcome, pid, pod, process, tags, time, user};
 use crate::event::Event;
 
 /// A column. A terminal's width beyond the floors is shared out by weight, and so is what it lacks.
@@ -45,12 +45,13 @@ const COLUMNS: [Column; 10] = [
     column("DESTINATION", [17, 4, 21], |it, _, width| {
         endpoint(it.destination, width)
     }),
-    column("CONTAINER", [7, 3, 16], |it, _, width| container(it, width)),
+    column(CONTAINER, [7, 3, 16], |it, _, width| container(it, width)),
     column("PROCESS", [9, 5, 20], |it, _, width| process(it, width)),
     column("OUTCOME", [9, 3, 17], |it, _, width| outcome(it, width)),
     column("TAGS", [10, 5, 4], |it, _, width| tags(it, width)),
 ];
 const PID: &str = "PID";
+const CONTAINER: &str = "CONTAINER";
 /// They are always there.
 const ALWAYS: usize = 9;
 /// In a terminal narrower than the floors, columns shrink to this and then wrap.
@@ -93,10 +94,13 @@ impl Layout {
         header.lines().collect()
     }
 
-    /// The line of an event.
-    pub(super) fn row(&mut self, event: &Event, zone: &TimeZone) -> String {
+    /// The line of an event, with its pod if that is wanted.
+    pub(super) fn row(&mut self, event: &Event, zone: &TimeZone, pods: bool) -> String {
         let columns = COLUMNS.iter().zip(&self.widths);
-        let cells = columns.map(|(it, &width)| (it.cell)(event, zone, width));
+        let cells = columns.map(|(it, &width)| match it.title {
+            CONTAINER if pods => pod(event, width),
+            _ => (it.cell)(event, zone, width),
+        });
         if let Some(row) = self.row.row_mut(0) {
             *row = one_line(Row::from(cells.collect::<Vec<_>>()));
         }
