@@ -107,6 +107,10 @@ pub struct Args {
     )]
     pub docker_host: Vec<String>,
 
+    /// Ask this containerd or CRI-O for the names of pods and containers; may be repeated [default: containerd, CRI-O and k3s at their usual sockets in /run]
+    #[arg(long, value_name = "PATH", env = "LIGHTMON_CRI_SOCKET", value_delimiter = ',', hide_env = true, value_hint = ValueHint::FilePath, help_heading = "Run")]
+    pub cri_socket: Vec<String>,
+
     /// Accepted from the original lightmon: IPv6 is always reported, unless config.yaml says `ipv6: false`
     #[arg(long = "v6", help_heading = "Original")]
     pub v6: bool,

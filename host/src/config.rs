@@ -61,6 +61,8 @@ pub struct Config {
     pub docker_host: Vec<String>,
     /// Whether a table shows pods.
     pub k8s: bool,
+    /// Sockets of runtimes that speak Kubernetes' CRI; the usual ones when empty.
+    pub cri_socket: Vec<String>,
     /// Kernel object to load.
     pub ebpf_object: Option<PathBuf>,
     /// What the user should know about settings that no longer do anything.
@@ -97,6 +99,22 @@ struct File {
         deserialize_with = "canary_interval"
     )]
     canary_interval: Option<Duration>,
+    #[serde(default, rename = "cri_socket", deserialize_with = "one_or_more")]
+    cri_socket: Vec<String>,
+}
+
+/// A text, or a list of them.
+fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Texts::deserialize(deserializer)? {
+        Texts::One(text) => vec![text],
+        Texts::More(texts) => texts,
+    })
 }
 
 fn format<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {
@@ -139,6 +157,7 @@ impl Config {
             buffer_size,
             canary_interval,
             docker_host,
+            cri_socket,
             v6,
             k8s,
             docker_runtime,
@@ -198,6 +217,10 @@ impl Config {
             canary_interval,
             docker_host,
             k8s: k8s || file.k8s == Some(true),
+            cri_socket: match cri_socket.is_empty() {
+                true => file.cri_socket,
+                false => cri_socket,
+            },
             ebpf_object,
             notes: notes
                 .into_iter()
@@ -355,6 +378,23 @@ mod tests {
             (on.watch, on.dead_letters),
             (true, Some("/x/letters".into()))
         );
+    }
+
+    #[test]
+    fn cri_sockets_are_one_or_more() {
+        let asked = Args {
+            cri_socket: vec!["/c".into()],
+            ..Args::default()
+        };
+        assert_eq!(config("cri_socket: /a", asked).cri_socket, ["/c"]);
+        for (file, sockets) in [
+            ("", &[][..]),
+            ("cri_socket: /a", &["/a"]),
+            ("cri_socket: [/a, unix:///b]", &["/a", "unix:///b"]),
+        ] {
+            assert_eq!(config(file, Args::default()).cri_socket, sockets, "{file}");
+        }
+        assert!(error("cri_socket: {}").starts_with("config.yaml:1:"));
     }
 
     #[test]

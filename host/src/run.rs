@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     enrich::{
         Enrich,
-        container::{Containers, docker},
+        container::{Containers, cri, docker},
     },
     exclude::{self, Expr},
     messages,
@@ -216,6 +216,9 @@ impl Prepared {
                 let containers = Containers::new();
                 for host in docker::hosts(config.docker_host) {
                     runtime.spawn(docker::watch(containers.clone(), host));
+                }
+                for socket in cri::sockets(config.cri_socket) {
+                    runtime.spawn(cri::watch(containers.clone(), socket));
                 }
                 let own = config
                     .canary_interval

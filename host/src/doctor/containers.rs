@@ -112,7 +112,7 @@ pub(super) fn runtimes(host: Option<&str>) -> Vec<Check> {
         checks.push(of_containerd(socket, is_docker && socket == CONTAINERD[0]));
     }
     if is_there(CRIO) {
-        checks.push(not_asked("CRI-O", CRIO));
+        checks.push(of_cri("CRI-O", CRIO));
     }
     checks
 }
@@ -226,15 +226,14 @@ fn of_containerd(socket: &str, is_dockers: bool) -> Check {
     match is_dockers {
         true => Check::fine(
             "containerd",
-            format!("is at {socket}: Docker's; not asked by this version"),
+            format!("is at {socket}: Docker's, or with pods of its own, which are asked for"),
         ),
-        false => not_asked("containerd", socket),
+        false => of_cri("containerd", socket),
     }
 }
 
-fn not_asked(name: &str, socket: &str) -> Check {
-    let found = format!("is at {socket}: not asked by this version");
-    Check::degraded(name, found, NAMES)
+fn of_cri(name: &str, socket: &str) -> Check {
+    Check::fine(name, format!("is at {socket}, which is asked for pods"))
 }
 
 #[cfg(test)]
@@ -294,7 +293,7 @@ mod tests {
             State::Degraded
         );
         assert_eq!(of_containerd("/x", true).state, State::Fine);
-        assert_eq!(of_containerd("/x", false).state, State::Degraded);
+        assert_eq!(of_containerd("/x", false).state, State::Fine);
     }
 
     #[test]

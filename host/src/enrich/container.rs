@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::event::{Container, Provenance, Unit};
 
+pub mod cri;
 pub mod docker;
 
 pub(crate) mod cgroup;

@@ -6,9 +6,11 @@ mod docker;
 mod host;
 mod matrix;
 mod plugins;
+mod pods;
 mod sinks;
 mod ticks;
 mod units;
 
+mod containerd;
 mod dockerd;
 mod lightmon;

@@ -1,0 +1,391 @@
+//! Watches a Kubernetes container runtime, such as containerd and CRI-O, through the CRI v1 API: the pods and containers
+//! that there are, then what happens to them. Where the server has no events (containerd before 1.7) it is asked for each
+//! container that is seen, once. Only tells [`Containers`] what there is: whose connection it is, is decided there.
+
+mod api;
+pub mod grpc;
+
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::mpsc, task::JoinSet};
+use tracing::{debug, info, warn};
+
+use self::{
+    api::{
+        ContainerEventResponse, ContainerEventType, ContainerState, ContainerStatusRequest,
+        ContainerStatusResponse, Filter, GetEventsRequest, ImageSpec, ListContainersResponse,
+        ListPodSandboxResponse, ListRequest, PodSandbox, VersionRequest, VersionResponse,
+    },
+    grpc::Client,
+};
+use super::{Containers, Runtime, cgroup};
+use crate::event::{Container, Pod};
+
+/// Where runtimes listen unless it is told otherwise: containerd, CRI-O, k3s. Not cri-dockerd: Docker itself is watched.
+const SOCKETS: [&str; 3] = [
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/k3s/containerd/containerd.sock",
+];
+
+/// Pauses between attempts to connect: each twice as long as the one before.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// Most containers that are looked up at the same time.
+const MAX_LOOKUPS: usize = 64;
+
+/// Most events that wait for us; the server keeps the others, or drops them: then the container is asked for when it is seen.
+const MAX_EVENTS: usize = 256;
+
+/// Longest name of a runtime that is believed.
+const MAX_NAME: usize = 64;
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Call(#[from] grpc::Error),
+    #[error("the connection has ended")]
+    Ended,
+}
+
+/// The sockets to watch: those that are given (a path, or `unix://` and a path), else the usual ones.
+pub fn sockets(given: Vec<String>) -> Vec<PathBuf> {
+    match given.is_empty() {
+        true => SOCKETS.map(PathBuf::from).to_vec(),
+        false => given
+            .iter()
+            .map(|socket| socket.strip_prefix("unix://").unwrap_or(socket).into())
+            .collect(),
+    }
+}
+
+/// Watches the runtime at this socket for as long as it is polled. Where there is none it goes on looking for one, ever more
+/// rarely; the same after it has gone.
+pub async fn watch(containers: Containers, socket: PathBuf) {
+    let runtime = containers.runtime();
+    let mut pause = PAUSES.0;
+    let mut warned = false;
+    loop {
+        let begun = Instant::now();
+        let mut connected = false;
+        let Err(error) = session(&socket, &runtime, &mut connected).await;
+        if connected {
+            info!(?socket, %error, "CRI connection lost, looking for it again");
+            // Not for one that lets us in and throws us out at once.
+            if begun.elapsed() >= pause {
+                pause = PAUSES.0;
+            }
+        } else if is_permission(&error) {
+            if !warned {
+                warn!(
+                    ?socket,
+                    "pods and their containers will have no names: permission denied; run as root"
+                );
+                warned = true;
+            }
+        } else if pause == PAUSES.0 {
+            debug!(?socket, %error, "no CRI runtime here yet");
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// From connecting to the end of the connection.
+async fn session(
+    socket: &Path,
+    runtime: &Runtime,
+    connected: &mut bool,
+) -> Result<Infallible, Error> {
+    let (client, connection) = Client::connect(socket).await?;
+    let mut connection = tokio::spawn(connection);
+    let server = Server::of(client).await?;
+    let mut questions = runtime.connect();
+    let mut lookups = Lookups::new(server.clone());
+
+    // The events begin before the list is made, so that little is missed between them; what is, is asked for when it is seen.
+    let (sender, mut events) = mpsc::channel(MAX_EVENTS);
+    let mut listener = JoinSet::new();
+    listener.spawn(listen(server.clone(), sender));
+    let list = server.list().await?;
+    info!(?socket, runtime = ?server.name, containers = list.len(), "CRI runtime connected");
+    *connected = true;
+    let nameless: Vec<Arc<str>> = list
+        .iter()
+        .filter(|container| container.image.is_none() && is_in_pod(container))
+        .map(|container| container.id.clone())
+        .collect();
+    runtime.list(list);
+    for id in nameless {
+        lookups.start(id);
+    }
+
+    loop {
+        tokio::select! {
+            _ = &mut connection => return Err(Error::Ended),
+            Some(event) = events.recv() => heard(event, runtime, &mut lookups),
+            Some(id) = questions.recv(), if lookups.has_room() => lookups.start(id),
+            Some(container) = lookups.next() => runtime.tell(container),
+        }
+    }
+}
+
+/// Passes the events on for as long as there are any. A server that tells none is asked instead.
+async fn listen(server: Server, events: mpsc::Sender<ContainerEventResponse>) {
+    let pass = async {
+        let request = GetEventsRequest {};
+        let mut answers = server
+            .client
+            .open("/runtime.v1.RuntimeService/GetContainerEvents", &request)
+            .await?;
+        while let Some(event) = answers.next().await? {
+            if events.send(event).await.is_err() {
+                break;
+            }
+        }
+        Ok::<_, grpc::Error>(())
+    };
+    match pass.await {
+        Err(error) if !error.is_unimplemented() => {
+            debug!(%error, "no more CRI events: the runtime is asked for each container")
+        }
+        _ => debug!("the CRI runtime has no events: it is asked for each container"),
+    }
+}
+
+fn heard(event: ContainerEventResponse, runtime: &Runtime, lookups: &mut Lookups) {
+    let kind = event.container_event_type();
+    let id = event.container_id;
+    if !cgroup::is_id(id.as_bytes()) {
+        return;
+    }
+    match kind {
+        ContainerEventType::Created | ContainerEventType::Started if !runtime.is_told(&id) => {
+            lookups.start(id.into());
+        }
+        ContainerEventType::Deleted => runtime.end(&id),
+        _ => {}
+    }
+}
+
+/// A runtime that answers.
+#[derive(Clone)]
+struct Server {
+    client: Client,
+    name: Option<Arc<str>>,
+}
+
+impl Server {
+    async fn of(client: Client) -> Result<Self, grpc::Error> {
+        let method = "/runtime.v1.RuntimeService/Version";
+        let version: VersionResponse = client.call(method, &VersionRequest {}).await?;
+        let name = version.runtime_name;
+        Ok(Self {
+            client,
+            name: (1..=MAX_NAME).contains(&name.len()).then(|| name.into()),
+        })
+    }
+
+    /// All sandboxes and containers, those that run last.
+    async fn list(&self) -> Result<Vec<Container>, grpc::Error> {
+        let sandboxes = self.sandboxes(None).await?;
+        let mut containers = self.containers(None).await?;
+        containers.sort_by_key(|container| container.state() == ContainerState::Running);
+        let pods: HashMap<_, _> = sandboxes
+            .iter()
+            .map(|sandbox| (sandbox.id.as_str(), sandbox))
+            .collect();
+        let of_sandboxes = sandboxes.iter().map(|sandbox| self.sandbox(sandbox));
+        let of_containers = containers.into_iter().map(|container| {
+            let sandbox = pods.get(container.pod_sandbox_id.as_str()).copied();
+            self.container(container, sandbox)
+        });
+        Ok(of_sandboxes
+            .chain(of_containers)
+            .filter(|container| cgroup::is_id(container.id.as_bytes()))
+            .collect())
+    }
+
+    /// The container or sandbox with this id; `None`: it is of another runtime, or was removed already.
+    async fn find(&self, id: &str) -> Result<Option<Container>, grpc::Error> {
+        let is_it = |found: &str| found == id;
+        let containers = self.containers(Some(id)).await?;
+        if let Some(mut found) = containers.into_iter().find(|it| is_it(&it.id)) {
+            let sandboxes = self.sandboxes(Some(&found.pod_sandbox_id)).await?;
+            let sandbox = sandboxes.iter().find(|it| it.id == found.pod_sandbox_id);
+            if image_name(found.image.as_ref()).is_none() {
+                found.image = self.named_image(id).await?;
+            }
+            return Ok(Some(self.container(found, sandbox)));
+        }
+        let sandboxes = self.sandboxes(Some(id)).await?;
+        let sandbox = sandboxes.iter().find(|it| is_it(&it.id));
+        Ok(sandbox.map(|sandbox| self.sandbox(sandbox)))
+    }
+
+    async fn containers(&self, id: Option<&str>) -> Result<Vec<api::Container>, grpc::Error> {
+        let method = "/runtime.v1.RuntimeService/ListContainers";
+        let answer: ListContainersResponse = self.client.call(method, &only(id)).await?;
+        Ok(answer.containers)
+    }
+
+    async fn sandboxes(&self, id: Option<&str>) -> Result<Vec<PodSandbox>, grpc::Error> {
+        let method = "/runtime.v1.RuntimeService/ListPodSandbox";
+        let answer: ListPodSandboxResponse = self.client.call(method, &only(id)).await?;
+        Ok(answer.items)
+    }
+
+    /// The kubelet asks for images by their id: in the list there is no other name then, in the status there is one.
+    async fn named_image(&self, id: &str) -> Result<Option<ImageSpec>, grpc::Error> {
+        let method = "/runtime.v1.RuntimeService/ContainerStatus";
+        let request = ContainerStatusRequest {
+            container_id: id.into(),
+        };
+        let answer: ContainerStatusResponse = self.client.call(method, &request).await?;
+        Ok(answer.status.and_then(|status| status.image))
+    }
+
+    fn container(&self, container: api::Container, sandbox: Option<&PodSandbox>) -> Container {
+        let name = container.metadata.map(|it| it.name).unwrap_or_default();
+        let name: Option<Arc<str>> = (!name.is_empty()).then(|| name.into());
+        Container {
+            id: container.id.into(),
+            image: image_name(container.image.as_ref()).map(Arc::from),
+            image_digest: digest(&container.image_ref).map(Arc::from),
+            runtime: self.name.clone(),
+            pod: sandbox.map(|sandbox| pod(sandbox, name.clone().unwrap_or_default()).into()),
+            labels: sorted(container.labels),
+            name,
+        }
+    }
+
+    /// A sandbox is a container too: it holds the pod's namespaces.
+    fn sandbox(&self, sandbox: &PodSandbox) -> Container {
+        let pod = pod(sandbox, Arc::default());
+        Container {
+            id: sandbox.id.as_str().into(),
+            name: (!pod.name.is_empty()).then(|| pod.name.clone()),
+            runtime: self.name.clone(),
+            pod: Some(pod.into()),
+            ..Container::default()
+        }
+    }
+}
+
+/// `None`: the runtime does not know it.
+type Found = Result<Option<Container>, grpc::Error>;
+
+/// Questions to the runtime about single containers.
+struct Lookups {
+    server: Server,
+    tasks: JoinSet<(Arc<str>, Found)>,
+    under_way: HashSet<Arc<str>>,
+}
+
+impl Lookups {
+    fn new(server: Server) -> Self {
+        Self {
+            server,
+            tasks: JoinSet::new(),
+            under_way: HashSet::new(),
+        }
+    }
+
+    fn start(&mut self, id: Arc<str>) {
+        if !self.has_room() {
+            debug!(%id, "too many CRI containers at once, not looking this one up");
+        } else if self.under_way.insert(id.clone()) {
+            let server = self.server.clone();
+            self.tasks.spawn(async move {
+                let answer = server.find(&id).await;
+                (id, answer)
+            });
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.under_way.len() < MAX_LOOKUPS
+    }
+
+    /// The next one that is found; `None` when no question is under way any more.
+    async fn next(&mut self) -> Option<Container> {
+        loop {
+            let Ok((id, answer)) = self.tasks.join_next().await? else {
+                continue;
+            };
+            self.under_way.remove(&id);
+            match answer {
+                Ok(Some(container)) => return Some(container),
+                Ok(None) => {}
+                Err(error) => debug!(%id, %error, "CRI container not looked up"),
+            }
+        }
+    }
+}
+
+fn only(id: Option<&str>) -> ListRequest {
+    ListRequest {
+        filter: id.map(|id| Filter { id: id.into() }),
+    }
+}
+
+/// Whether it is a container of a pod, and not its sandbox, which has no image to be named.
+fn is_in_pod(container: &Container) -> bool {
+    let pod = container.pod.as_ref();
+    pod.is_none_or(|pod| !pod.container.is_empty())
+}
+
+fn pod(sandbox: &PodSandbox, container: Arc<str>) -> Pod {
+    let metadata = sandbox.metadata.clone().unwrap_or_default();
+    Pod {
+        name: metadata.name.into(),
+        namespace: metadata.namespace.into(),
+        uid: metadata.uid.into(),
+        container,
+        labels: sorted(sandbox.labels.clone()),
+    }
+}
+
+fn sorted(labels: HashMap<String, String>) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut labels: Vec<_> = labels
+        .into_iter()
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect();
+    labels.sort_unstable();
+    labels
+}
+
+/// What the user called it; `None` when only its id is known, which nobody would recognise.
+fn image_name(image: Option<&ImageSpec>) -> Option<&str> {
+    let image = image?;
+    [&image.user_specified_image, &image.image]
+        .into_iter()
+        .find(|name| {
+            let hex = name.strip_prefix("sha256:").unwrap_or(name);
+            !name.is_empty() && !cgroup::is_id(hex.as_bytes())
+        })
+        .map(String::as_str)
+}
+
+/// Of `sha256:…` or `example.org/image@sha256:…`.
+fn digest(image_ref: &str) -> Option<&str> {
+    let start = image_ref.rfind("sha256:")?;
+    let digest = &image_ref[start..];
+    let hex = digest.strip_prefix("sha256:")?;
+    cgroup::is_id(hex.as_bytes()).then_some(digest)
+}
+
+/// Whether the socket is there, but not for us.
+fn is_permission(error: &Error) -> bool {
+    matches!(error, Error::Call(grpc::Error::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+#[cfg(test)]
+mod tests;
