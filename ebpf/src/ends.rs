@@ -26,6 +26,19 @@ pub struct Ends {
 }
 
 impl Ends {
+    /// To be read from a socket.
+    #[inline(always)]
+    pub fn unknown(protocol: u16) -> Self {
+        Self {
+            family: 0,
+            protocol,
+            source: [0; 16],
+            destination: [0; 16],
+            source_port: 0,
+            destination_port: 0,
+        }
+    }
+
     /// Takes over what the kernel has, which user memory can't forge: both ends.
     #[inline(always)]
     pub fn read(&mut self, sk: u64) {

@@ -1,12 +1,13 @@
 //! `sock:inet_sock_set_state`: every TCP connection whichever way it was begun (connect, TCP Fast Open, io_uring).
 //!
 //! CLOSE→SYN_SENT remembers the caller; SYN_SENT→ESTABLISHED and →CLOSE report the outcome, often in a softirq
-//! that has interrupted some other process.
+//! that has interrupted some other process. The raw tracepoint, which the kernel calls in any softirq; see
+//! [`inet_sock_set_state`] for what the other one misses.
 
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, generated::bpf_ktime_get_boot_ns},
-    macros::tracepoint,
-    programs::TracePointContext,
+    macros::{raw_tracepoint, tracepoint},
+    programs::{RawTracePointContext, TracePointContext},
 };
 use lightmon_common::{ERRNO_UNKNOWN, Pending, Task, counter, stage};
 
@@ -24,7 +25,35 @@ const TCP_SYN_SENT: i32 = 2;
 const TCP_SYN_RECV: i32 = 3;
 const TCP_CLOSE: i32 = 7;
 
-// The tracepoint's fields, include/trace/events/sock.h; `protocol` is a u16 since Linux 5.6.
+/// A connection begins.
+///
+/// match-proto:v5.8:include/trace/events/sock.h:TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)
+#[raw_tracepoint]
+pub fn tcp_begin(ctx: RawTracePointContext) -> u32 {
+    let (sk, old, new) = (ctx.arg::<u64>(0), ctx.arg::<i32>(1), ctx.arg::<i32>(2));
+    if begins(old, new) && read(sk, offsets().sock_protocol) == Some(IPPROTO_TCP) {
+        begin(sk);
+    }
+    0
+}
+
+/// Its outcome. A program of its own: a softirq may interrupt [`tcp_begin`], and the kernel runs no program inside itself.
+#[raw_tracepoint]
+pub fn tcp_end(ctx: RawTracePointContext) -> u32 {
+    let (sk, old, new) = (ctx.arg::<u64>(0), ctx.arg::<i32>(1), ctx.arg::<i32>(2));
+    if ends(old, new)
+        && let Some(pending) = take(sk)
+    {
+        let mut ends = Ends::unknown(IPPROTO_TCP);
+        ends.read(sk);
+        // A closed socket has given back its port, and keeps it here.
+        ends.source_port = read(sk, offsets().inet_sport).map_or(0, u16::from_be);
+        end(sk, new, &pending, &ends);
+    }
+    0
+}
+
+// The fields of the tracepoint, include/trace/events/sock.h; `protocol` is a u16 since Linux 5.6.
 const SK: usize = 8;
 const OLD_STATE: usize = 16;
 const NEW_STATE: usize = 20;
@@ -36,7 +65,8 @@ const PROTOCOL: usize = 30;
 const SADDR_V6: usize = 40;
 const DADDR_V6: usize = 56;
 
-/// match-proto:v5.8:net/ipv4/af_inet.c:void inet_sk_set_state(struct sock *sk, int state)
+/// Both, where no BTF tells how to read a socket: the kernel skips it in a softirq that has interrupted any program that is
+/// attached by perf_event_open(2), or a call of bpf(2).
 #[tracepoint]
 pub fn inet_sock_set_state(ctx: TracePointContext) -> u32 {
     let _ = try_inet_sock_set_state(&ctx);
@@ -46,29 +76,48 @@ pub fn inet_sock_set_state(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn try_inet_sock_set_state(ctx: &TracePointContext) -> Result<(), i32> {
     // SAFETY: the offsets and types are those of the tracepoint's format.
-    let (old, new) = unsafe {
+    let (sk, protocol, old, new) = unsafe {
         (
+            ctx.read_at::<u64>(SK)?,
+            ctx.read_at::<u16>(PROTOCOL)?,
             ctx.read_at::<i32>(OLD_STATE)?,
             ctx.read_at::<i32>(NEW_STATE)?,
         )
     };
-    let begins = old == TCP_CLOSE && new == TCP_SYN_SENT;
-    // SYN_RECV is passed through when both ends connect to each other at the same time.
-    let ends = (old == TCP_SYN_SENT || old == TCP_SYN_RECV)
-        && (new == TCP_ESTABLISHED || new == TCP_CLOSE);
-    if !begins && !ends {
-        return Ok(());
+    if begins(old, new) && protocol == IPPROTO_TCP {
+        begin(sk);
+    } else if ends(old, new)
+        && let Some(pending) = take(sk)
+    {
+        // SAFETY: as above.
+        let ends = unsafe {
+            Ends {
+                family: ctx.read_at(FAMILY)?,
+                protocol,
+                source: ctx.read_at(SADDR_V6)?,
+                destination: ctx.read_at(DADDR_V6)?,
+                source_port: ctx.read_at(SPORT)?,
+                destination_port: ctx.read_at(DPORT)?,
+            }
+        };
+        end(sk, new, &pending, &ends);
     }
-    // SAFETY: as above.
-    let (sk, protocol) = unsafe { (ctx.read_at::<u64>(SK)?, ctx.read_at::<u16>(PROTOCOL)?) };
-    if protocol != IPPROTO_TCP {
-        return Ok(());
-    }
-    if begins { begin(sk) } else { end(ctx, sk, new) }
+    Ok(())
 }
 
 #[inline(always)]
-fn begin(sk: u64) -> Result<(), i32> {
+fn begins(old: i32, new: i32) -> bool {
+    old == TCP_CLOSE && new == TCP_SYN_SENT
+}
+
+/// SYN_RECV is passed through when both ends connect to each other at the same time.
+#[inline(always)]
+fn ends(old: i32, new: i32) -> bool {
+    (old == TCP_SYN_SENT || old == TCP_SYN_RECV) && (new == TCP_ESTABLISHED || new == TCP_CLOSE)
+}
+
+#[inline(always)]
+fn begin(sk: u64) {
     // SAFETY: takes no argument.
     let mut pending = Pending {
         began_ns: unsafe { bpf_ktime_get_boot_ns() },
@@ -89,7 +138,6 @@ fn begin(sk: u64) -> Result<(), i32> {
         emit::count(counter::LOST);
     }
     waiting::arm(pending.began_ns);
-    Ok(())
 }
 
 /// Who has connected the MPTCP socket that a thread of the kernel begins a further subflow of.
@@ -105,50 +153,42 @@ fn owner_of_subflow(sk: u64, caller: &Task) -> Option<Task> {
     unsafe { MPTCP.get(conn) }.copied()
 }
 
+/// Who has begun a connection that ends now; none of one that was accepted, or begun before we were here.
 #[inline(always)]
-fn end(ctx: &TracePointContext, sk: u64, new: i32) -> Result<(), i32> {
+fn take(sk: u64) -> Option<Pending> {
     // SAFETY: a copy is made before the entry is removed, and only this socket's owner removes it.
-    let Some(pending) = (unsafe { PENDING.get(sk) }).copied() else {
-        return Ok(()); // a connection that was accepted, or begun before we were here
-    };
+    let pending = unsafe { PENDING.get(sk) }.copied()?;
     let _ = PENDING.remove(sk);
-    // SAFETY: the offsets and types are those of the tracepoint's format.
-    let ends = unsafe {
-        Ends {
-            family: ctx.read_at(FAMILY)?,
-            protocol: IPPROTO_TCP,
-            source: ctx.read_at(SADDR_V6)?,
-            destination: ctx.read_at(DADDR_V6)?,
-            source_port: ctx.read_at(SPORT)?,
-            destination_port: ctx.read_at(DPORT)?,
-        }
-    };
+    Some(pending)
+}
+
+#[inline(always)]
+fn end(sk: u64, new: i32, pending: &Pending, ends: &Ends) {
     // SAFETY: takes no argument.
     let now = unsafe { bpf_ktime_get_boot_ns() };
     if new == TCP_ESTABLISHED {
         emit::connection(
-            &ends,
+            ends,
             &pending.task,
             pending.began_ns,
             now,
             stage::ESTABLISHED,
             0,
         );
-        return Ok(());
+        return;
     }
     let errno = read::<i32>(sk, offsets().sock_err).map_or(ERRNO_UNKNOWN, |errno| errno as u16);
-    if (errno == 0 || errno == ERRNO_UNKNOWN) && closed_in_its_call(sk, &ends) {
-        return Ok(()); // sys_exit_connect knows the errno
+    if (errno == 0 || errno == ERRNO_UNKNOWN) && closed_in_its_call(sk, ends) {
+        return; // sys_exit_connect knows the errno
     }
     emit::connection(
-        &ends,
+        ends,
         &pending.task,
         pending.began_ns,
         now,
         stage::CLOSED,
         errno,
     );
-    Ok(())
 }
 
 /// Notes in the call that has sent this socket's SYN, if the current thread is in it, that it was closed again:

@@ -7,6 +7,7 @@
 //! 5.8: ring buffer, `bpf_ktime_get_boot_ns`. BTF (`/sys/kernel/btf/vmlinux`) for what `kernel` reads.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod cgroup_mkdir;
 mod connect;

@@ -61,14 +61,7 @@ fn report(sk: u64) {
     let Some(pending) = (unsafe { PENDING.get(sk) }).copied() else {
         return;
     };
-    let mut ends = Ends {
-        family: 0,
-        protocol: IPPROTO_TCP,
-        source: [0; 16],
-        destination: [0; 16],
-        source_port: 0,
-        destination_port: 0,
-    };
+    let mut ends = Ends::unknown(IPPROTO_TCP);
     ends.read(sk);
     // While it is still there, the socket was: what was read is of this connection.
     // SAFETY: as above.

@@ -28,6 +28,8 @@ pub struct Stats {
     pub plugins: Vec<Plugin>,
     /// Input of the source that was no event (malformed record or line); not part of the balance.
     pub malformed: AtomicU64,
+    /// Runs of hooks that the kernel has skipped, each of which may have been an event's; not part of the balance.
+    pub skipped: AtomicU64,
 }
 
 impl Stats {
@@ -67,7 +69,16 @@ impl Stats {
 /// `seen 12 = written 6 + excluded 2 + own 2 + dropped 1 (redact 1) + lost 1 (kernel 1, output 0)`, without `own` when it is 0.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [seen, written, excluded, own, kernel, output, malformed] = [
+        let [
+            seen,
+            written,
+            excluded,
+            own,
+            kernel,
+            output,
+            malformed,
+            skipped,
+        ] = [
             &self.seen,
             &self.written,
             &self.excluded,
@@ -75,6 +86,7 @@ impl fmt::Display for Stats {
             &self.lost_kernel,
             &self.lost_output,
             &self.malformed,
+            &self.skipped,
         ]
         .map(|n| n.load(Relaxed));
         write!(f, "seen {seen} = written {written} + excluded {excluded}")?;
@@ -108,6 +120,9 @@ impl fmt::Display for Stats {
         if malformed > 0 {
             write!(f, "; malformed input {malformed}")?;
         }
+        if skipped > 0 {
+            write!(f, "; hooks skipped {skipped}")?;
+        }
         Ok(())
     }
 }
@@ -131,6 +146,8 @@ mod tests {
             stats.to_string(),
             "seen 10 = written 6 + excluded 2 + dropped 1 (geoip 0, redact 1, faults 3) + lost 1 (kernel 1, output 0)"
         );
+        stats.skipped.store(4, Relaxed);
+        assert!(stats.to_string().ends_with(" output 0); hooks skipped 4"));
         stats.own.store(2, Relaxed);
         assert_eq!(stats.unaccounted(), u64::MAX - 1);
         stats.seen.store(12, Relaxed);

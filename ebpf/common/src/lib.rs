@@ -326,6 +326,8 @@ offsets! {
     sock_dport: "sock" "__sk_common.skc_dport",
     /// u16 in host order: the own port.
     sock_num: "sock" "__sk_common.skc_num",
+    /// `__be16`: the own port, also when the socket is closed.
+    inet_sport: "inet_sock" "inet_sport",
     /// `__be32`.
     sock_daddr: "sock" "__sk_common.skc_daddr",
     /// `__be32`.
@@ -339,4 +341,19 @@ offsets! {
 impl Offsets {
     /// An offset that is not known.
     pub const UNKNOWN: u32 = u32::MAX;
+
+    /// Whether a TCP connection can be read from its socket alone.
+    pub fn tell_tcp(&self) -> bool {
+        ![
+            self.sock_protocol,
+            self.sock_family,
+            self.sock_dport,
+            self.inet_sport,
+            self.sock_daddr,
+            self.sock_rcv_saddr,
+            self.sock_v6_daddr,
+            self.sock_v6_rcv_saddr,
+        ]
+        .contains(&Self::UNKNOWN)
+    }
 }

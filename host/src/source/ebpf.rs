@@ -5,6 +5,7 @@ pub(crate) mod btf;
 pub(crate) mod decode;
 mod load;
 pub mod requirements;
+mod skipped;
 mod waiting;
 
 use std::{
@@ -31,6 +32,7 @@ pub use self::{
 };
 use self::{
     decode::{Clock, Decoded},
+    skipped::Skipped,
     waiting::{PATIENCE, Waiting},
 };
 use super::{Next, Source, Stop};
@@ -58,6 +60,7 @@ pub struct EbpfSource {
     records: RingBuf<MapData>,
     counters: Counters,
     waiting: Waiting,
+    skipped: Skipped,
     links: Vec<load::Link>,
     /// When somebody wants to be woken.
     wake_by: Option<Instant>,
@@ -113,6 +116,18 @@ impl EbpfSource {
             ],
         )?;
         ready(PollTimeout::from(GATHER), &mut [stop_fd()])
+    }
+
+    fn look_after_skipped(&mut self, stats: &Stats) -> anyhow::Result<()> {
+        const WHAT: &str = "read how often the kernel has skipped a hook";
+        let skipped = self.skipped.look().context(WHAT)?;
+        if skipped > 0 {
+            stats.skipped.fetch_add(skipped, Relaxed);
+            tracing::warn!(
+                "the kernel has skipped {skipped} runs of hooks: as many connections may be missing"
+            );
+        }
+        Ok(())
     }
 
     /// What the kernel program has lost since the last look.
@@ -176,10 +191,13 @@ impl Source for EbpfSource {
         let clock = Clock::now();
         if stop.is_set() && !self.has_stopped() {
             self.waiting.look(clock.since_boot, Duration::ZERO)?;
+            // Before the links go, and the numbers with them.
+            self.look_after_skipped(stats)?;
             // Detached first, then read to the end: nothing that was seen is left behind.
             self.links.clear();
         } else if self.waiting.is_due(clock.since_boot) {
             self.waiting.look(clock.since_boot, PATIENCE)?;
+            self.look_after_skipped(stats)?;
         }
         let mut connections = 0;
         self.empty = false;

@@ -15,7 +15,7 @@ use lightmon::{
     event::{Event, Outcome},
     source::{
         MAX_BATCH, Next, Source as _, Stop,
-        ebpf::{EbpfSource, Options},
+        ebpf::{Counters, EbpfSource, Options},
     },
     stats::Stats,
 };
@@ -43,6 +43,8 @@ pub(crate) fn source() -> EbpfSource {
 /// What the kernel program reports, enriched, until it is dropped.
 pub(crate) struct Monitor {
     events: Receiver<Event>,
+    /// The kernel program's.
+    pub(crate) counters: Counters,
     /// Came while another was waited for.
     others: RefCell<Vec<Event>>,
     stop: Stop,
@@ -52,6 +54,7 @@ pub(crate) struct Monitor {
 impl Monitor {
     pub(crate) fn start() -> Self {
         let mut source = source();
+        let counters = source.counters();
         let (stop, (sender, events)) = (Stop::new().unwrap(), mpsc::channel());
         let stop_too = stop.clone();
         let mut enrich = Enrich::new(Containers::new());
@@ -59,6 +62,7 @@ impl Monitor {
             let stats = Stats::default();
             let (mut records, mut events) = (Vec::new(), Vec::new());
             loop {
+                source.wake_by(enrich.due());
                 let next = source
                     .next(&mut records, MAX_BATCH, &stop_too, &stats)
                     .unwrap();
@@ -73,6 +77,7 @@ impl Monitor {
         });
         Self {
             events,
+            counters,
             others: RefCell::default(),
             stop,
             reader: Some(reader),
@@ -88,19 +93,25 @@ impl Monitor {
 
     /// The next event that is like that.
     pub(crate) fn next(&self, what: &str, is_it: impl Fn(&Event) -> bool) -> Event {
+        (self.try_next(is_it)).unwrap_or_else(|| panic!("no event {what}"))
+    }
+
+    /// The next event to that destination, none if it does not come.
+    pub(crate) fn try_to(&self, destination: SocketAddr) -> Option<Event> {
+        self.try_next(|event| event.destination == destination)
+    }
+
+    fn try_next(&self, is_it: impl Fn(&Event) -> bool) -> Option<Event> {
         let mut others = self.others.borrow_mut();
         if let Some(at) = others.iter().position(&is_it) {
-            return others.remove(at);
+            return Some(others.remove(at));
         }
         let deadline = Instant::now() + DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let event = self
-                .events
-                .recv_timeout(left)
-                .unwrap_or_else(|_| panic!("no event {what}"));
+            let event = self.events.recv_timeout(left).ok()?;
             if is_it(&event) {
-                return event;
+                return Some(event);
             }
             others.push(event);
         }

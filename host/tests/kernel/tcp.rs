@@ -7,6 +7,9 @@ use std::{
     os::fd::AsRawFd as _,
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
 };
 
 use lightmon::event::{Event, Outcome, Protocol};
@@ -198,6 +201,48 @@ fn timed_out() {
             (Outcome::TimedOut, Some(Errno::ETIMEDOUT as u16))
         );
         assert_eq!(event.id(), pending.id());
+        assert_eq!(monitor.rest(&[address]), []);
+    });
+}
+
+/// The kernel skips a tracepoint's ordinary program in a softirq that has interrupted a call of bpf(2), as timers do here.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn outcomes_during_calls_of_bpf() {
+    const CONNECTIONS: usize = 64;
+    in_own_network(|| {
+        std::fs::write("/proc/sys/net/ipv4/tcp_syn_retries", "1").unwrap();
+        let monitor = Monitor::start();
+        let (_deaf, _filler, address) = deaf_port(&monitor);
+        let connecting: Vec<_> = (0..CONNECTIONS)
+            .map(|_| {
+                let socket = tcp(address.ip(), SockFlag::SOCK_NONBLOCK);
+                assert_eq!(connect(&socket, address), Err(Errno::EINPROGRESS));
+                // Each has a tick of its own, and so an interrupt.
+                thread::sleep(Duration::from_millis(10));
+                socket
+            })
+            .collect();
+        let done = AtomicBool::new(false);
+        let mut timed_out = 0;
+        thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+                scope.spawn(|| {
+                    while !done.load(Relaxed) {
+                        monitor.counters.connections().unwrap();
+                    }
+                });
+            }
+            while timed_out < CONNECTIONS {
+                let Some(event) = monitor.try_to(address) else {
+                    break;
+                };
+                timed_out += usize::from(event.outcome == Outcome::TimedOut);
+            }
+            done.store(true, Relaxed);
+        });
+        assert_eq!(timed_out, CONNECTIONS);
+        drop(connecting);
         assert_eq!(monitor.rest(&[address]), []);
     });
 }

@@ -19,6 +19,7 @@ use super::{
     Counters, EbpfSource, Options,
     btf::Btf,
     requirements::{self, BTF},
+    skipped::Skipped,
     waiting::Waiting,
 };
 
@@ -145,6 +146,9 @@ const SEND: &str = "UDP sockets without a peer";
 /// The one hook that there is no lightmon without.
 const TCP: &str = "inet_sock_set_state";
 
+/// The programs for the raw tracepoint of that name, later ones first as above.
+const RAW_TCP: [&str; 2] = ["tcp_end", "tcp_begin"];
+
 /// All hooks as `category:name`, category `raw` for raw tracepoints, and what is missing without each.
 pub fn hooks() -> impl Iterator<Item = (String, &'static str)> {
     HOOKS.iter().map(|hook| (hook.to_string(), hook.lost))
@@ -181,8 +185,8 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     );
     let mut links = Vec::new();
     for hook in HOOKS {
-        match attach(&mut ebpf, &hook) {
-            Ok(link) => links.push(link),
+        match attach(&mut ebpf, &hook, &offsets) {
+            Ok(attached) => links.extend(attached),
             Err(Refused::Part) => return Err(Error::Part(hook.name)),
             Err(Refused::Program(error)) => {
                 let missing = Degraded {
@@ -201,6 +205,7 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         records,
         counters: Counters(Arc::new(counters)),
         waiting,
+        skipped: Skipped::new(&ebpf),
         links,
         wake_by: None,
         empty: true,
@@ -232,22 +237,32 @@ impl From<ProgramError> for Refused {
     }
 }
 
-fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Link, Refused> {
-    let program = ebpf.program_mut(hook.name).ok_or(Refused::Part)?;
-    Ok(match hook.category {
-        Some(category) => {
-            let program: &mut TracePoint = program.try_into()?;
-            program.load()?;
-            let id = program.attach(category, hook.name)?;
-            Link::TracePoint(program.take_link(id)?)
-        }
-        None => {
-            let program: &mut RawTracePoint = program.try_into()?;
-            program.load()?;
-            let id = program.attach(hook.name)?;
-            Link::RawTracePoint(program.take_link(id)?)
-        }
-    })
+/// With raw tracepoints where it can be, else with the ordinary one.
+fn attach(ebpf: &mut Ebpf, hook: &Hook, offsets: &Offsets) -> Result<Vec<Link>, Refused> {
+    let raw: &[&str] = match hook.category {
+        None => &[hook.name],
+        Some(_) if hook.name == TCP && offsets.tell_tcp() => &RAW_TCP,
+        Some(category) => return Ok(vec![attach_ordinary(ebpf, category, hook.name)?]),
+    };
+    raw.iter()
+        .map(|program| attach_raw(ebpf, program, hook.name))
+        .collect()
+}
+
+fn attach_ordinary(ebpf: &mut Ebpf, category: &str, name: &str) -> Result<Link, Refused> {
+    let program = ebpf.program_mut(name).ok_or(Refused::Part)?;
+    let program: &mut TracePoint = program.try_into()?;
+    program.load()?;
+    let id = program.attach(category, name)?;
+    Ok(Link::TracePoint(program.take_link(id)?))
+}
+
+fn attach_raw(ebpf: &mut Ebpf, program: &str, tracepoint: &str) -> Result<Link, Refused> {
+    let program = ebpf.program_mut(program).ok_or(Refused::Part)?;
+    let program: &mut RawTracePoint = program.try_into()?;
+    program.load()?;
+    let id = program.attach(tracepoint)?;
+    Ok(Link::RawTracePoint(program.take_link(id)?))
 }
 
 impl fmt::Display for Hook {
