@@ -11,8 +11,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use sha2::{Digest as _, Sha256};
-
 use crate::{
     Host, events,
     guest::{component, module},
@@ -64,15 +62,9 @@ fn edit(entry: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
 fn forge(entry: &Path, code: &[u8]) {
     let name = entry.to_str().expect("a name");
     let hex = &name[name.len() - 64..];
-    let key: Vec<u8> = (0..64)
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hexadecimal"))
-        .collect();
-    let digest = Sha256::new()
-        .chain_update(key)
-        .chain_update(code)
-        .finalize();
-    fs::write(entry, [&digest[..], code].concat()).expect("write");
+    let key = blake3::Hash::from_hex(hex).expect("hexadecimal");
+    let digest = blake3::keyed_hash(key.as_bytes(), code);
+    fs::write(entry, [&digest.as_bytes()[..], code].concat()).expect("write");
 }
 
 fn set_mode(path: &Path, mode: u32) {
