@@ -1,11 +1,11 @@
-//! Plugins whose files have changed, made ready beside those that run, which know nothing of it until they are replaced
+//! Plugins whose files or tables have changed, made ready beside those that run, which know nothing of it until they are replaced
 //! between two batches. Settings stay those of the start.
 //!
 //! What can't be used changes nothing: the old one goes on.
 
 use std::{
     io::{self, ErrorKind},
-    mem,
+    iter, mem,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -13,7 +13,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Digest, Loader, Reason, Spec, guest::Guest, imports::Kept, load};
+use super::{Digest, Loader, Reason, Spec, guest::Guest, imports::Kept, load, text::printable};
 use crate::{notice::Notice, privileges, stats::Stats};
 
 /// Why to look at the files.
@@ -39,6 +39,8 @@ pub(super) struct Seat {
     kept: Arc<Kept>,
     /// Of the file that the plugin was made of.
     digest: Digest,
+    /// Whether one of its tables has changed since.
+    is_stale: bool,
 }
 
 impl Seat {
@@ -48,15 +50,16 @@ impl Seat {
             name,
             kept,
             digest,
+            is_stale: false,
         }
     }
 
-    /// The plugin that its file holds now, and the file's digest; none when it is the same as before.
+    /// The plugin that its file holds now, and the file's digest; none when it and its tables are the same as before.
     fn changed(&self, loader: &Loader) -> Result<Option<(Guest, Digest)>, Reason> {
         let limit = self.spec.limits.over(&loader.limits).file;
         let bytes = load::read(&self.spec.path, limit)?;
         let digest = Digest::of(&bytes);
-        if digest == self.digest {
+        if digest == self.digest && !self.is_stale {
             return Ok(None);
         }
         let load = || {
@@ -78,20 +81,34 @@ impl Reload {
         }
     }
 
-    /// The plugins' files.
+    /// The plugins' files and tables.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.seats.iter().map(|seat| &*seat.spec.path)
+        let specs = self.seats.iter().map(|seat| &seat.spec);
+        specs.flat_map(|spec| iter::once(&*spec.path).chain(spec.tables.values().map(|it| &**it)))
     }
 
     /// Makes those ready whose files have changed, and says of the others why not. That may take seconds, and enters
     /// WebAssembly on threads of its own.
     pub fn run(&mut self, wish: Wish) {
         let mut nothing = true;
+        let changed = self.loader.tables.read_changed(|path, reason| {
+            // It is about to be put there, or else a SIGHUP tells.
+            if wish == Wish::Asked || path.exists() {
+                nothing = false;
+                let file = printable(&path.to_string_lossy());
+                tracing::warn!(
+                    file,
+                    reason,
+                    "table stays what it was: its file can't be used"
+                );
+            }
+        });
         for (place, seat) in self.seats.iter_mut().enumerate() {
+            seat.is_stale |= seat.spec.tables.values().any(|it| changed.contains(it));
             match seat.changed(&self.loader) {
                 Ok(Some((guest, digest))) => {
                     nothing = false;
-                    seat.digest = digest;
+                    (seat.digest, seat.is_stale) = (digest, false);
                     let made = modified(&seat.spec.path);
                     self.inbox.put(Swap::Replace {
                         place,

@@ -13,7 +13,8 @@ use crate::{
     patient,
 };
 
-fn lookup(column: &str) -> Vec<u8> {
+/// A guest that tags each event with that column of the table `t`.
+pub(crate) fn lookup(column: &str) -> Vec<u8> {
     let text = text(&["import_tables", "lookup"])
         .replace("\"COLUMN\"", &format!("{column:?}"))
         .replace("i32.const LENGTH", &format!("i32.const {}", column.len()));

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    grants::lookup,
     guest::{module, text, typed, wit},
     monitor::Lightmon,
 };
@@ -146,6 +147,71 @@ fn a_disabled_plugin_comes_back() {
     lightmon.hang_up();
     lightmon.hear("plugin replaced");
     assert_eq!(seen(&mut lightmon), r#""new""#);
+}
+
+/// The owner of `192.0.2.1`, as a table says.
+fn owner(lightmon: &mut Lightmon) -> String {
+    lightmon.pass(80)["tags"]["ip"].to_string()
+}
+
+fn owned_by(owner: &str) -> Vec<u8> {
+    format!("net,owner\n192.0.2.0/24,{owner}\n").into_bytes()
+}
+
+/// One plugin that tags with the owner, who is `old`, from `nets.csv` in that folder.
+fn with_table(args: &[&str]) -> (Folder, Lightmon) {
+    let folder = Folder::new();
+    let (path, table) = (
+        folder.put("a.wasm", &lookup("owner")),
+        folder.put("nets.csv", &owned_by("old")),
+    );
+    let spec = format!("{}:table.t={}", path.display(), table.display());
+    let lightmon = Lightmon::start(&[Path::new(&spec)], args);
+    (folder, lightmon)
+}
+
+#[test]
+fn changed_tables_are_read_again() {
+    let (folder, mut lightmon) = with_table(&[]);
+    assert_eq!(owner(&mut lightmon), r#""old""#);
+
+    folder.put("nets.csv", &owned_by("new"));
+    lightmon.hang_up();
+    lightmon.hear("plugin replaced by its file of 20");
+    assert_eq!(owner(&mut lightmon), r#""new""#);
+    lightmon.hang_up();
+    lightmon.hear("none of their files has changed");
+
+    for (content, reason) in [
+        ("net,owner\n\"", "nets.csv"),
+        ("net,note\n192.0.2.0/24,x\n", "no column `owner`"),
+    ] {
+        folder.put("nets.csv", content.as_bytes());
+        lightmon.hang_up();
+        let message = lightmon.hear("plugin stays what it was: its file can't be used plugin=a ");
+        assert!(message.contains(reason), "{message}");
+        assert_eq!(owner(&mut lightmon), r#""new""#);
+    }
+    fs::remove_file(folder.0.path().join("nets.csv")).expect("a file");
+    lightmon.hang_up();
+    let message = lightmon.hear("table stays what it was: its file can't be used ");
+    assert!(message.contains("can't be read: No such file"), "{message}");
+    assert_eq!(owner(&mut lightmon), r#""new""#);
+
+    folder.put("nets.csv", &owned_by("six"));
+    lightmon.hang_up();
+    lightmon.hear("plugin replaced by its file of 20");
+    assert_eq!(owner(&mut lightmon), r#""six""#);
+    assert_eq!(lightmon.end().0, Some(0));
+}
+
+#[test]
+fn watched_tables_are_read_again() {
+    let (folder, mut lightmon) = with_table(&["--watch"]);
+    assert_eq!(owner(&mut lightmon), r#""old""#);
+    fs::write(folder.0.path().join("nets.csv"), owned_by("new")).expect("a file");
+    lightmon.hear("plugin replaced");
+    assert_eq!(owner(&mut lightmon), r#""new""#);
 }
 
 fn watches(place: impl Fn(&Path, &[u8])) {

@@ -1,25 +1,21 @@
-//! `tables`: look-up files that the user has granted. They are read once, when the plugins are loaded, and shared by all
-//! plugins and instances that were granted the same file.
+//! `tables`: look-up files that the user has granted. They are read when the plugins are loaded, again when they have changed,
+//! and shared by all plugins and instances that were granted the same file.
 //!
 //! They are in memory, and not mapped: who truncates a mapped file kills those who read it (SIGBUS).
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::Read as _,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-};
+use std::{path::Path, sync::Arc};
 
 use wasmtime::{StoreContextMut, component::LinkerInstance};
 
+pub(in crate::plugin) use self::files::Files;
 use self::{csv::Csv, mmdb::Mmdb};
 use super::{
-    super::{Fault, Limits, Spec, engine::Data, lock, text::printable, v0_1::Ip},
+    super::{Fault, engine::Data, text::printable, v0_1::Ip},
     Grants, Host,
 };
 
 mod csv;
+mod files;
 mod mmdb;
 mod networks;
 
@@ -161,75 +157,5 @@ impl Table {
             Self::Mmdb(_) => None,
             Self::Csv(csv) => csv.of_name(name, column),
         }
-    }
-}
-
-/// All files that were granted, read where that is allowed, and looked at where nothing else is.
-pub(in crate::plugin) struct Files {
-    /// Whatever way a file is named by, it is one table.
-    keys: BTreeMap<PathBuf, PathBuf>,
-    tables: Mutex<BTreeMap<PathBuf, State>>,
-}
-
-enum State {
-    Read(Result<Vec<u8>, String>),
-    Ready(Arc<Table>),
-}
-
-impl Files {
-    /// Reads them.
-    pub(in crate::plugin) fn read(specs: &[Spec], limits: &Limits) -> Self {
-        let (mut keys, mut tables) = (BTreeMap::new(), BTreeMap::new());
-        let granted = specs.iter().flat_map(|spec| {
-            let limit = spec.limits.over(limits).table;
-            spec.tables.values().map(move |path| (path, limit))
-        });
-        for (path, limit) in granted {
-            let key = path.canonicalize().unwrap_or_else(|_| path.clone());
-            tables
-                .entry(key.clone())
-                .or_insert_with(|| State::Read(read(path, limit)));
-            keys.insert(path.clone(), key);
-        }
-        Self {
-            keys,
-            tables: Mutex::new(tables),
-        }
-    }
-
-    /// The table in that file.
-    pub(in crate::plugin) fn table(&self, path: &Path) -> Result<Arc<Table>, String> {
-        let mut tables = lock(&self.tables);
-        let key = self.keys.get(path).map_or(path, |key| key);
-        let state = tables
-            .get_mut(key)
-            .ok_or_else(|| "was not read at the start".to_owned())?;
-        let bytes = match state {
-            State::Ready(table) => return Ok(table.clone()),
-            State::Read(Ok(bytes)) => std::mem::take(bytes),
-            State::Read(Err(cause)) => return Err(cause.clone()),
-        };
-        let table = Table::new(path, bytes).map(Arc::new);
-        *state = match &table {
-            Ok(table) => State::Ready(table.clone()),
-            Err(cause) => State::Read(Err(cause.clone())),
-        };
-        table
-    }
-}
-
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let text = |error: std::io::Error| format!("can't be read: {error}");
-    // Asked before it is opened: opening a pipe would wait for its writer.
-    if !path.metadata().map_err(text)?.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(text)?;
-    match bytes.len() as u64 > limit {
-        true => Err(format!("is larger than {} MiB", limit >> 20)),
-        false => Ok(bytes),
     }
 }
