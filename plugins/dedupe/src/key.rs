@@ -100,13 +100,32 @@ impl Part {
     }
 }
 
-/// The key of an event.
+/// The key of an event. What it begins with is mixed from all of it, so that most keys differ there: whole paths and container ids
+/// need not be compared to tell two keys apart.
 pub(crate) fn of(event: &Event<'_>, parts: &[Part]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(128);
+    let mut key = Vec::with_capacity(256);
+    key.extend([0; MIXED]);
     for part in parts {
         part.write(event, &mut key);
     }
+    let (start, rest) = key.split_at_mut(MIXED);
+    start.copy_from_slice(&mix(rest).to_le_bytes());
     key
+}
+
+/// Bytes of [`mix`].
+const MIXED: usize = size_of::<u64>();
+
+/// As FxHash does it. Who makes two that are alike wins nothing: they are compared whole then.
+fn mix(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let rest = rest
+        .iter()
+        .fold(0, |word, &byte| word << 8 | u64::from(byte));
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    words.chain([rest]).fold(0_u64, |mixed, word| {
+        (mixed.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
+    })
 }
 
 /// The key as a report names it, at most [`LONGEST_TEXT`] bytes.

@@ -3,15 +3,16 @@
 //! Masks too much rather than too little, and changes nothing else; a secret that looks like nothing stays.
 
 mod flag;
+mod known;
 mod name;
 mod text;
 
-use std::{ops::Range, ptr};
+use std::{ops::Range, ptr, rc::Rc};
 
 use lightmon_plugin::{Actions, Batch, Config, Event, Field, Fields, Plugin, Role, Verdict};
 use serde::Deserialize;
 
-use crate::name::Names;
+use crate::{known::Known, name::Names};
 
 /// Bytes of a process's arguments, and of a container's labels, that are looked at; what comes after them is masked unseen.
 const LOOKED_AT: usize = 64 << 10;
@@ -46,11 +47,34 @@ impl Default for Settings {
 
 /// The plugin.
 struct Redact {
+    secrets: Secrets,
+    args: Known<String, (usize, String)>,
+    labels: Known<(String, String), (String, String)>,
+}
+
+impl Redact {
+    /// See [`Secrets::arguments`].
+    fn arguments(&mut self, args: &[String]) -> Rc<[(usize, String)]> {
+        let bytes = args.iter().map(String::len).sum();
+        let find = || self.secrets.arguments(args);
+        self.args.changes(args, bytes, find)
+    }
+
+    /// See [`Secrets::labels`].
+    fn labels(&mut self, labels: &[(String, String)]) -> Rc<[(String, String)]> {
+        let bytes = labels.iter().map(|(key, value)| key.len() + value.len());
+        let find = || self.secrets.labels(labels);
+        self.labels.changes(labels, bytes.sum(), find)
+    }
+}
+
+/// What is a secret, and what stands in its place.
+struct Secrets {
     names: Names,
     mask: String,
 }
 
-impl Redact {
+impl Secrets {
     /// The arguments that change: which, and what each becomes.
     fn arguments(&self, args: &[String]) -> Vec<(usize, String)> {
         let mut left = Some(LOOKED_AT);
@@ -82,7 +106,7 @@ impl Redact {
     }
 
     /// The labels that change: the key of each, and what its value becomes.
-    fn labels<'a>(&self, labels: &'a [(String, String)]) -> Vec<(&'a str, String)> {
+    fn labels(&self, labels: &[(String, String)]) -> Vec<(String, String)> {
         let mut left = Some(LOOKED_AT);
         let mut room = LABELS_ANSWER;
         let mut changes = vec![];
@@ -102,7 +126,7 @@ impl Redact {
             }
             room = room.saturating_sub(key.len() + text.len());
             if text != *value {
-                changes.push((&**key, text));
+                changes.push((key.clone(), text));
             }
         }
         changes
@@ -134,7 +158,11 @@ impl Plugin for Redact {
         }
         let names = Names::with(&keys)
             .map_err(|key| format!("setting `keys`: `{key}` has no letter or digit"))?;
-        Ok(Self { names, mask })
+        Ok(Self {
+            secrets: Secrets { names, mask },
+            args: Known::default(),
+            labels: Known::default(),
+        })
     }
 
     fn needs(&self) -> Fields {
@@ -144,7 +172,10 @@ impl Plugin for Redact {
     fn on_event(&mut self, event: &Event<'_>) -> Verdict {
         let args = event.process().map(|it| self.arguments(it.args()));
         let labels = event.container().map(|it| self.labels(it.labels()));
-        verdict(&args.unwrap_or_default(), &labels.unwrap_or_default())
+        verdict(
+            args.as_deref().unwrap_or_default(),
+            labels.as_deref().unwrap_or_default(),
+        )
     }
 
     /// A process, and a container, is looked at once, however many connections of it there are.
@@ -161,10 +192,7 @@ impl Plugin for Redact {
         for event in batch.events() {
             let args = event.process().and_then(|it| of(processes, it, &args));
             let labels = event.container().and_then(|it| of(containers, it, &labels));
-            let verdict = verdict(
-                args.map_or(&[], Vec::as_slice),
-                labels.map_or(&[], Vec::as_slice),
-            );
+            let verdict = verdict(args.map_or(&[], |it| &**it), labels.map_or(&[], |it| &**it));
             actions.push(&event, verdict);
         }
     }
@@ -175,7 +203,7 @@ fn of<'a, T, M>(rows: &[T], row: &T, made: &'a [M]) -> Option<&'a M> {
     made.get(rows.iter().position(|it| ptr::eq(it, row))?)
 }
 
-fn verdict(args: &[(usize, String)], labels: &[(&str, String)]) -> Verdict {
+fn verdict(args: &[(usize, String)], labels: &[(String, String)]) -> Verdict {
     let args = args.iter().map(|(i, text)| (Field::Arg(*i), text));
     let labels = labels.iter().map(|(key, text)| (Field::Label(key), text));
     args.chain(labels)

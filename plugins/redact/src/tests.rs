@@ -372,7 +372,7 @@ fn labels() {
 
 #[test]
 fn long_labels() {
-    let redact = Redact {
+    let redact = Secrets {
         names: Names::default(),
         mask: "***".into(),
     };
@@ -384,7 +384,7 @@ fn long_labels() {
         label("c", &"x".repeat(LOOKED_AT)),
         label("d", "plain"),
     ];
-    let expect = ["b", "token", "c", "d"].map(|key| (key, "***".to_owned()));
+    let expect = ["b", "token", "c", "d"].map(|key| (key.to_owned(), "***".to_owned()));
     assert_eq!(redact.labels(&labels), expect);
 }
 
@@ -399,7 +399,7 @@ fn nothing_to_look_at() {
 /// What is masked stays masked, and a second look finds nothing new to say.
 #[test]
 fn masking_twice_changes_nothing() {
-    let redact = Redact {
+    let redact = Secrets {
         names: Names::default(),
         mask: "***".into(),
     };
@@ -465,7 +465,7 @@ fn hostile_text() {
         "İ",
         "ß",
     ];
-    let redact = Redact {
+    let redact = Secrets {
         names: Names::with(&["ключ".into()]).unwrap(),
         mask: "***".into(),
     };
@@ -526,7 +526,7 @@ fn long_text() {
 /// The host refuses answers that are too long, and would keep what they were to mask.
 #[test]
 fn long_arguments() {
-    let redact = Redact {
+    let redact = Secrets {
         names: Names::default(),
         mask: "***".into(),
     };
