@@ -119,6 +119,21 @@ pub struct Args {
     #[arg(long, env = "LIGHTMON_K8S", hide_env = true, value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Output")]
     pub k8s: bool,
 
+    /// Put this label of containers, or else of their pods, into each line of the log; may be repeated. JSON has all
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "LIGHTMON_LABEL",
+        value_delimiter = ',',
+        hide_env = true,
+        help_heading = "Output"
+    )]
+    pub label: Vec<String>,
+
+    /// Name the container or pod of this host that a connection goes to (`peer` in JSON)
+    #[arg(long, env = "LIGHTMON_RESOLVE_PEERS", hide_env = true, value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Run")]
+    pub resolve_peers: bool,
+
     /// Accepted from the original lightmon: containers are named by the Docker daemon
     #[arg(long, alias = "docker_runtime", value_name = "DIR", hide = true)]
     pub docker_runtime: Option<PathBuf>,

@@ -61,6 +61,10 @@ pub struct Config {
     pub docker_host: Vec<String>,
     /// Whether a table shows pods.
     pub k8s: bool,
+    /// The labels of containers that a log has.
+    pub label: Vec<String>,
+    /// Whether the container that a connection goes to is looked for.
+    pub resolve_peers: bool,
     /// Sockets of runtimes that speak Kubernetes' CRI; the usual ones when empty.
     pub cri_socket: Vec<String>,
     /// Kernel object to load.
@@ -101,6 +105,10 @@ struct File {
     canary_interval: Option<Duration>,
     #[serde(default, rename = "cri_socket", deserialize_with = "one_or_more")]
     cri_socket: Vec<String>,
+    #[serde(default, deserialize_with = "one_or_more")]
+    label: Vec<String>,
+    #[serde(rename = "resolve_peers")]
+    resolve_peers: Option<bool>,
 }
 
 /// A text, or a list of them.
@@ -160,6 +168,8 @@ impl Config {
             cri_socket,
             v6,
             k8s,
+            label,
+            resolve_peers,
             docker_runtime,
             docker_data,
             ebpf_type,
@@ -217,6 +227,11 @@ impl Config {
             canary_interval,
             docker_host,
             k8s: k8s || file.k8s == Some(true),
+            label: match label.is_empty() {
+                true => file.label,
+                false => label,
+            },
+            resolve_peers: resolve_peers || file.resolve_peers == Some(true),
             cri_socket: match cri_socket.is_empty() {
                 true => file.cri_socket,
                 false => cri_socket,

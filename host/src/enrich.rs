@@ -79,6 +79,7 @@ impl Enrich {
                     } else {
                         event.unit = self.containers.unit(event.cgroup_id);
                     }
+                    event.peer = self.containers.at(event.destination.ip());
                     self.hold.pass(*event, &self.containers, events);
                 }
             }

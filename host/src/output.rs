@@ -63,6 +63,8 @@ pub struct Options {
     pub tags: bool,
     /// Whether a table shows a container in a pod as namespace/pod/container.
     pub pods: bool,
+    /// The labels of containers that a log has.
+    pub labels: Vec<String>,
     /// Whether a slow reader is waited for as long as it takes: events come from a file, and don't get lost there.
     pub is_patient: bool,
     /// The zone of all times shown, and of the log files' hours.
@@ -81,6 +83,7 @@ impl Options {
             log_path,
             tags,
             pods: false,
+            labels: Vec::new(),
             is_patient: false,
             zone: TimeZone::system(),
             terminal: Terminal::of_stdout(),
@@ -91,6 +94,7 @@ impl Options {
     fn formatter(&self) -> Formatter {
         Formatter::new(self.format, self.zone.clone(), self.terminal, self.tags)
             .with_pods(self.pods)
+            .with_labels(self.labels.clone())
     }
 }
 

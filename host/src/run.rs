@@ -197,6 +197,7 @@ impl Prepared {
         let options = output::Options {
             is_patient,
             pods: config.k8s,
+            labels: config.label,
             ..output::Options::new(config.format, config.log_path, !plugins.names().is_empty())
         };
         let stop_too = stop.clone();
@@ -214,6 +215,9 @@ impl Prepared {
                     tracing::warn!("{degraded}");
                 }
                 let containers = Containers::new();
+                if config.resolve_peers {
+                    containers.resolve_peers();
+                }
                 for host in docker::hosts(config.docker_host) {
                     runtime.spawn(docker::watch(containers.clone(), host));
                 }

@@ -3,7 +3,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -30,6 +34,9 @@ const MAX_CONTAINERS: usize = 4096;
 /// Most text of one container; labels that do not fit any more are left out.
 const MAX_TEXT: usize = 16 << 10;
 
+/// Most addresses of one container.
+const MAX_ADDRESSES: usize = 64;
+
 /// Most ids that wait to be looked up by a runtime.
 const MAX_QUESTIONS: usize = 256;
 
@@ -40,6 +47,8 @@ pub struct Containers(Arc<Shared>);
 struct Shared {
     cgroups: Mutex<Cgroups>,
     names: Mutex<Names>,
+    /// Whether addresses are of interest.
+    peers: AtomicBool,
 }
 
 impl Default for Containers {
@@ -59,6 +68,7 @@ impl Containers {
         Self(Arc::new(Shared {
             cgroups: Mutex::new(Cgroups::of_system()),
             names: Mutex::new(Names::new(memory)),
+            peers: AtomicBool::new(false),
         }))
     }
 
@@ -97,6 +107,22 @@ impl Containers {
     /// The container with this id. When no runtime has told its name, the runtimes are asked for it, once.
     pub fn by_id(&self, id: &str) -> Arc<Container> {
         self.names().get(id)
+    }
+
+    /// Learns the containers' addresses as well; to be called before the runtimes are watched.
+    pub fn resolve_peers(&self) {
+        self.0.peers.store(true, Relaxed);
+    }
+
+    /// The container that has this address on a network of this host; `None` as long as nobody knows, or wants to. One that has
+    /// ended has none.
+    pub fn at(&self, address: IpAddr) -> Option<Arc<Container>> {
+        if !self.0.peers.load(Relaxed) {
+            return None;
+        }
+        let names = self.names();
+        let entry = names.entries.get(names.addresses.get(&address)?)?;
+        Some(entry.container.clone())
     }
 
     /// Whether the runtimes were asked for it just now, and may still answer.
@@ -148,6 +174,7 @@ impl Runtime {
                 entry.ended.get_or_insert(now);
             }
         }
+        names.release();
         for container in containers {
             if let Some(entry) = names.entries.get_mut(&container.id) {
                 entry.ended = None;
@@ -161,6 +188,11 @@ impl Runtime {
         self.containers
             .names()
             .tell(self.index, container, Instant::now());
+    }
+
+    /// Whether addresses are of interest.
+    fn wants_addresses(&self) -> bool {
+        self.containers.0.peers.load(Relaxed)
     }
 
     /// Whether a runtime has told about this container already.
@@ -180,6 +212,21 @@ impl Runtime {
         }
     }
 
+    /// The container has these addresses, and no others; none of those that it shares with the host.
+    fn locate(&self, id: &str, addresses: impl IntoIterator<Item = IpAddr>) {
+        if !self.wants_addresses() {
+            return;
+        }
+        let mut names = self.containers.names();
+        names.addresses.retain(|_, owner| **owner != *id);
+        let Some((id, _)) = names.entries.get_key_value(id) else {
+            return;
+        };
+        let id = id.clone();
+        let addresses = addresses.into_iter().take(MAX_ADDRESSES);
+        names.addresses.extend(addresses.map(|it| (it, id.clone())));
+    }
+
     /// The container is removed.
     fn end(&self, id: &str) {
         let mut names = self.containers.names();
@@ -188,6 +235,7 @@ impl Runtime {
             entry.ended.get_or_insert(now);
         }
         names.forget(now);
+        names.release();
     }
 }
 
@@ -201,6 +249,8 @@ impl Drop for Runtime {
 /// All containers that were told or asked for.
 struct Names {
     entries: HashMap<Arc<str>, Entry>,
+    /// Whose they are, of those that run.
+    addresses: HashMap<IpAddr, Arc<str>>,
     /// To ask them; `None` while not connected.
     runtimes: Vec<Option<mpsc::Sender<Arc<str>>>>,
     memory: Duration,
@@ -248,6 +298,7 @@ impl Names {
     fn new(memory: Duration) -> Self {
         Self {
             entries: HashMap::new(),
+            addresses: HashMap::new(),
             runtimes: Vec::new(),
             memory,
             uses: 0,
@@ -304,6 +355,12 @@ impl Names {
             .retain(|_, entry| !entry.has_ended_before(|| now, self.memory));
     }
 
+    /// Takes their addresses from the containers that have ended or are forgotten: somebody else may have them now.
+    fn release(&mut self) {
+        let runs = |id: &Arc<str>| self.entries.get(id).is_some_and(|it| it.ended.is_none());
+        self.addresses.retain(|_, owner| runs(owner));
+    }
+
     /// Room for one more: the ended ones go first, then the longest unused. One that is still needed is asked for again.
     fn make_room(&mut self, now: Instant) {
         if self.entries.len() < MAX_CONTAINERS {
@@ -322,6 +379,7 @@ impl Names {
             for (_, _, id) in &order[..many] {
                 self.entries.remove(id);
             }
+            self.release();
         }
     }
 }
@@ -437,6 +495,30 @@ mod tests {
         runtime.tell(container("a", "web"));
         containers.names().entries.get_mut("a").unwrap().ended = Some(Instant::now());
         assert_eq!(*containers.by_id("a"), only_id("a"));
+    }
+
+    #[test]
+    fn addresses_are_of_what_runs() {
+        let containers = Containers::new();
+        containers.resolve_peers();
+        let runtime = containers.runtime();
+        let [a, b]: [IpAddr; 2] = ["172.17.0.2", "fd00::2"].map(|it| it.parse().unwrap());
+        let at = |address| containers.at(address).and_then(|it| it.name.clone());
+        runtime.locate("a", [a]);
+        assert_eq!(containers.at(a), None, "nobody has told about it");
+        runtime.tell(container("a", "web"));
+        runtime.locate("a", [a, b]);
+        assert_eq!([at(a), at(b)].map(|it| it.is_some()), [true, true]);
+        runtime.locate("a", [b]);
+        assert_eq!((at(a), at(b).as_deref()), (None, Some("web")));
+        runtime.rename("a", "shop");
+        assert_eq!(at(b).as_deref(), Some("shop"));
+        runtime.tell(container("b", "db"));
+        runtime.locate("b", [b]);
+        runtime.end("a");
+        assert_eq!(at(b).as_deref(), Some("db"), "it has another's address");
+        runtime.list(vec![container("c", "new")]);
+        assert_eq!(at(b), None, "the one that had it is not there any more");
     }
 
     #[test]

@@ -45,7 +45,8 @@ pub struct Formatter(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Log(TimeZone),
+    /// With the labels that are called so.
+    Log(TimeZone, Vec<String>),
     Json(TimeZone),
     Table(Box<table::Table>),
 }
@@ -54,7 +55,7 @@ impl Formatter {
     /// For one format. `terminal` and `tags` are the table's, `zone` is that of all times shown.
     pub fn new(format: Format, zone: TimeZone, terminal: Terminal, tags: bool) -> Self {
         Self(match format {
-            Format::Log => Kind::Log(zone),
+            Format::Log => Kind::Log(zone, Vec::new()),
             Format::Json => Kind::Json(zone),
             Format::Table => Kind::Table(table::Table::new(zone, terminal, tags).into()),
         })
@@ -64,6 +65,14 @@ impl Formatter {
     pub fn with_pods(mut self, pods: bool) -> Self {
         if let Kind::Table(table) = &mut self.0 {
             table.show_pods(pods);
+        }
+        self
+    }
+
+    /// With these labels of containers in the lines of a log.
+    pub fn with_labels(mut self, keys: Vec<String>) -> Self {
+        if let Kind::Log(_, labels) = &mut self.0 {
+            *labels = keys;
         }
         self
     }
@@ -78,7 +87,7 @@ impl Formatter {
     /// Appends a notice's line.
     pub fn notice(&self, notice: &Notice, out: &mut Vec<u8>) {
         match &self.0 {
-            Kind::Log(zone) => log::notice(notice, zone, out),
+            Kind::Log(zone, _) => log::notice(notice, zone, out),
             Kind::Json(zone) => json::notice::write(notice, zone, out),
             Kind::Table(table) => table.notice(notice, out),
         }
@@ -88,11 +97,11 @@ impl Formatter {
     pub fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match (&mut self.0, &event.line) {
             (Kind::Table(table), Some(line)) => table.line(line, out),
-            (Kind::Log(_) | Kind::Json(_), Some(line)) => {
+            (Kind::Log(..) | Kind::Json(_), Some(line)) => {
                 escape::line(line, out);
                 out.push(b'\n');
             }
-            (Kind::Log(zone), None) => log::event(event, zone, out),
+            (Kind::Log(zone, labels), None) => log::event(event, zone, labels, out),
             (Kind::Json(zone), None) => json::event(event, zone, out),
             (Kind::Table(table), None) => table.event(event, out),
         }

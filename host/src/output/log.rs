@@ -11,7 +11,8 @@
 //! The original's keys are always there, with its types. `conatiner` (its spelling, which users parse) and `container`
 //! are the container's name, `""` in none or when it has not been told; `procArgs` has the arguments without the program's
 //! name, `procPath` and `procArgs` are `""` when not known; `user` is the uid where it has no name, `""` when not known.
-//! `error` (`ECONNREFUSED`), `latencyNs`, `containerId` and `tags` are absent where there are none.
+//! `error` (`ECONNREFUSED`), `latencyNs`, `containerId` and `tags` are absent where there are none, and so is `labels`, which has
+//! those that were chosen (`--label`) of the container, or else of its pod: `"labels":{"app":"web"}`.
 //!
 //! A notice has the original's keys too, all of an event's empty, its text in `msg`, and after them what the `json` format's has:
 //!
@@ -21,7 +22,7 @@
 //!  "since":"2026-11-23T23:04:05+08:00","until":"2026-11-23T23:04:06+08:00","where":"kernel","connections":12,"processes":0}
 //! ```
 
-use std::{borrow::Cow, fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 use jiff::tz::TimeZone;
 use serde::{Serialize, Serializer};
@@ -33,10 +34,13 @@ use super::{
         value::{ErrorName, Map, OutcomeWord, ProtocolName, Quoted, Time},
     },
 };
-use crate::{event::Event, notice::Notice};
+use crate::{
+    event::{Container, Event},
+    notice::Notice,
+};
 
-/// Appends the event and a newline.
-pub(super) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
+/// Appends the event and a newline, with the labels that are called so.
+pub(super) fn event(event: &Event, zone: &TimeZone, labels: &[String], out: &mut Vec<u8>) {
     let container = event.container.as_deref();
     let name = container
         .and_then(|it| it.name.as_deref())
@@ -64,8 +68,19 @@ pub(super) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
         id: event.id(),
         container_id: container.map(|it| &*it.id).filter(|id| !id.is_empty()),
         tags: Map(Cow::Borrowed(&event.tags)),
+        labels: Map(Cow::Owned(chosen(container, labels))),
     };
     json::write(&line, out);
+}
+
+fn chosen(container: Option<&Container>, keys: &[String]) -> Vec<(Arc<str>, Arc<str>)> {
+    let Some(container) = container.filter(|_| !keys.is_empty()) else {
+        return Vec::new();
+    };
+    let pod = container.pod.as_deref().map(|pod| &*pod.labels);
+    let all = container.labels.iter().chain(pod.unwrap_or_default());
+    let of = |wanted: &String| all.clone().find(|(key, _)| **key == **wanted).cloned();
+    keys.iter().filter_map(of).collect()
 }
 
 /// Appends the notice and a newline.
@@ -120,6 +135,8 @@ struct Line<'a> {
     container_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     tags: Map<'a, String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    labels: Map<'a, Arc<str>>,
 }
 
 #[derive(Serialize)]
@@ -141,7 +158,7 @@ struct NoticeLine<'a> {
 }
 
 /// The arguments after the program's name, with spaces between.
-struct Joined<'a>(&'a [std::sync::Arc<str>]);
+struct Joined<'a>(&'a [Arc<str>]);
 
 impl fmt::Display for Joined<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,11 +185,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{escape, output::arbitrary};
+    use crate::{escape, event::Pod, output::arbitrary};
 
     fn log(it: &Event) -> String {
         let mut out = Vec::new();
-        event(it, &TimeZone::fixed(tz::offset(8)), &mut out);
+        event(it, &TimeZone::fixed(tz::offset(8)), &[], &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -190,6 +207,32 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn chosen_labels_are_the_containers_or_else_its_pods() {
+        let mut it = Event::sample();
+        let container = Arc::make_mut(it.container.as_mut().unwrap());
+        container.labels = vec![("app".into(), "web".into()), ("x".into(), "1".into())];
+        container.pod = Some(Arc::new(Pod {
+            labels: vec![
+                ("app".into(), "pod's".into()),
+                ("tier".into(), "\x1b".into()),
+            ],
+            ..Pod::default()
+        }));
+        let labels = |keys: &[&str]| {
+            let (keys, mut out) = (keys.iter().map(|key| (*key).to_owned()), Vec::new());
+            event(&it, &TimeZone::UTC, &keys.collect::<Vec<_>>(), &mut out);
+            assert!(!out.contains(&0x1b));
+            serde_json::from_slice::<Value>(&out).unwrap()["labels"].clone()
+        };
+        assert_eq!(
+            labels(&["tier", "app", "none"]),
+            serde_json::json!({"tier": "\x1b", "app": "web"})
+        );
+        assert_eq!(labels(&["none"]), Value::Null);
+        assert_eq!(labels(&[]), Value::Null);
     }
 
     proptest! {

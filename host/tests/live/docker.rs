@@ -85,3 +85,52 @@ fn containers_have_their_names() {
         "reported twice"
     );
 }
+
+/// The address is the container's for as long as it runs.
+#[test]
+#[ignore = "needs root and dockerd: make test runs it"]
+fn peers_have_their_names() {
+    let dockerd = Dockerd::start();
+    let sleep = ["sleep", "1000"];
+    let run = |name: &str| {
+        dockerd.docker(&[&["run", "--detach", "--name", name, IMAGE], &sleep[..]].concat())
+    };
+    let early = run("early");
+    let host = dockerd.host();
+    let lightmon = Lightmon::start(&["-f", "json", "--resolve-peers", "--docker-host", &host]);
+    let address = |name: &str| {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        dockerd.docker(&["inspect", "--format", format, name])
+    };
+    let connects = |address: &str| {
+        let script = format!("nc -w 5 {address} 9; true");
+        dockerd.docker(&["run", "--rm", IMAGE, "sh", "-c", &script]);
+        lightmon.event_to(address, 9)
+    };
+    let is_peer = |event: &Value, name: &str, id: &str| {
+        event["peer"]["container"] == name && {
+            assert_eq!(event["peer"]["containerId"], id, "{event}");
+            assert_eq!(event["peer"]["containerImage"], IMAGE, "{event}");
+            assert_eq!(event["outcome"], "refused", "{event}");
+            true
+        }
+    };
+    let before = address("early");
+    assert!((0..100).any(|_| is_peer(&connects(&before), "early", &early)));
+    let other = run("other");
+    assert!(is_peer(&connects(&address("other")), "other", &other));
+
+    // Another one has its address now.
+    dockerd.docker(&["kill", "early"]);
+    let third = run("third");
+    let at = address("third");
+    assert!((0..100).any(|_| is_peer(&connects(&at), "third", &third)));
+    dockerd.docker(&["start", "early"]);
+    let at = address("early");
+    assert!((0..100).any(|_| is_peer(&connects(&at), "early", &early)));
+
+    let at = address("other");
+    dockerd.docker(&["kill", "other"]);
+    assert!((0..20).any(|_| connects(&at)["peer"].is_null()));
+    assert_eq!(lightmon.stop(Signal::SIGTERM).balance().lost, 0);
+}

@@ -8,7 +8,8 @@ pub mod grpc;
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
-    io,
+    io, iter,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -21,7 +22,8 @@ use self::{
     api::{
         ContainerEventResponse, ContainerEventType, ContainerState, ContainerStatusRequest,
         ContainerStatusResponse, Filter, GetEventsRequest, ImageSpec, ListContainersResponse,
-        ListPodSandboxResponse, ListRequest, PodSandbox, VersionRequest, VersionResponse,
+        ListPodSandboxResponse, ListRequest, PodSandbox, PodSandboxStatusRequest,
+        PodSandboxStatusResponse, SANDBOX_READY, VersionRequest, VersionResponse,
     },
     grpc::Client,
 };
@@ -108,7 +110,7 @@ async fn session(
     let mut connection = tokio::spawn(connection);
     let server = Server::of(client).await?;
     let mut questions = runtime.connect();
-    let mut lookups = Lookups::new(server.clone());
+    let mut lookups = Lookups::new(server.clone(), runtime.wants_addresses());
 
     // The events begin before the list is made, so that little is missed between them; what is, is asked for when it is seen.
     let (sender, mut events) = mpsc::channel(MAX_EVENTS);
@@ -117,13 +119,16 @@ async fn session(
     let list = server.list().await?;
     info!(?socket, runtime = ?server.name, containers = list.len(), "CRI runtime connected");
     *connected = true;
-    let nameless: Vec<Arc<str>> = list
+    let incomplete: Vec<Arc<str>> = list
         .iter()
-        .filter(|container| container.image.is_none() && is_in_pod(container))
+        // A sandbox has a name, but its pod's addresses are not in the list.
+        .filter(|container| {
+            container.image.is_none() && (is_in_pod(container) || runtime.wants_addresses())
+        })
         .map(|container| container.id.clone())
         .collect();
     runtime.list(list);
-    for id in nameless {
+    for id in incomplete {
         lookups.start(id);
     }
 
@@ -132,7 +137,14 @@ async fn session(
             _ = &mut connection => return Err(Error::Ended),
             Some(event) = events.recv() => heard(event, runtime, &mut lookups),
             Some(id) = questions.recv(), if lookups.has_room() => lookups.start(id),
-            Some(container) = lookups.next() => runtime.tell(container),
+            Some(found) = lookups.next() => {
+                for container in found.containers {
+                    runtime.tell(container);
+                }
+                if let Some((sandbox, addresses)) = found.addresses {
+                    runtime.locate(&sandbox, addresses);
+                }
+            }
         }
     }
 }
@@ -213,21 +225,52 @@ impl Server {
             .collect())
     }
 
-    /// The container or sandbox with this id; `None`: it is of another runtime, or was removed already.
-    async fn find(&self, id: &str) -> Result<Option<Container>, grpc::Error> {
-        let is_it = |found: &str| found == id;
-        let containers = self.containers(Some(id)).await?;
-        if let Some(mut found) = containers.into_iter().find(|it| is_it(&it.id)) {
-            let sandboxes = self.sandboxes(Some(&found.pod_sandbox_id)).await?;
-            let sandbox = sandboxes.iter().find(|it| it.id == found.pod_sandbox_id);
-            if image_name(found.image.as_ref()).is_none() {
-                found.image = self.named_image(id).await?;
+    /// The container or sandbox with this id; `None`: it is of another runtime, or was removed already. With addresses, also the
+    /// sandbox of a container, which has them.
+    async fn find(&self, id: &str, with_addresses: bool) -> Result<Option<Found>, grpc::Error> {
+        let mut containers = self.containers(Some(id)).await?;
+        containers.retain(|found| found.id == id);
+        let container = containers.pop();
+        let sandbox = container.as_ref().map_or(id, |it| &it.pod_sandbox_id);
+        let mut sandboxes = self.sandboxes(Some(sandbox)).await?;
+        sandboxes.retain(|it| it.id == sandbox);
+        let sandbox = sandboxes.pop();
+        let mut found = Found::default();
+        if let Some(sandbox) = &sandbox {
+            if with_addresses || container.is_none() {
+                found.containers.push(self.sandbox(sandbox));
             }
-            return Ok(Some(self.container(found, sandbox)));
+            if with_addresses {
+                // A name is worth more than an address: it does not wait for one that can't be told.
+                let addresses = self.addresses(&sandbox.id).await.unwrap_or_default();
+                found.addresses = Some((sandbox.id.as_str().into(), addresses));
+            }
         }
-        let sandboxes = self.sandboxes(Some(id)).await?;
-        let sandbox = sandboxes.iter().find(|it| is_it(&it.id));
-        Ok(sandbox.map(|sandbox| self.sandbox(sandbox)))
+        if let Some(mut container) = container {
+            if image_name(container.image.as_ref()).is_none() {
+                container.image = self.named_image(id).await?;
+            }
+            let container = self.container(container, sandbox.as_ref());
+            found.containers.push(container);
+        }
+        Ok((!found.containers.is_empty()).then_some(found))
+    }
+
+    /// Of a pod; none of one that has the node's network, or does not run: another may have its address by now.
+    async fn addresses(&self, sandbox: &str) -> Result<Vec<IpAddr>, grpc::Error> {
+        let method = "/runtime.v1.RuntimeService/PodSandboxStatus";
+        let request = PodSandboxStatusRequest {
+            pod_sandbox_id: sandbox.into(),
+        };
+        let answer: PodSandboxStatusResponse = self.client.call(method, &request).await?;
+        let status = answer.status.filter(|it| it.state == SANDBOX_READY);
+        let network = status.and_then(|status| status.network);
+        let network = network.unwrap_or_default();
+        let more = network.additional_ips.iter().map(|it| &it.ip);
+        Ok(iter::once(&network.ip)
+            .chain(more)
+            .filter_map(|ip| ip.parse().ok())
+            .collect())
     }
 
     async fn containers(&self, id: Option<&str>) -> Result<Vec<api::Container>, grpc::Error> {
@@ -280,19 +323,29 @@ impl Server {
 }
 
 /// `None`: the runtime does not know it.
-type Found = Result<Option<Container>, grpc::Error>;
+type Answer = Result<Option<Found>, grpc::Error>;
+
+/// What the runtime knows of one container.
+#[derive(Default)]
+struct Found {
+    containers: Vec<Container>,
+    /// Of a sandbox among them.
+    addresses: Option<(Arc<str>, Vec<IpAddr>)>,
+}
 
 /// Questions to the runtime about single containers.
 struct Lookups {
     server: Server,
-    tasks: JoinSet<(Arc<str>, Found)>,
+    with_addresses: bool,
+    tasks: JoinSet<(Arc<str>, Answer)>,
     under_way: HashSet<Arc<str>>,
 }
 
 impl Lookups {
-    fn new(server: Server) -> Self {
+    fn new(server: Server, with_addresses: bool) -> Self {
         Self {
             server,
+            with_addresses,
             tasks: JoinSet::new(),
             under_way: HashSet::new(),
         }
@@ -302,9 +355,9 @@ impl Lookups {
         if !self.has_room() {
             debug!(%id, "too many CRI containers at once, not looking this one up");
         } else if self.under_way.insert(id.clone()) {
-            let server = self.server.clone();
+            let (server, with_addresses) = (self.server.clone(), self.with_addresses);
             self.tasks.spawn(async move {
-                let answer = server.find(&id).await;
+                let answer = server.find(&id, with_addresses).await;
                 (id, answer)
             });
         }
@@ -315,14 +368,14 @@ impl Lookups {
     }
 
     /// The next one that is found; `None` when no question is under way any more.
-    async fn next(&mut self) -> Option<Container> {
+    async fn next(&mut self) -> Option<Found> {
         loop {
             let Ok((id, answer)) = self.tasks.join_next().await? else {
                 continue;
             };
             self.under_way.remove(&id);
             match answer {
-                Ok(Some(container)) => return Some(container),
+                Ok(Some(found)) => return Some(found),
                 Ok(None) => {}
                 Err(error) => debug!(%id, %error, "CRI container not looked up"),
             }

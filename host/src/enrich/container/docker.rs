@@ -6,6 +6,7 @@ use std::{
     convert::Infallible,
     error::Error as StdError,
     io,
+    net::IpAddr,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -15,8 +16,8 @@ use bollard::{
     API_DEFAULT_VERSION, Docker,
     errors::Error as DockerError,
     models::{
-        ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EventMessage,
-        SystemVersion,
+        ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings,
+        EventMessage, EventMessageTypeEnum, SystemVersion,
     },
     query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder},
 };
@@ -44,10 +45,19 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// Most containers that are looked up at the same time.
 const MAX_LOOKUPS: usize = 64;
 
-/// The events that change what is known. `die` is none of them, since what is dead can be started again under the same
-/// name, until `destroy`; nor is `update`, which changes limits.
-/// Podman calls the last one `remove`.
-const EVENTS: [&str; 5] = ["create", "start", "rename", "destroy", "remove"];
+/// The events that change what is known. `die` takes a container its addresses only, since what is dead can be started again
+/// under the same name, until `destroy`; `update` changes limits. Podman says `died` and `remove`; networks `connect` and `disconnect`.
+const EVENTS: [&str; 9] = [
+    "create",
+    "start",
+    "rename",
+    "die",
+    "died",
+    "destroy",
+    "remove",
+    "connect",
+    "disconnect",
+];
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -132,6 +142,13 @@ async fn session(
     let all = ListContainersOptionsBuilder::new().all(true).build();
     let mut list = docker.list_containers(Some(all)).await?;
     list.sort_by_key(|summary| summary.state == Some(ContainerSummaryStateEnum::RUNNING));
+    let addresses: Vec<_> = list
+        .iter()
+        .filter_map(|summary| {
+            let networks = summary.network_settings.as_ref()?.networks.as_ref()?;
+            Some((summary.id.clone()?, addresses(networks)))
+        })
+        .collect();
     let from_summary = |summary| from_summary(summary, name);
     let list: Vec<_> = list.into_iter().filter_map(from_summary).collect();
     info!(socket, containers = list.len(), "{name} connected");
@@ -142,11 +159,15 @@ async fn session(
         .map(|container| container.id.clone())
         .collect();
     runtime.list(list);
+    for (id, addresses) in addresses {
+        runtime.locate(&id, addresses);
+    }
     for id in incomplete {
         lookups.start(id);
     }
 
-    let filters = HashMap::from([("type", vec!["container"]), ("event", EVENTS.to_vec())]);
+    let types = vec!["container", "network"];
+    let filters = HashMap::from([("type", types), ("event", EVENTS.to_vec())]);
     let since = format!("{}.{:09}", since.as_second(), since.subsec_nanosecond());
     let options = EventsOptionsBuilder::new().since(&since).filters(&filters);
     let mut events = pin!(docker.events(Some(options.build())));
@@ -154,7 +175,11 @@ async fn session(
         tokio::select! {
             event = events.next() => heard(event.ok_or(Error::Ended)??, runtime, &mut lookups),
             Some(id) = questions.recv(), if lookups.has_room() => lookups.start(id),
-            Some(container) = lookups.next() => runtime.tell(container),
+            Some((container, addresses)) = lookups.next() => {
+                let id = container.id.clone();
+                runtime.tell(container);
+                runtime.locate(&id, addresses);
+            }
         }
     }
 }
@@ -167,6 +192,15 @@ fn heard(event: EventMessage, runtime: &Runtime, lookups: &mut Lookups) {
         return;
     };
     let attributes = actor.attributes.unwrap_or_default();
+    if event.typ == Some(EventMessageTypeEnum::NETWORK) {
+        // Told of `create` and `destroy` of networks as well, which have no container.
+        if let Some(id) = attributes.get("container")
+            && runtime.wants_addresses()
+        {
+            lookups.start(id.as_str().into());
+        }
+        return;
+    }
     let Some(id) = actor.id.filter(|id| cgroup::is_id(id.as_bytes())) else {
         return;
     };
@@ -175,6 +209,12 @@ fn heard(event: EventMessage, runtime: &Runtime, lookups: &mut Lookups) {
             let container = from_attributes(&id, attributes, lookups.runtime);
             runtime.tell(container);
             lookups.start(id.into());
+        }
+        // It has got other addresses.
+        "start" if runtime.wants_addresses() => lookups.start(id.into()),
+        "die" | "died" => {
+            runtime.locate(&id, []);
+            lookups.outdate(&id);
         }
         "rename" => {
             if let Some(name) = attributes.get("name") {
@@ -222,12 +262,19 @@ impl Lookups {
         }
     }
 
+    /// An answer that is under way is of no use any more.
+    fn outdate(&mut self, id: &str) {
+        if let Some(stale) = self.under_way.get_mut(id) {
+            *stale = true;
+        }
+    }
+
     fn has_room(&self) -> bool {
         self.under_way.len() < MAX_LOOKUPS
     }
 
-    /// The next one that is found; `None` when no question is under way any more.
-    async fn next(&mut self) -> Option<Container> {
+    /// The next one that is found, with its addresses; `None` when no question is under way any more.
+    async fn next(&mut self) -> Option<(Container, Vec<IpAddr>)> {
         loop {
             let Ok((id, answer)) = self.tasks.join_next().await? else {
                 continue;
@@ -237,7 +284,12 @@ impl Lookups {
                 continue;
             }
             match answer {
-                Ok(details) => return Some(from_inspection(id, details, self.runtime)),
+                Ok(details) => {
+                    let networks = details.network_settings.as_ref();
+                    let networks = networks.and_then(|settings| settings.networks.as_ref());
+                    let addresses = networks.map(addresses).unwrap_or_default();
+                    return Some((from_inspection(id, details, self.runtime), addresses));
+                }
                 // Not found is normal: of another runtime, or removed already.
                 Err(error) => debug!(%id, %error, "docker container not looked up"),
             }
@@ -309,6 +361,14 @@ fn container(
         labels,
         ..Container::default()
     }
+}
+
+/// On all its networks. One that does not run has none, one that has the host's network neither.
+fn addresses(networks: &HashMap<String, EndpointSettings>) -> Vec<IpAddr> {
+    let texts = networks
+        .values()
+        .flat_map(|it| [&it.ip_address, &it.global_ipv6_address]);
+    texts.flatten().filter_map(|it| it.parse().ok()).collect()
 }
 
 /// Podman says so among its components.

@@ -103,6 +103,44 @@ pub(super) struct PodSandboxMetadata {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct PodSandboxStatusRequest {
+    #[prost(string, tag = "1")]
+    pub(super) pod_sandbox_id: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PodSandboxStatusResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) status: Option<PodSandboxStatus>,
+}
+
+/// Of `PodSandboxState`: it runs.
+pub(super) const SANDBOX_READY: i32 = 0;
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PodSandboxStatus {
+    #[prost(int32, tag = "3")]
+    pub(super) state: i32,
+    #[prost(message, optional, tag = "5")]
+    pub(super) network: Option<PodSandboxNetworkStatus>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PodSandboxNetworkStatus {
+    /// Empty where the pod has the node's network.
+    #[prost(string, tag = "1")]
+    pub(super) ip: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) additional_ips: Vec<PodIp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PodIp {
+    #[prost(string, tag = "1")]
+    pub(super) ip: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct ContainerStatusRequest {
     #[prost(string, tag = "1")]
     pub(super) container_id: String,
