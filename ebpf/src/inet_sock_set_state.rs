@@ -25,32 +25,41 @@ const TCP_SYN_SENT: i32 = 2;
 const TCP_SYN_RECV: i32 = 3;
 const TCP_CLOSE: i32 = 7;
 
-/// A connection begins.
+/// A connection begins or ends.
 ///
 /// match-proto:v5.8:include/trace/events/sock.h:TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)
 #[raw_tracepoint]
-pub fn tcp_begin(ctx: RawTracePointContext) -> u32 {
+pub fn tcp_state(ctx: RawTracePointContext) -> u32 {
     let (sk, old, new) = (ctx.arg::<u64>(0), ctx.arg::<i32>(1), ctx.arg::<i32>(2));
     if begins(old, new) && read(sk, offsets().sock_protocol) == Some(IPPROTO_TCP) {
         begin(sk);
+    } else if ends(old, new) {
+        end_of(sk, new);
     }
     0
 }
 
-/// Its outcome. A program of its own: a softirq may interrupt [`tcp_begin`], and the kernel runs no program inside itself.
+/// Beside [`tcp_state`], for ends that this one is not run for: the kernel runs no program inside itself, and a softirq interrupts
+/// one of the two at most. Nothing begins in a softirq.
 #[raw_tracepoint]
 pub fn tcp_end(ctx: RawTracePointContext) -> u32 {
     let (sk, old, new) = (ctx.arg::<u64>(0), ctx.arg::<i32>(1), ctx.arg::<i32>(2));
-    if ends(old, new)
-        && let Some(pending) = take(sk)
-    {
+    if ends(old, new) {
+        end_of(sk, new);
+    }
+    0
+}
+
+/// The socket tells where the connection goes. Whoever is first takes it.
+#[inline(always)]
+fn end_of(sk: u64, new: i32) {
+    if let Some(pending) = take(sk) {
         let mut ends = Ends::unknown(IPPROTO_TCP);
         ends.read(sk);
         // A closed socket has given back its port, and keeps it here.
         ends.source_port = read(sk, offsets().inet_sport).map_or(0, u16::from_be);
         end(sk, new, &pending, &ends);
     }
-    0
 }
 
 // The fields of the tracepoint, include/trace/events/sock.h; `protocol` is a u16 since Linux 5.6.

@@ -146,8 +146,9 @@ const SEND: &str = "UDP sockets without a peer";
 /// The one hook that there is no lightmon without.
 const TCP: &str = "inet_sock_set_state";
 
-/// The programs for the raw tracepoint of that name, later ones first as above.
-const RAW_TCP: [&str; 2] = ["tcp_end", "tcp_begin"];
+/// The programs for the raw tracepoint of that name, of which the second sees what the kernel skips the first for; later ones
+/// first as above.
+pub(super) const RAW_TCP: [&str; 2] = ["tcp_end", "tcp_state"];
 
 /// All hooks as `category:name`, category `raw` for raw tracepoints, and what is missing without each.
 pub fn hooks() -> impl Iterator<Item = (String, &'static str)> {

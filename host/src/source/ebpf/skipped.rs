@@ -14,6 +14,8 @@ use std::{
 
 use aya::Ebpf;
 
+use super::load::RAW_TCP;
+
 const FIELD: &str = "recursion_misses:";
 
 /// The programs' numbers in /proc, opened while we may.
@@ -23,10 +25,11 @@ pub(super) struct Skipped {
 }
 
 impl Skipped {
-    /// Of all programs that are loaded.
+    /// Of all programs that are loaded, but those that stand in for each other.
     pub(super) fn new(ebpf: &Ebpf) -> Self {
         let programs = ebpf
             .programs()
+            .filter(|(name, _)| !RAW_TCP.contains(name))
             .filter_map(|(_, program)| {
                 let fd = program.fd().ok()?.as_fd().as_raw_fd();
                 File::open(format!("/proc/self/fdinfo/{fd}")).ok()
