@@ -17,6 +17,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -202,26 +203,26 @@ impl Chain {
         is_any.then_some(said)
     }
 
-    /// Calls those plugins that want to be called at that time, and adds what they have to say. From the first call on, they
-    /// wait for as long as they asked for.
+    /// Calls those plugins that want to be called by now, and adds what they have to say. From the first call on, they
+    /// wait for as long as they asked for, in the time `elapsed`, which goes on evenly; `now` is what they are told.
     ///
     /// # Errors
     /// When a plugin has failed with whose fault lightmon must end.
     pub fn tick(
         &mut self,
-        now: Timestamp,
+        (now, elapsed): (Timestamp, Duration),
         stats: &Stats,
         reports: &mut Vec<Notice>,
     ) -> Result<(), Halt> {
         let mut result = Ok(());
         for (guest, count) in self.guests.iter_mut().zip(&stats.plugins) {
-            result = result.and(guest.tick(now, count, reports));
+            result = result.and(guest.tick((now, elapsed), count, reports));
         }
         result
     }
 
-    /// When the next plugin wants to be called.
-    pub fn next_tick(&self) -> Option<Timestamp> {
+    /// When the next plugin wants to be called, as time `elapsed`.
+    pub fn next_tick(&self) -> Option<Duration> {
         self.guests.iter().filter_map(Guest::due).min()
     }
 

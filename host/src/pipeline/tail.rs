@@ -81,6 +81,7 @@ impl<'scope> Tail<'scope> {
                     stop,
                     stats,
                     recorded: is_patient.then_some(Timestamp::MIN),
+                    began: Instant::now(),
                     halted: false,
                 }
                 .run();

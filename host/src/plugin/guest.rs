@@ -12,8 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
-
 use super::{
     Digest, Fault, Halt, Limits, Loader, OnFault, Reason, Spec, When,
     action::{self, Effect},
@@ -57,7 +55,7 @@ pub(super) struct Guest {
     /// How often it wants to be called, if it does.
     period: Option<Duration>,
     /// When it is to be called again.
-    due: Option<Timestamp>,
+    due: Option<Duration>,
     /// Whether it has last words.
     has_stop: bool,
     /// None after a fault, until it is needed again.

@@ -23,9 +23,19 @@ fn at(milliseconds: i64) -> Timestamp {
 
 /// What comes of asking at that time, and whether lightmon would have ended.
 fn tick(run: &mut Run, milliseconds: i64) -> (Vec<Notice>, bool) {
+    tick_by_clock(run, milliseconds, at(milliseconds))
+}
+
+/// The same while the clock shows another time.
+fn tick_by_clock(run: &mut Run, milliseconds: i64, clock: Timestamp) -> (Vec<Notice>, bool) {
     let mut reports = Vec::new();
-    let result = run.chain.tick(at(milliseconds), &run.stats, &mut reports);
+    let times = (clock, after(milliseconds));
+    let result = run.chain.tick(times, &run.stats, &mut reports);
     (reports, result.is_err())
+}
+
+fn after(milliseconds: i64) -> Duration {
+    Duration::from_millis(milliseconds.try_into().expect("not before the start"))
 }
 
 fn one(name: &str, events: &str, milliseconds: i64) -> Notice {
@@ -53,19 +63,19 @@ fn it_is_called_each_period_and_at_the_end() {
         .run();
     assert_eq!(run.chain.next_tick(), None);
     assert_eq!(tick(&mut run, 0), (vec![], false));
-    assert_eq!(run.chain.next_tick(), Some(at(250)));
+    assert_eq!(run.chain.next_tick(), Some(after(250)));
     run.pass(events(&[1, 2]));
     assert_eq!(tick(&mut run, 249).0, []);
     assert_eq!(tick(&mut run, 260).0, [one("seen", "2", 260)]);
-    assert_eq!(run.chain.next_tick(), Some(at(510)));
+    assert_eq!(run.chain.next_tick(), Some(after(510)));
     assert_eq!(
         tick(&mut run, 5000).0,
         [one("seen", "0", 5000)],
         "not once for each period"
     );
     // A clock that is set back stops nothing.
-    assert_eq!(tick(&mut run, 100).0, []);
-    assert_eq!(run.chain.next_tick(), Some(at(350)));
+    let early = tick_by_clock(&mut run, 5250, at(0)).0;
+    assert_eq!(early, [one("seen", "0", 0)]);
     run.pass(events(&[1]));
     assert_eq!(run.chain.stop(at(360), &run.stats), [one("last", "1", 360)]);
 }

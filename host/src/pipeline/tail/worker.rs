@@ -1,7 +1,10 @@
 //! What the plugins' thread does with the work that comes: events through the chain and on to the output, and meanwhile what
 //! plugins have to say of their own, in its place among the events.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 
@@ -27,6 +30,7 @@ pub(super) struct Worker<'a> {
     pub(super) stats: &'a Stats,
     /// The time of the latest event of a recording, whose time it is then; none when it is the clock's.
     pub(super) recorded: Option<Timestamp>,
+    pub(super) began: Instant,
     /// A plugin has failed that lightmon must not go on without.
     pub(super) halted: bool,
 }
@@ -61,14 +65,19 @@ impl Worker<'_> {
             .unwrap_or_else(Timestamp::now)
     }
 
+    /// What tells when plugins are due: time that goes on evenly, whatever is done to the clock, or that of a recording.
+    fn elapsed(&self) -> Duration {
+        self.recorded
+            .map_or_else(|| self.began.elapsed(), since_epoch)
+    }
+
     /// How long the next work may be waited for: for ever, unless a plugin wants to be called.
     fn at_most(&self) -> Option<Duration> {
         let due = self
             .plugins
             .next_tick()
             .filter(|_| self.recorded.is_none() && !self.halted)?;
-        let left = due.duration_since(Timestamp::now());
-        Some(Duration::try_from(left).unwrap_or_default())
+        Some(due.saturating_sub(self.elapsed()))
     }
 
     fn swap(&mut self) {
@@ -83,7 +92,8 @@ impl Worker<'_> {
             return;
         }
         let mut reports = Vec::new();
-        let result = self.plugins.tick(self.now(), self.stats, &mut reports);
+        let times = (self.now(), self.elapsed());
+        let result = self.plugins.tick(times, self.stats, &mut reports);
         self.report(reports);
         if let Err(halt) = result {
             self.halt(halt);
@@ -114,7 +124,7 @@ impl Worker<'_> {
             self.recorded = self.recorded.max(Some(events[0].time));
             self.tick();
             let due = self.plugins.next_tick().filter(|_| !self.halted);
-            let is_due = |event: &Event| due.is_some_and(|due| event.time >= due);
+            let is_due = |event: &Event| due.is_some_and(|due| since_epoch(event.time) >= due);
             let Some(end) = events.iter().skip(1).position(is_due) else {
                 break;
             };
@@ -141,4 +151,8 @@ impl Worker<'_> {
             self.halt(halt);
         }
     }
+}
+
+fn since_epoch(time: Timestamp) -> Duration {
+    Duration::try_from(time.duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default()
 }

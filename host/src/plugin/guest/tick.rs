@@ -27,23 +27,23 @@ type Call = fn(&mut Instance, u64, Duration) -> Result<Vec<Report>, Fault>;
 
 impl Guest {
     /// When it is to be called; none when it doesn't ask for that, or has not been told yet what time it is.
-    pub(in crate::plugin) fn due(&self) -> Option<Timestamp> {
+    pub(in crate::plugin) fn due(&self) -> Option<Duration> {
         self.due.filter(|_| !self.is_disabled)
     }
 
-    /// Calls it if it is time to. The first time only says what time it is.
+    /// Calls it if it is time to, which `elapsed` tells; `now` is for the plugin. The first time only says what time it is.
     pub(in crate::plugin) fn tick(
         &mut self,
-        now: Timestamp,
+        (now, elapsed): (Timestamp, Duration),
         count: &stats::Plugin,
         reports: &mut Vec<Notice>,
     ) -> Result<(), Halt> {
         let Some(period) = self.period else {
             return Ok(());
         };
-        let next = now.checked_add(period).unwrap_or(Timestamp::MAX);
-        match self.due.filter(|due| *due <= next) {
-            Some(due) if due <= now => {
+        let next = elapsed.saturating_add(period);
+        match self.due {
+            Some(due) if due <= elapsed => {
                 self.due = Some(next);
                 let limit = self.limits.tick;
                 if let Err(fault) = self.call(now, limit, Instance::tick, count, reports) {
@@ -57,7 +57,6 @@ impl Guest {
                 }
             }
             Some(_) => {}
-            // The first time, or the clock was set back.
             None => self.due = Some(next),
         }
         self.halt.take().map_or(Ok(()), Err)
