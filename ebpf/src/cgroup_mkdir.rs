@@ -9,7 +9,10 @@ use aya_ebpf::{
 };
 use lightmon_common::{Cgroup, MAX_PATH, kind};
 
-use crate::maps::{CGROUP, RECORDS};
+use crate::{
+    maps::{CGROUP, RECORDS},
+    wake,
+};
 
 // The tracepoint's fields, include/trace/events/cgroup.h; `id` is a u64 since Linux 5.5.
 const ROOT: usize = 8;
@@ -57,7 +60,12 @@ fn try_mkdir(ctx: &TracePointContext) -> Result<(), i32> {
             id,
         };
         let size = size_of::<Cgroup>() as u64 + len as u64;
-        bpf_ringbuf_output(&raw const RECORDS as *mut _, buffer.cast(), size, 0);
+        bpf_ringbuf_output(
+            &raw const RECORDS as *mut _,
+            buffer.cast(),
+            size,
+            wake::up(),
+        );
     }
     Ok(())
 }

@@ -13,12 +13,12 @@ use crate::{
     ends::{
         AF_INET, AF_INET6, Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, MAPPED, Peer, peer_at,
     },
-    kernel::{offsets, pointer, read},
+    kernel::{offsets, read},
     maps::{CALLS, Call},
     task, waiting,
 };
 
-/// `SS_UNCONNECTED` of include/uapi/linux/net.h: no call has begun to connect this socket.
+/// `SS_UNCONNECTED` of include/uapi/linux/net.h: no call has begun to connect this socket. What is not known is less.
 const SS_UNCONNECTED: u32 = 1;
 
 // include/uapi/asm-generic/errno-base.h, errno.h: a mistake of the program, not a connection …
@@ -81,14 +81,12 @@ pub fn begin(fd: u32, address: u64, length: u32) -> Result<(), i32> {
     }
 
     let at = offsets();
-    let socket = task::socket_of(fd).unwrap_or(0);
-    let sk = pointer(socket, at.socket_sk).unwrap_or(0);
-    let protocol = read::<u16>(sk, at.sock_protocol).unwrap_or(0);
+    let socket = task::socket_of(fd);
+    let sk = read(socket, at.socket_sk);
+    let protocol = read(sk, at.sock_protocol);
     let is_mptcp = protocol == IPPROTO_MPTCP;
     let protocol = if is_mptcp { IPPROTO_TCP } else { protocol };
-    if protocol == IPPROTO_TCP
-        && read::<u32>(socket, at.socket_state).is_some_and(|state| state != SS_UNCONNECTED)
-    {
+    if protocol == IPPROTO_TCP && read::<u32>(socket, at.socket_state) > SS_UNCONNECTED {
         return Ok(()); // asks how a connection stands that an earlier call has begun
     }
     let call = Call {

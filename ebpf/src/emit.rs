@@ -7,6 +7,7 @@ use lightmon_common::{Connection, Task, counter, kind};
 use crate::{
     ends::Ends,
     maps::{COUNTERS, RECORDS},
+    wake,
 };
 
 /// Sends a connection, or counts it as lost.
@@ -30,16 +31,22 @@ pub fn connection(ends: &Ends, task: &Task, began_ns: u64, now_ns: u64, stage: u
         stage,
         reserved: 0,
     });
-    entry.submit(0);
+    entry.submit(wake::up());
     count(counter::SENT);
 }
 
 /// Adds one to a counter of this CPU.
 #[inline(always)]
 pub fn count(counter: u32) {
+    add(counter, 1);
+}
+
+/// Adds to a counter of this CPU.
+#[inline(always)]
+pub fn add(counter: u32, more: u64) {
     if let Some(n) = COUNTERS.get_ptr_mut(counter) {
         // Atomic, which `core` has no function for on this target: a softirq may interrupt us, and count as well.
         // SAFETY: an aligned u64 of a map that outlives the program.
-        unsafe { asm!("lock *(u64 *)({n} + 0) += {one}", n = in(reg) n, one = in(reg) 1_u64) };
+        unsafe { asm!("lock *(u64 *)({n} + 0) += {more}", n = in(reg) n, more = in(reg) more) };
     }
 }

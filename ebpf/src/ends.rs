@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_probe_read_user;
 
-use crate::kernel::{offsets, read};
+use crate::kernel::{known, offsets, read};
 
 // include/linux/socket.h, include/uapi/linux/in.h
 pub const AF_INET: u16 = 2;
@@ -43,32 +43,37 @@ impl Ends {
     #[inline(always)]
     pub fn read(&mut self, sk: u64) {
         let at = offsets();
-        let Some(family) = self.read_source(sk) else {
+        let family = self.read_source(sk);
+        if family == 0 {
             return;
-        };
+        }
         let destination = if family == AF_INET {
-            read(sk, at.sock_daddr).map(mapped)
+            known(sk, at.sock_daddr).map(mapped)
         } else {
-            read(sk, at.sock_v6_daddr)
+            known(sk, at.sock_v6_daddr)
         };
         self.family = family;
         self.destination = destination.unwrap_or(self.destination);
-        self.destination_port = read(sk, at.sock_dport).map_or(self.destination_port, u16::from_be);
+        self.destination_port =
+            known(sk, at.sock_dport).map_or(self.destination_port, u16::from_be);
     }
 
-    /// Likewise, the own end only: the socket has no peer. Returns the socket's family.
+    /// Likewise, the own end only: the socket has no peer. Returns the socket's family, 0 when there is none to be read.
     #[inline(always)]
-    pub fn read_source(&mut self, sk: u64) -> Option<u16> {
+    pub fn read_source(&mut self, sk: u64) -> u16 {
         let at = offsets();
-        let family = read::<u16>(sk, at.sock_family)?;
+        let family = read(sk, at.sock_family);
+        if family == 0 {
+            return 0;
+        }
         let source = if family == AF_INET {
-            read(sk, at.sock_rcv_saddr).map(mapped)
+            known(sk, at.sock_rcv_saddr).map(mapped)
         } else {
-            read(sk, at.sock_v6_rcv_saddr)
+            known(sk, at.sock_v6_rcv_saddr)
         };
         self.source = source.unwrap_or(self.source);
-        self.source_port = read(sk, at.sock_num).unwrap_or(0);
-        Some(family)
+        self.source_port = read(sk, at.sock_num);
+        family
     }
 }
 

@@ -14,7 +14,7 @@ use lightmon_common::{ERRNO_UNKNOWN, Pending, Task, counter, stage};
 use crate::{
     emit,
     ends::{Ends, IPPROTO_TCP},
-    kernel::{offsets, pointer, read},
+    kernel::{known, offsets, read},
     maps::{CALLS, MPTCP, PENDING},
     task, waiting,
 };
@@ -31,7 +31,7 @@ const TCP_CLOSE: i32 = 7;
 #[raw_tracepoint]
 pub fn tcp_state(ctx: RawTracePointContext) -> u32 {
     let (sk, old, new) = (ctx.arg::<u64>(0), ctx.arg::<i32>(1), ctx.arg::<i32>(2));
-    if begins(old, new) && read(sk, offsets().sock_protocol) == Some(IPPROTO_TCP) {
+    if begins(old, new) && read::<u16>(sk, offsets().sock_protocol) == IPPROTO_TCP {
         begin(sk);
     } else if ends(old, new) {
         end_of(sk, new);
@@ -57,7 +57,7 @@ fn end_of(sk: u64, new: i32) {
         let mut ends = Ends::unknown(IPPROTO_TCP);
         ends.read(sk);
         // A closed socket has given back its port, and keeps it here.
-        ends.source_port = read(sk, offsets().inet_sport).map_or(0, u16::from_be);
+        ends.source_port = u16::from_be(read(sk, offsets().inet_sport));
         end(sk, new, &pending, &ends);
     }
 }
@@ -156,8 +156,7 @@ fn owner_of_subflow(sk: u64, caller: &Task) -> Option<Task> {
         return None;
     }
     let at = offsets();
-    let subflow = pointer(sk, at.sock_ulp_data)?;
-    let conn = pointer(subflow, at.subflow_conn)?;
+    let conn: u64 = read(read(sk, at.sock_ulp_data), at.subflow_conn);
     // SAFETY: a copy; a task that is replaced meanwhile is another one of the same socket.
     unsafe { MPTCP.get(conn) }.copied()
 }
@@ -186,7 +185,7 @@ fn end(sk: u64, new: i32, pending: &Pending, ends: &Ends) {
         );
         return;
     }
-    let errno = read::<i32>(sk, offsets().sock_err).map_or(ERRNO_UNKNOWN, |errno| errno as u16);
+    let errno = known::<u32>(sk, offsets().sock_err).map_or(ERRNO_UNKNOWN, |errno| errno as u16);
     if (errno == 0 || errno == ERRNO_UNKNOWN) && closed_in_its_call(sk, ends) {
         return; // sys_exit_connect knows the errno
     }

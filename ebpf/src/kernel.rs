@@ -1,7 +1,9 @@
-//! Reads kernel memory at the offsets that the host has resolved. An unknown offset, a null pointer or an
-//! unreadable address is `None`, never a wrong value.
+//! Reads kernel memory at the offsets that the host has resolved. What is not known, or can't be read, is 0, as a null pointer is:
+//! a branch for it would double what the verifier has to follow, with each of the dozen reads of a record.
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use lightmon_common::Offsets;
 
 /// Set by the host before it loads the program.
@@ -15,18 +17,40 @@ pub fn offsets() -> &'static Offsets {
     unsafe { &*core::hint::black_box(&raw const OFFSETS) }
 }
 
-/// Reads a `T` at `base + offset`.
+/// What has no padding, and may hold any bits.
+///
+/// # Safety
+/// Just that.
+pub unsafe trait Plain {}
+
+// SAFETY: numbers, and arrays of them.
+unsafe impl Plain for u16 {}
+unsafe impl Plain for u32 {}
+unsafe impl Plain for u64 {}
+unsafe impl Plain for [u8; 4] {}
+unsafe impl Plain for [u8; 16] {}
+
+/// Reads a `T` at `base + offset`; 0 of a null pointer, at an unknown offset, or where nothing can be read.
 #[inline(always)]
-pub fn read<T>(base: u64, offset: u32) -> Option<T> {
-    if base == 0 || offset == Offsets::UNKNOWN {
-        return None;
-    }
-    // SAFETY: the helper checks the address and fails where it is not readable.
-    unsafe { bpf_probe_read_kernel((base + u64::from(offset)) as *const T) }.ok()
+pub fn read<T: Plain>(base: u64, offset: u32) -> T {
+    known(base, offset).unwrap_or_else(|| {
+        // SAFETY: all bits 0 are a valid `T`.
+        unsafe { MaybeUninit::zeroed().assume_init() }
+    })
 }
 
-/// Reads a pointer at `base + offset`; null is `None`.
+/// The same, but an unknown offset is `None`. The verifier knows which ones are.
 #[inline(always)]
-pub fn pointer(base: u64, offset: u32) -> Option<u64> {
-    read(base, offset).filter(|pointer| *pointer != 0)
+pub fn known<T: Plain>(base: u64, offset: u32) -> Option<T> {
+    if offset == Offsets::UNKNOWN {
+        return None;
+    }
+    let mut value = MaybeUninit::<T>::uninit();
+    let from = (base + u64::from(offset)) as *const _;
+    // SAFETY: the helper checks the address. It fills all of `value`, with zeros where it fails
+    // (bpf_probe_read_kernel_common() of kernel/trace/bpf_trace.c).
+    unsafe {
+        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from);
+        Some(value.assume_init())
+    }
 }

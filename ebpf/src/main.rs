@@ -1,7 +1,7 @@
 //! lightmon's kernel program: passive tracepoints that turn each outgoing connection into one record.
 //! Decides nothing but what a connection is; names, filters and formats are the host's.
 //!
-//! One file a hook; what they share is in [`maps`], [`emit`], [`ends`], [`kernel`], [`task`] and [`waiting`].
+//! One file a hook; what they share is in [`maps`], [`emit`], [`ends`], [`kernel`], [`task`], [`waiting`] and [`wake`].
 //!
 //! # Minimum kernel version
 //! 5.8: ring buffer, `bpf_ktime_get_boot_ns`. BTF (`/sys/kernel/btf/vmlinux`) for what `kernel` reads.
@@ -22,6 +22,7 @@ mod kernel;
 mod maps;
 mod task;
 mod waiting;
+mod wake;
 
 /// The loop that never ends makes the verifier refuse a program from which a panic can be reached.
 #[panic_handler]

@@ -19,6 +19,10 @@ pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::C
 #[map]
 pub static PENDING: HashMap<u64, Pending> = HashMap::with_max_entries(65_536, 0);
 
+/// Not 0 while the host looks for records by itself, see `wake`.
+#[map]
+pub static AWAKE: Array<u64> = Array::with_max_entries(1, 0);
+
 /// Not 0 while the host looks after [`PENDING`] by itself. When it is 0, the next connection sends a
 /// [`Waiting`](lightmon_common::Waiting), so that an idle host sleeps.
 #[map]

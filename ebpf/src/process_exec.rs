@@ -13,9 +13,9 @@ use lightmon_common::{Exec, MAX_ARGS, MAX_PATH, counter, kind};
 
 use crate::{
     emit,
-    kernel::{offsets, pointer, read},
+    kernel::{known, offsets, read},
     maps::{EXEC, ExecBuffer, NAME_MAX, RECORDS},
-    task,
+    task, wake,
 };
 
 /// `__data_loc char[] filename`: offset in the low half, length in the high half.
@@ -38,7 +38,7 @@ fn try_exec(ctx: &TracePointContext) -> Option<()> {
     // SAFETY: the element of this CPU; a tracepoint program is not entered again on the same CPU.
     let buffer = unsafe { &mut *EXEC.get_ptr_mut(0)? };
     let (args_len, args_cut) = copy_args(buffer);
-    let (path_len, path_is_text) = match copy_path(buffer, args_len) {
+    let (path_len, path_is_text) = match copy_path(args_len as u64) as usize {
         0 => (copy_filename(ctx, buffer, args_len), 1),
         len => (len, 0),
     };
@@ -64,7 +64,7 @@ fn try_exec(ctx: &TracePointContext) -> Option<()> {
             &raw const RECORDS as *mut _,
             &raw mut *buffer as *mut _,
             (size_of::<Exec>() + len) as u64,
-            0,
+            wake::up(),
         )
     };
     (result == 0).then_some(())
@@ -74,13 +74,8 @@ fn try_exec(ctx: &TracePointContext) -> Option<()> {
 #[inline(always)]
 fn copy_args(buffer: &mut ExecBuffer) -> (usize, bool) {
     let at = offsets();
-    let mm = pointer(task::pointer_to_current(), at.task_mm).unwrap_or(0);
-    let (Some(start), Some(end)) = (
-        read::<u64>(mm, at.mm_arg_start),
-        read::<u64>(mm, at.mm_arg_end),
-    ) else {
-        return (0, false);
-    };
+    let mm = read(task::pointer_to_current(), at.task_mm);
+    let (start, end): (u64, u64) = (read(mm, at.mm_arg_start), read(mm, at.mm_arg_end));
     let whole = end.saturating_sub(start);
     let len = if whole > MAX_ARGS as u64 {
         MAX_ARGS as u64
@@ -103,53 +98,56 @@ fn copy_args(buffer: &mut ExecBuffer) -> (usize, bool) {
 }
 
 /// Copies the names from the program's file up to the root behind the arguments, as d_path() of fs/d_path.c
-/// walks them: their length, or 0 without BTF.
-#[inline(always)]
-fn copy_path(buffer: &mut ExecBuffer, start: usize) -> usize {
-    let at = offsets();
-    let mm = pointer(task::pointer_to_current(), at.task_mm).unwrap_or(0);
-    let file = pointer(mm, at.mm_exe_file).unwrap_or(0);
-    let (Some(mut dentry), Some(mut mnt)) =
-        (pointer(file, at.file_dentry), pointer(file, at.file_mnt))
-    else {
+/// walks them: their length, or 0 without BTF. A function of its own for the verifier, which goes through it once, whatever was
+/// copied before.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn copy_path(start: u64) -> u64 {
+    // SAFETY: as in `try_exec`, which waits for us.
+    let Some(buffer) = EXEC.get_ptr_mut(0).map(|buffer| unsafe { &mut *buffer }) else {
         return 0;
     };
+    walk(buffer, start as usize).unwrap_or(0) as u64
+}
+
+#[inline(always)]
+fn walk(buffer: &mut ExecBuffer, start: usize) -> Option<usize> {
+    let at = offsets();
+    let file = read(read(task::pointer_to_current(), at.task_mm), at.mm_exe_file);
+    let (mut dentry, mut mnt): (u64, u64) =
+        (known(file, at.file_dentry)?, known(file, at.file_mnt)?);
     set_path_len(buffer, 0);
     for _ in 0..MAX_DEPTH {
-        let (Some(root), Some(parent)) = (
-            pointer(mnt, at.vfsmount_root),
-            pointer(dentry, at.dentry_parent),
-        ) else {
-            return 0;
-        };
+        let (root, parent): (u64, u64) = (
+            known(mnt, at.vfsmount_root)?,
+            known(dentry, at.dentry_parent)?,
+        );
+        if parent == 0 {
+            return None;
+        }
         if dentry == root {
             let mount = mnt - u64::from(at.mount_mnt);
-            let (Some(above), Some(mountpoint)) = (
-                pointer(mount, at.mount_parent),
-                pointer(mount, at.mount_mountpoint),
-            ) else {
-                return 0;
-            };
+            let above: u64 = known(mount, at.mount_parent)?;
             if above == mount {
                 break;
             }
-            (mnt, dentry) = (above + u64::from(at.mount_mnt), mountpoint);
+            (mnt, dentry) = (
+                above + u64::from(at.mount_mnt),
+                known(mount, at.mount_mountpoint)?,
+            );
             continue;
         }
         // A file without a folder, as a memfd, has nothing but its name.
         let is_alone = parent == dentry;
-        if is_alone && path_len(buffer) > 0 {
+        let len = path_len(buffer);
+        if is_alone && len > 0 {
             break;
         }
-        let Some(name) = pointer(dentry, at.dentry_name) else {
-            return 0;
-        };
-        let len = path_len(buffer);
         if len > MAX_PATH {
-            return 0;
+            return None;
         }
-        match copy_text(buffer, start + len, name) {
-            0 => return 0,
+        match copy_text(buffer, start + len, known(dentry, at.dentry_name)?) {
+            0 => return None,
             n => set_path_len(buffer, len + n),
         }
         if is_alone {
@@ -157,10 +155,7 @@ fn copy_path(buffer: &mut ExecBuffer, start: usize) -> usize {
         }
         dentry = parent;
     }
-    match path_len(buffer) {
-        len if len > MAX_PATH => 0,
-        len => len,
-    }
+    Some(path_len(buffer)).filter(|len| *len <= MAX_PATH)
 }
 
 /// Whether the program's file has no name in a folder any more, or never had one: d_unlinked() of
@@ -168,10 +163,9 @@ fn copy_path(buffer: &mut ExecBuffer, start: usize) -> usize {
 #[inline(always)]
 fn is_deleted() -> bool {
     let at = offsets();
-    let mm = pointer(task::pointer_to_current(), at.task_mm).unwrap_or(0);
-    let file = pointer(mm, at.mm_exe_file).unwrap_or(0);
-    let dentry = pointer(file, at.file_dentry).unwrap_or(0);
-    read::<u64>(dentry, at.dentry_hashed) == Some(0)
+    let file = read(read(task::pointer_to_current(), at.task_mm), at.mm_exe_file);
+    let dentry = read(file, at.file_dentry);
+    known(dentry, at.dentry_hashed) == Some(0_u64)
 }
 
 #[inline(always)]

@@ -6,9 +6,9 @@ use lightmon_common::{Fork, counter, kind};
 
 use crate::{
     emit,
-    kernel::{offsets, read},
+    kernel::{known, offsets},
     maps::RECORDS,
-    task,
+    task, wake,
 };
 
 /// match-proto:v5.8:include/trace/events/sched.h:TP_PROTO(struct task_struct *parent, struct task_struct *child)
@@ -21,10 +21,7 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> u32 {
 #[inline(always)]
 fn try_fork(child: u64) -> Option<()> {
     let at = offsets();
-    let (tid, tgid) = (
-        read::<u32>(child, at.task_pid)?,
-        read::<u32>(child, at.task_tgid)?,
-    );
+    let (tid, tgid): (u32, u32) = (known(child, at.task_pid)?, known(child, at.task_tgid)?);
     if tid != tgid {
         return None; // a thread
     }
@@ -32,7 +29,7 @@ fn try_fork(child: u64) -> Option<()> {
     if parent.image == 0 {
         return None; // a thread of the kernel
     }
-    let started_ns = read(child, at.task_start_boottime)?;
+    let started_ns = known(child, at.task_start_boottime)?;
     let Some(mut entry) = RECORDS.reserve::<Fork>(0) else {
         emit::count(counter::LOST_PROCESSES);
         return None;
@@ -43,6 +40,6 @@ fn try_fork(child: u64) -> Option<()> {
         started_ns,
         parent,
     });
-    entry.submit(0);
+    entry.submit(wake::when_filling());
     Some(())
 }

@@ -12,7 +12,7 @@ use lightmon_common::{FLOW_NS, counter, stage};
 use crate::{
     connect, emit,
     ends::{AF_INET, Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, MAPPED, Peer, peer_at},
-    kernel::{offsets, pointer, read},
+    kernel::{offsets, read},
     maps::{CALLS, Call, FLOWS, Flow},
     task,
 };
@@ -151,16 +151,9 @@ fn datagram(sk: u64, peer: Peer, unread: u64) -> Call {
     }
 }
 
-/// The other half of [`sys_enter_sendto`].
+/// The other half of [`sys_enter_sendto`] and of [`sys_enter_sendmsg`].
 #[tracepoint]
-pub fn sys_exit_sendto(ctx: TracePointContext) -> u32 {
-    let _ = try_exit(&ctx);
-    0
-}
-
-/// The other half of [`sys_enter_sendmsg`].
-#[tracepoint]
-pub fn sys_exit_sendmsg(ctx: TracePointContext) -> u32 {
+pub fn sys_exit_send(ctx: TracePointContext) -> u32 {
     let _ = try_exit(&ctx);
     0
 }
@@ -240,9 +233,7 @@ fn try_exit_sendmmsg(ctx: &TracePointContext) -> Result<(), i32> {
         // A connection is named by its time: each has its own.
         sent_message(sk, began_ns + i, messages + i * MMSGHDR, result);
     }
-    for _ in MAX_MESSAGES..count.clamp(MAX_MESSAGES, 1024) {
-        emit::count(counter::LOST);
-    }
+    emit::add(counter::LOST, count.saturating_sub(MAX_MESSAGES));
     Ok(())
 }
 
@@ -346,9 +337,8 @@ fn is_outcome(errno: i64) -> bool {
 #[inline(always)]
 fn socket(fd: u32) -> (u64, u16) {
     let at = offsets();
-    let socket = task::socket_of(fd).unwrap_or(0);
-    let sk = pointer(socket, at.socket_sk).unwrap_or(0);
-    (sk, read(sk, at.sock_protocol).unwrap_or(0))
+    let sk = read(task::socket_of(fd), at.socket_sk);
+    (sk, read(sk, at.sock_protocol))
 }
 
 /// The destination of a `struct user_msghdr`, and its length; none: the socket's peer.

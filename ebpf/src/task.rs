@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use lightmon_common::{COMM_LEN, Own, Task};
 
-use crate::kernel::{offsets, pointer, read};
+use crate::kernel::{offsets, read};
 
 /// Set by the host before it loads the program.
 #[unsafe(no_mangle)]
@@ -19,7 +19,7 @@ pub fn current() -> Task {
     let uid_gid = bpf_get_current_uid_gid();
     let task = pointer_to_current();
     let at = offsets();
-    let parent = pointer(task, at.task_real_parent).unwrap_or(0);
+    let parent = read(task, at.task_real_parent);
     Task {
         started_ns: started(task),
         parent_started_ns: started(parent),
@@ -27,7 +27,7 @@ pub fn current() -> Task {
         cgroup_id: unsafe { generated::bpf_get_current_cgroup_id() },
         tgid: (pid_tgid >> 32) as u32,
         tid: pid_tgid as u32,
-        ppid: read(parent, at.task_tgid).unwrap_or(0),
+        ppid: read(parent, at.task_tgid),
         uid: uid_gid as u32,
         gid: (uid_gid >> 32) as u32,
         own: is_own() as u32,
@@ -59,16 +59,14 @@ pub fn is_own() -> bool {
 #[inline(always)]
 fn image(task: u64) -> u64 {
     let at = offsets();
-    let mm = pointer(task, at.task_mm).unwrap_or(0);
-    read(mm, at.mm_arg_start).unwrap_or(0)
+    read(read(task, at.task_mm), at.mm_arg_start)
 }
 
 /// When a task's process started, 0 where that is not known.
 #[inline(always)]
 pub fn started(task: u64) -> u64 {
     let at = offsets();
-    let leader = pointer(task, at.task_group_leader).unwrap_or(0);
-    read(leader, at.task_start_boottime).unwrap_or(0)
+    read(read(task, at.task_group_leader), at.task_start_boottime)
 }
 
 /// The current `struct task_struct *`.
@@ -78,17 +76,16 @@ pub fn pointer_to_current() -> u64 {
     unsafe { generated::bpf_get_current_task() }
 }
 
-/// The `struct socket *` of a file descriptor of the current task. A descriptor of another kind of file gives
+/// The `struct socket *` of a file descriptor of the current task; 0 without BTF. A descriptor of another kind of file gives
 /// something that is no socket: the system call says ENOTSOCK then.
 #[inline(always)]
-pub fn socket_of(fd: u32) -> Option<u64> {
+pub fn socket_of(fd: u32) -> u64 {
     let at = offsets();
-    let files = pointer(pointer_to_current(), at.task_files)?;
-    let table = pointer(files, at.files_fdt)?;
-    if fd >= read::<u32>(table, at.fdtable_max_fds)? {
-        return None;
+    let table = read(read(pointer_to_current(), at.task_files), at.files_fdt);
+    if fd >= read(table, at.fdtable_max_fds) {
+        return 0;
     }
-    let array = pointer(table, at.fdtable_fd)?;
-    let file = pointer(array + u64::from(fd) * 8, 0)?;
-    pointer(file, at.file_private_data)
+    let array: u64 = read(table, at.fdtable_fd);
+    let file = read(array + u64::from(fd) * 8, 0);
+    read(file, at.file_private_data)
 }

@@ -9,7 +9,7 @@ use crate::{
     emit,
     ends::{Ends, IPPROTO_TCP},
     maps::{ARMED, ASK, PENDING, RECORDS},
-    task,
+    task, wake,
 };
 
 /// The descriptor that does not exist.
@@ -35,7 +35,7 @@ pub fn arm(began_ns: u64) {
         reserved: 0,
         time_ns: began_ns,
     });
-    entry.submit(0);
+    entry.submit(wake::up());
 }
 
 /// Whether the current connect(2) is the host's question; answers it with a record if the connection still waits.

@@ -4,12 +4,13 @@
 pub(crate) mod btf;
 pub(crate) mod decode;
 mod load;
+mod programs;
 pub mod requirements;
 mod skipped;
+mod wait;
 mod waiting;
 
 use std::{
-    os::fd::AsFd,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -21,10 +22,6 @@ use aya::{
 };
 use jiff::Timestamp;
 use lightmon_common::counter;
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
 
 pub use self::{
     decode::Malformed,
@@ -33,6 +30,7 @@ pub use self::{
 use self::{
     decode::{Clock, Decoded},
     skipped::Skipped,
+    wait::Wait,
     waiting::{PATIENCE, Waiting},
 };
 use super::{Next, Source, Stop};
@@ -41,8 +39,8 @@ use crate::{
     stats::Stats,
 };
 
-/// How long records gather after the first of them has woken us, so that a busy host pays one wake-up for many.
-const GATHER: u16 = 2;
+/// How often the kernel program's counters of losses are looked at while there is something to do.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Settings of the live source.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +57,7 @@ pub struct Options {
 pub struct EbpfSource {
     records: RingBuf<MapData>,
     counters: Counters,
+    wait: Wait,
     waiting: Waiting,
     skipped: Skipped,
     links: Vec<load::Link>,
@@ -70,6 +69,8 @@ pub struct EbpfSource {
     /// Lost connections and processes that were counted before, and when.
     lost: [u64; 2],
     looked: Timestamp,
+    /// When to look again.
+    look_at: Instant,
     /// What could not be attached, and what is missing because of it.
     pub degraded: Vec<load::Degraded>,
     // Holds the programs; the links are dropped before it.
@@ -94,28 +95,13 @@ impl EbpfSource {
         self.links.is_empty()
     }
 
-    /// Waits until there are records, or `stop` is set.
-    fn wait(&self, stop: &Stop) -> anyhow::Result<()> {
-        let ready = |timeout: PollTimeout, fds: &mut [PollFd<'_>]| match poll(fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(error) => Err(error).context("wait for records of the kernel program"),
-        };
-        let stop_fd = || PollFd::new(stop.as_fd(), PollFlags::POLLIN);
-        let wake = self.wake_by.map(|at| {
-            let wait = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-            PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
-        });
-        let look = self.waiting.timeout(decode::since_boot());
-        ready(
-            // None is the longest, and the least of its type.
-            wake.filter(|wake| look.is_none() || *wake < look)
-                .unwrap_or(look),
-            &mut [
-                PollFd::new(self.records.as_fd(), PollFlags::POLLIN),
-                stop_fd(),
-            ],
-        )?;
-        ready(PollTimeout::from(GATHER), &mut [stop_fd()])
+    /// Waits until there are records, `stop` is set, or something else is to be done.
+    fn wait(&mut self, stop: &Stop) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let look = self.waiting.left(decode::since_boot());
+        let until = [self.wake_by, look.map(|left| now + left)];
+        let until = until.into_iter().flatten().min();
+        self.wait.wait(&self.records, stop, until)
     }
 
     fn look_after_skipped(&mut self, stats: &Stats) -> anyhow::Result<()> {
@@ -199,13 +185,13 @@ impl Source for EbpfSource {
             self.waiting.look(clock.since_boot, PATIENCE)?;
             self.look_after_skipped(stats)?;
         }
-        let mut connections = 0;
         self.empty = false;
         while batch.len() < max {
             let Some(bytes) = self.records.next() else {
                 self.empty = true;
                 break;
             };
+            self.wait.found();
             match decode::record(&bytes, &clock) {
                 Ok(Decoded::Record(record)) => batch.push(match record {
                     Record::Own(event) if self.report_own => Record::Connection(event),
@@ -218,16 +204,16 @@ impl Source for EbpfSource {
                 }
             }
         }
-        connections += batch
+        let connections = batch
             .iter()
             .filter(|record| matches!(record, Record::Connection(_) | Record::Own(_)))
             .count() as u64;
         stats.seen.fetch_add(connections, Relaxed);
-        batch.extend(self.lost(clock.now, stats)?.map(Record::Lost));
-        Ok(if self.empty && self.has_stopped() {
-            Next::End
-        } else {
-            Next::More
-        })
+        let has_ended = self.empty && self.has_stopped();
+        if has_ended || self.wait.is_asleep() || Instant::now() >= self.look_at {
+            self.look_at = Instant::now() + LOOK;
+            batch.extend(self.lost(clock.now, stats)?.map(Record::Lost));
+        }
+        Ok(if has_ended { Next::End } else { Next::More })
     }
 }

@@ -1,13 +1,15 @@
 //! Loads the kernel program with this kernel's offsets, and attaches each hook that can be.
 
-use std::{fmt, fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, process, sync::Arc};
+use std::{
+    fmt, fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, process, slice, sync::Arc, thread,
+    time::Instant,
+};
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf,
     maps::{Array, HashMap, PerCpuArray, RingBuf},
     programs::{
-        ProgramError, RawTracePoint, TracePoint, raw_trace_point::RawTracePointLink,
-        trace_point::TracePointLink,
+        Program, ProgramError, raw_trace_point::RawTracePointLink, trace_point::TracePointLink,
     },
 };
 use jiff::Timestamp;
@@ -18,8 +20,10 @@ use zerocopy::IntoBytes as _;
 use super::{
     Counters, EbpfSource, Options,
     btf::Btf,
+    programs::{self, Refusals},
     requirements::{self, BTF},
     skipped::Skipped,
+    wait::Wait,
     waiting::Waiting,
 };
 
@@ -95,11 +99,12 @@ impl fmt::Display for Degraded {
     }
 }
 
-/// A tracepoint, and the program of the same name for it.
+/// A tracepoint, and the program for it.
 struct Hook {
     /// None: the raw tracepoint of that name.
     category: Option<&'static str>,
     name: &'static str,
+    program: &'static str,
     lost: &'static str,
 }
 
@@ -107,12 +112,32 @@ const fn hook(category: &'static str, name: &'static str, lost: &'static str) ->
     Hook {
         category: Some(category),
         name,
+        program: name,
         lost,
     }
 }
 
+/// What is common to the ends of two calls: the kernel has to check it once only.
+const fn end_of_send(name: &'static str) -> Hook {
+    Hook {
+        program: "sys_exit_send",
+        ..hook("syscalls", name, SEND)
+    }
+}
+
+impl Hook {
+    /// The programs for it: raw ones where they can be, else the ordinary one.
+    fn programs(&self, offsets: &Offsets) -> &[&'static str] {
+        if self.name == TCP && offsets.tell_tcp() {
+            &RAW_TCP
+        } else {
+            slice::from_ref(&self.program)
+        }
+    }
+}
+
 /// Later ones feed on what earlier ones remember, so they are attached last.
-const HOOKS: [Hook; 12] = [
+static HOOKS: [Hook; 12] = [
     hook(
         "cgroup",
         "cgroup_mkdir",
@@ -126,10 +151,11 @@ const HOOKS: [Hook; 12] = [
     Hook {
         category: None,
         name: "sched_process_fork",
+        program: "sched_process_fork",
         lost: "path and arguments of processes that start no program and end at once",
     },
-    hook("syscalls", "sys_exit_sendto", SEND),
-    hook("syscalls", "sys_exit_sendmsg", SEND),
+    end_of_send("sys_exit_sendto"),
+    end_of_send("sys_exit_sendmsg"),
     hook("syscalls", "sys_exit_sendmmsg", SEND),
     hook("syscalls", "sys_enter_sendto", SEND),
     hook("syscalls", "sys_enter_sendmsg", SEND),
@@ -165,9 +191,13 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         None => PREBUILT,
     };
     let mut degraded = Vec::new();
-    let offsets = offsets(&mut degraded);
+    // aya asks the kernel what it can do, once: meanwhile we read where it keeps what.
+    let offsets = thread::scope(|scope| {
+        scope.spawn(aya::features);
+        offsets(&mut degraded)
+    });
     let own = own();
-    let mut loader = EbpfLoader::new();
+    let mut loader = programs::loader();
     if let Some(size) = options.buffer_size {
         loader.map_max_entries("RECORDS", size);
     }
@@ -179,21 +209,24 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     let mut map = |name| ebpf.take_map(name).ok_or(Error::Part(name));
     let records = RingBuf::try_from(map("RECORDS")?)?;
     let counters = PerCpuArray::try_from(map("COUNTERS")?)?;
+    let wait = Wait::new(Array::try_from(map("AWAKE")?)?);
     let waiting = Waiting::new(
         HashMap::try_from(map("PENDING")?)?,
         Array::try_from(map("ARMED")?)?,
         Array::try_from(map("ASK")?)?,
     );
+    let wanted = HOOKS.iter().flat_map(|hook| hook.programs(&offsets));
+    let refusals = programs::load(&mut ebpf, &wanted.copied().collect::<Vec<_>>());
     let mut links = Vec::new();
-    for hook in HOOKS {
-        match attach(&mut ebpf, &hook, &offsets) {
+    for hook in &HOOKS {
+        match attach(&mut ebpf, hook, &offsets, &refusals) {
             Ok(attached) => links.extend(attached),
             Err(Refused::Part) => return Err(Error::Part(hook.name)),
-            Err(Refused::Program(error)) => {
+            Err(Refused::Program(reason)) => {
                 let missing = Degraded {
                     hook: hook.to_string(),
                     lost: hook.lost,
-                    reason: reason(&error),
+                    reason,
                 };
                 if hook.name == TCP {
                     return Err(Error::Attach(missing));
@@ -205,6 +238,7 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     Ok(EbpfSource {
         records,
         counters: Counters(Arc::new(counters)),
+        wait,
         waiting,
         skipped: Skipped::new(&ebpf),
         links,
@@ -213,6 +247,7 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         report_own: options.report_own,
         lost: [0; 2],
         looked: Timestamp::now(),
+        look_at: Instant::now(),
         degraded,
         _ebpf: ebpf,
     })
@@ -228,42 +263,40 @@ pub(super) enum Link {
 enum Refused {
     /// The object has no such program.
     Part,
-    /// The kernel says no.
-    Program(ProgramError),
+    /// The kernel says no, and why.
+    Program(String),
 }
 
 impl From<ProgramError> for Refused {
     fn from(error: ProgramError) -> Self {
-        Self::Program(error)
+        Self::Program(reason(&error))
     }
 }
 
-/// With raw tracepoints where it can be, else with the ordinary one.
-fn attach(ebpf: &mut Ebpf, hook: &Hook, offsets: &Offsets) -> Result<Vec<Link>, Refused> {
-    let raw: &[&str] = match hook.category {
-        None => &[hook.name],
-        Some(_) if hook.name == TCP && offsets.tell_tcp() => &RAW_TCP,
-        Some(category) => return Ok(vec![attach_ordinary(ebpf, category, hook.name)?]),
+fn attach(
+    ebpf: &mut Ebpf,
+    hook: &Hook,
+    offsets: &Offsets,
+    refusals: &Refusals,
+) -> Result<Vec<Link>, Refused> {
+    let attach = |name: &&str| {
+        if let Some(error) = refusals.get(*name) {
+            return Err(Refused::Program(reason(error)));
+        }
+        match ebpf.program_mut(name).ok_or(Refused::Part)? {
+            Program::TracePoint(program) => {
+                let category = hook.category.ok_or(Refused::Part)?;
+                let id = program.attach(category, hook.name)?;
+                Ok(Link::TracePoint(program.take_link(id)?))
+            }
+            Program::RawTracePoint(program) => {
+                let id = program.attach(hook.name)?;
+                Ok(Link::RawTracePoint(program.take_link(id)?))
+            }
+            _ => Err(Refused::Part),
+        }
     };
-    raw.iter()
-        .map(|program| attach_raw(ebpf, program, hook.name))
-        .collect()
-}
-
-fn attach_ordinary(ebpf: &mut Ebpf, category: &str, name: &str) -> Result<Link, Refused> {
-    let program = ebpf.program_mut(name).ok_or(Refused::Part)?;
-    let program: &mut TracePoint = program.try_into()?;
-    program.load()?;
-    let id = program.attach(category, name)?;
-    Ok(Link::TracePoint(program.take_link(id)?))
-}
-
-fn attach_raw(ebpf: &mut Ebpf, program: &str, tracepoint: &str) -> Result<Link, Refused> {
-    let program = ebpf.program_mut(program).ok_or(Refused::Part)?;
-    let program: &mut RawTracePoint = program.try_into()?;
-    program.load()?;
-    let id = program.attach(tracepoint)?;
-    Ok(Link::RawTracePoint(program.take_link(id)?))
+    hook.programs(offsets).iter().map(attach).collect()
 }
 
 impl fmt::Display for Hook {

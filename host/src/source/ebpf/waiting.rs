@@ -8,10 +8,7 @@ use std::{collections::HashSet, time::Duration};
 use anyhow::Context as _;
 use aya::maps::{Array, HashMap, MapData, MapError};
 use lightmon_common::Pending;
-use nix::{
-    poll::PollTimeout,
-    sys::socket::{SockaddrIn, connect},
-};
+use nix::sys::socket::{SockaddrIn, connect};
 use zerocopy::FromBytes as _;
 
 /// How long a connection may take before it is reported as pending.
@@ -60,13 +57,9 @@ impl Waiting {
         self.due.is_some_and(|due| due <= now)
     }
 
-    /// How long to sleep until then.
-    pub(super) fn timeout(&self, now: Duration) -> PollTimeout {
-        self.due.map_or(PollTimeout::NONE, |due| {
-            // Rounded up: a look that is too early finds nothing.
-            let wait = due.saturating_sub(now) + Duration::from_millis(1);
-            PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
-        })
+    /// How long it is until then.
+    pub(super) fn left(&self, now: Duration) -> Option<Duration> {
+        self.due.map(|due| due.saturating_sub(now))
     }
 
     /// Has the kernel program send a record for each connection that has waited for this long and is not reported yet.

@@ -1,0 +1,77 @@
+//! Has the kernel take the programs, in as little time and memory as can be: that is most of what a start takes.
+
+use std::{
+    collections::HashMap,
+    num::NonZero,
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{Program, ProgramError},
+};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// So many programs are checked at the same time, at most.
+const MAX_THREADS: usize = 4;
+
+/// What the kernel says of the programs that it refuses, by their names.
+pub(super) type Refusals = HashMap<String, ProgramError>;
+
+/// aya 0.14 parses all of the kernel's type information for each loader, which takes tens of megabytes and of milliseconds, for
+/// relocations that our program has none of. Where it can't open the file it goes on without: while no file can be opened.
+pub(super) fn loader<'a>() -> EbpfLoader<'a> {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return EbpfLoader::new();
+    };
+    let limit = |soft| setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+    let is_limited = limit(0).is_ok();
+    let loader = EbpfLoader::new();
+    if is_limited {
+        // Up to the hard limit it may be raised by anyone.
+        let _ = limit(soft);
+    }
+    loader
+}
+
+/// Has these programs checked, several at once.
+pub(super) fn load(ebpf: &mut Ebpf, names: &[&str]) -> Refusals {
+    let programs = ebpf.programs_mut();
+    let programs = Mutex::new(
+        programs
+            .filter(|(name, _)| names.contains(name))
+            .collect::<Vec<_>>(),
+    );
+    let refusals = Mutex::new(Refusals::new());
+    let check = || {
+        while let Some((name, program)) = next(&programs) {
+            let checked = match program {
+                Program::TracePoint(program) => program.load(),
+                Program::RawTracePoint(program) => program.load(),
+                _ => Ok(()),
+            };
+            if let Err(error) = checked {
+                lock(&refusals).insert(name.to_owned(), error);
+            }
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..threads.min(MAX_THREADS) {
+            scope.spawn(check);
+        }
+    });
+    refusals
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A function, so that the lock is given back before the program is checked.
+fn next<T>(programs: &Mutex<Vec<T>>) -> Option<T> {
+    lock(programs).pop()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
