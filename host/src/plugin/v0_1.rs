@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
+mod row;
 pub(super) mod tables;
+
+use self::row::Row;
 
 #[derive(Clone, Copy, ComponentType, Lift, Lower)]
 #[component(record)]
@@ -77,7 +80,7 @@ pub(super) struct Event<'a> {
 pub(super) struct Batch<'a> {
     pub(super) processes: &'a [Process<'a>],
     pub(super) containers: &'a [Container<'a>],
-    pub(super) events: &'a [Event<'a>],
+    pub(super) events: &'a [Row<'a>],
 }
 
 // What a plugin wants filled in (the macro takes no documentation).

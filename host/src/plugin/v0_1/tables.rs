@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::{Batch, Container, Event, Fields, Ip, Parent, Process};
+use super::{Batch, Container, Event, Fields, Ip, Parent, Process, Row};
 use crate::event;
 
 /// `event.kind` of a connection, and so of all events that there are.
@@ -13,7 +13,7 @@ pub(in crate::plugin) const KIND: u8 = 1;
 pub(in crate::plugin) struct Tables<'a> {
     processes: Vec<Process<'a>>,
     containers: Vec<Container<'a>>,
-    events: Vec<Event<'a>>,
+    events: Vec<Row<'a>>,
 }
 
 impl<'a> Tables<'a> {
@@ -41,12 +41,12 @@ impl<'a> Tables<'a> {
                     tables.containers.push(container_row(shared, needs));
                 })
             });
-            tables.events.push(Event {
+            tables.events.push(Row(Event {
                 process,
                 container,
                 tags: list(&event.tags, needs.tags),
                 ..scalars(event)
-            });
+            }));
         }
         tables
     }
@@ -197,7 +197,7 @@ mod tests {
         let event = event::Event::sample();
         let tables = Tables::new([&event].into_iter(), Fields::default());
         assert!(tables.processes.is_empty() && tables.containers.is_empty());
-        let row = &tables.events[0];
+        let row = &tables.events[0].0;
         assert_eq!((row.process, row.container, row.tags), (None, None, None));
         assert_eq!((row.source.hi, row.source.lo), (0, 0xffff_c0a8_0164));
         assert_eq!((row.source_port, row.destination_port), (34567, 443));
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(tables.processes[0].args.map(<[_]>::len), Some(3));
         assert_eq!(tables.processes[0].parents.as_ref().map(Vec::len), Some(1));
         assert_eq!(tables.containers[0].labels.map(<[_]>::len), Some(1));
-        assert_eq!(tables.events[0].tags.map(<[_]>::len), Some(1));
+        assert_eq!(tables.events[0].0.tags.map(<[_]>::len), Some(1));
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod tests {
         let indexes: Vec<_> = tables
             .events
             .iter()
-            .map(|row| (row.process, row.container))
+            .map(|Row(row)| (row.process, row.container))
             .collect();
         assert_eq!(
             indexes,
