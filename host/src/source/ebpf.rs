@@ -2,7 +2,7 @@
 //! Knows nothing about processes, users and containers beyond their numbers.
 
 pub(crate) mod btf;
-pub(crate) mod decode;
+pub mod decode;
 mod load;
 pub mod requirements;
 mod skipped;

@@ -34,7 +34,7 @@ pub enum Malformed {
 
 /// What a record of the ring buffer is.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Decoded {
+pub enum Decoded {
     /// For the stages that follow.
     Record(Record),
     /// For the source itself: a TCP connection was begun then, since boot.
@@ -42,7 +42,7 @@ pub(crate) enum Decoded {
 }
 
 /// Turns the kernel's clock into wall-clock time.
-pub(crate) struct Clock {
+pub struct Clock {
     /// When it was read.
     pub(super) now: Timestamp,
     /// The same moment on the kernel's clock.
@@ -52,7 +52,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// As the two clocks stand now: wall-clock time may be set while we run.
-    pub(crate) fn now() -> Self {
+    pub fn now() -> Self {
         let (now, since_boot) = (Timestamp::now(), since_boot());
         Self {
             now,
@@ -81,7 +81,10 @@ fn signed(duration: Duration) -> SignedDuration {
 }
 
 /// Decodes one record of the ring buffer.
-pub(crate) fn record(bytes: &[u8], clock: &Clock) -> Result<Decoded, Malformed> {
+///
+/// # Errors
+/// When it makes no sense.
+pub fn record(bytes: &[u8], clock: &Clock) -> Result<Decoded, Malformed> {
     let (kind, _) = u32::read_from_prefix(bytes).map_err(|_| short(bytes))?;
     Ok(Decoded::Record(match kind {
         kind::CONNECTION => {
