@@ -1,6 +1,6 @@
 //! From the kernel program's bytes to records.
 
-use lightmon::source::ebpf::decode::Clock;
+use lightmon::source::ebpf::decode::{Clock, Tasks};
 
 use crate::{
     bench::{BATCH, Bench},
@@ -10,9 +10,11 @@ use crate::{
 pub(crate) fn stages(bench: &mut Bench<'_>) {
     bench.stage("decode", BATCH, || {
         let bytes: Vec<_> = (0..BATCH).map(records::connection).collect();
-        let clock = Clock::now();
+        let (clock, mut tasks) = (Clock::now(), Tasks::default());
         let decode = move |mut batch: Vec<_>| {
-            batch.extend(bytes.iter().map(|bytes| records::decode(bytes, &clock)));
+            for bytes in &bytes {
+                batch.push(records::decode(bytes, &clock, &mut tasks));
+            }
             batch
         };
         (|| Vec::with_capacity(BATCH), decode)

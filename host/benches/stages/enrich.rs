@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use lightmon::{
     enrich::{Enrich, container::Containers},
     event::Record,
-    source::ebpf::decode::Clock,
+    source::ebpf::decode::{Clock, Tasks},
 };
 use lightmon_common::Task;
 
@@ -22,16 +22,14 @@ pub(crate) fn stages(bench: &mut Bench<'_>) {
     });
     // Processes that have just started, seen by lightmon.
     bench.stage("enrich-exec", BATCH, || {
-        let (clock, mut n) = (Clock::now(), 0);
+        let (clock, mut tasks, mut n) = (Clock::now(), Tasks::default(), 0);
         let input = move || {
             let mut batch = Vec::with_capacity(2 * BATCH);
             for _ in 0..BATCH {
                 let task = records::task(records::unknown(n));
-                batch.push(records::decode(&records::exec(task), &clock));
-                batch.push(records::decode(
-                    &records::connection_of(task, n % BATCH),
-                    &clock,
-                ));
+                for bytes in [records::exec(task), records::connection_of(task, n % BATCH)] {
+                    batch.push(records::decode(&bytes, &clock, &mut tasks));
+                }
                 n += 1;
             }
             batch
@@ -61,20 +59,19 @@ pub(crate) fn stages(bench: &mut Bench<'_>) {
 
 /// Makes batches of those records, each time anew.
 fn decoded(bytes: Vec<Vec<u8>>) -> impl FnMut() -> Vec<Record> {
-    let clock = Clock::now();
+    let (clock, mut tasks) = (Clock::now(), Tasks::default());
     move || {
-        let records = bytes.iter().map(|bytes| records::decode(bytes, &clock));
-        records.collect()
+        let bytes = bytes.iter();
+        bytes
+            .map(|bytes| records::decode(bytes, &clock, &mut tasks))
+            .collect()
     }
 }
 
 /// The stage, which knows this machine's processes and those of the records. Returns what it has made.
 fn enrich() -> impl FnMut(Vec<Record>) -> usize {
     let (mut enrich, mut events) = (Enrich::new(Containers::new()), Vec::new());
-    let clock = Clock::now();
-    let known = records::known();
-    let known = known.iter().map(|bytes| records::decode(bytes, &clock));
-    enrich.apply(known, &mut events);
+    enrich.apply(records::known(), &mut events);
     move |batch| {
         events.clear();
         enrich.apply(batch, &mut events);

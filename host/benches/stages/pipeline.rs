@@ -14,7 +14,11 @@ use lightmon::{
     output::{Format, Formatter, Options, Output, Terminal},
     pipeline::Pipeline,
     plugin::Chain,
-    source::{Next, Source, Stop, ebpf::decode::Clock, replay::Replay},
+    source::{
+        Next, Source, Stop,
+        ebpf::decode::{Clock, Tasks},
+        replay::Replay,
+    },
     stats::Stats,
 };
 use tempfile::TempDir;
@@ -77,12 +81,11 @@ pub(crate) fn stages(bench: &mut Bench<'_>) {
         let bytes: Arc<[_]> = (0..EVENTS).map(records::connection).collect();
         let input = move || {
             let mut enrich = Enrich::new(Containers::new());
-            let (clock, known) = (Clock::now(), records::known());
-            let known = known.iter().map(|bytes| records::decode(bytes, &clock));
-            enrich.apply(known, &mut Vec::new());
+            enrich.apply(records::known(), &mut Vec::new());
             let source = Recorded {
                 bytes: bytes.clone(),
                 next: 0,
+                tasks: Tasks::default(),
             };
             (source, enrich)
         };
@@ -124,6 +127,7 @@ fn run(source: Box<dyn Source>, enrich: Option<Enrich>, plugins: Chain, log_path
 struct Recorded {
     bytes: Arc<[Vec<u8>]>,
     next: usize,
+    tasks: Tasks,
 }
 
 impl Source for Recorded {
@@ -137,7 +141,9 @@ impl Source for Recorded {
         let clock = Clock::now();
         let bytes = &self.bytes[self.next..];
         let bytes = &bytes[..bytes.len().min(max.min(BATCH))];
-        batch.extend(bytes.iter().map(|bytes| records::decode(bytes, &clock)));
+        for bytes in bytes {
+            batch.push(records::decode(bytes, &clock, &mut self.tasks));
+        }
         self.next += bytes.len();
         stats.seen.fetch_add(bytes.len() as u64, Relaxed);
         Ok(if self.next < self.bytes.len() {

@@ -2,7 +2,7 @@
 
 use lightmon::{
     event::Record,
-    source::ebpf::decode::{self, Clock, Decoded},
+    source::ebpf::decode::{self, Clock, Decoded, Tasks},
 };
 use lightmon_common::{Cgroup, Connection, Exec, Task, kind, stage};
 use zerocopy::{FromZeros as _, IntoBytes as _};
@@ -73,7 +73,7 @@ pub(crate) const fn unknown(n: usize) -> u32 {
 }
 
 /// The containers and the processes, as they were made.
-pub(crate) fn known() -> Vec<Vec<u8>> {
+pub(crate) fn known() -> Vec<Record> {
     let containers = (0..CONTAINERS).map(|n| {
         let path = format!("/docker/{n:064x}\0");
         let mut record = Cgroup::new_zeroed();
@@ -82,12 +82,16 @@ pub(crate) fn known() -> Vec<Vec<u8>> {
         [record.as_bytes(), path.as_bytes()].concat()
     });
     let processes = (0..PROCESSES).map(|n| exec(task(FIRST_PID + n)));
-    containers.chain(processes).collect()
+    let (clock, mut tasks) = (Clock::now(), Tasks::default());
+    containers
+        .chain(processes)
+        .map(|bytes| decode(&bytes, &clock, &mut tasks))
+        .collect()
 }
 
 /// What the source makes of a record.
-pub(crate) fn decode(bytes: &[u8], clock: &Clock) -> Record {
-    match decode::record(bytes, clock) {
+pub(crate) fn decode(bytes: &[u8], clock: &Clock, tasks: &mut Tasks) -> Record {
+    match decode::record(bytes, clock, tasks) {
         Ok(Decoded::Record(record)) => record,
         other => panic!("no record for the stages: {other:?}"),
     }

@@ -31,7 +31,7 @@ pub use self::{
     load::{Degraded, Error, hooks},
 };
 use self::{
-    decode::{Clock, Decoded},
+    decode::{Clock, Decoded, Tasks},
     skipped::Skipped,
     waiting::{PATIENCE, Waiting},
 };
@@ -58,6 +58,7 @@ pub struct Options {
 /// The attached kernel program.
 pub struct EbpfSource {
     records: RingBuf<MapData>,
+    tasks: Tasks,
     counters: Counters,
     waiting: Waiting,
     skipped: Skipped,
@@ -206,7 +207,7 @@ impl Source for EbpfSource {
                 self.empty = true;
                 break;
             };
-            match decode::record(&bytes, &clock) {
+            match decode::record(&bytes, &clock, &mut self.tasks) {
                 Ok(Decoded::Record(record)) => batch.push(match record {
                     Record::Own(event) if self.report_own => Record::Connection(event),
                     record => record,
