@@ -1,15 +1,16 @@
 # The only commands to know. What they do stands in cargo's manifests, or in a script beside what it builds.
-.PHONY: help run build test bench-plugins kernels fuzz ebpf plugins clean
+.PHONY: help run build test bench-plugins bench-stages bench-check kernels fuzz ebpf plugins clean
 
 LIGHTMON := target/release/lightmon
 PLUGINS := target/plugins
 # The kernel program as it was built from source just now; the host embeds the one in ebpf/prebuilt.
 FRESH := $(CURDIR)/target/ebpf/lightmon.bpf.o
+STAGES_BENCH := LIGHTMON_BENCH_PLUGINS=$(CURDIR)/$(PLUGINS) cargo bench --package lightmon --bench stages --
 ARGS ?= --plugin $(PLUGINS)/geoip.wasm --format table
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 help: ## list these commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
 
 run: build plugins ## run lightmon with the geoip plugin as a table; other arguments: make run ARGS='…'
 	$(SUDO) $(LIGHTMON) $(ARGS)
@@ -31,6 +32,15 @@ test: plugins ## install what the tests need, and run all of them
 bench-plugins: plugins ## what a plugin costs, beside the same work done natively
 	plugins/build.sh bench-guest
 	LIGHTMON_BENCH_GUEST=$(CURDIR)/$(PLUGINS)/bench-guest.wasm cargo bench --package lightmon --bench plugin
+
+bench-stages: plugins ## how long each stage takes for an event; some of them: make bench-stages STAGES=format
+	plugins/build.sh bench-guest
+	$(STAGES_BENCH) $(STAGES)
+
+bench-check: plugins ## name each stage that needs 10 % more instructions for an event than recorded; to record: make bench-check RECORD=1
+	@host/setup.sh bench-check
+	plugins/build.sh bench-guest
+	$(STAGES_BENCH) --check $(if $(RECORD),--record) $(STAGES)
 
 kernels: ## run the kernel tests on Debian's 5.10, 6.1, 6.12 and newest kernels in QEMU; one of them: make kernels KERNELS=5.10
 	@host/setup.sh kernels

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what cargo does not bring: host/setup.sh build|test|kernels|fuzz. Does nothing where all of it is there.
+# Installs what cargo does not bring: host/setup.sh build|test|kernels|fuzz|bench-check. Does nothing where all of it is there.
 set -euo pipefail
 
 declare -A package=(
@@ -8,14 +8,16 @@ declare -A package=(
     [dockerd]=docker.io [containerd]=containerd [runc]=runc [iptables]=iptables [busybox]=busybox-static [ip]=iproute2
     [podman]=podman [conmon]=conmon [curl]=curl [nc]=netcat-openbsd [python3]=python3
     [qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio [xz]=xz-utils
+    [valgrind]=valgrind
 )
 case ${1:-} in
 build) needed=(cc) ;;
 test) needed=(cc dockerd containerd runc podman conmon iptables busybox ip curl nc python3) ;;
 kernels) needed=(cc busybox ip cpio qemu-system-x86_64 xz) ;;
 fuzz) needed=(cc c++) ;;
+bench-check) needed=(cc valgrind) ;;
 *)
-    echo "usage: host/setup.sh build|test|kernels|fuzz" >&2
+    echo "usage: host/setup.sh build|test|kernels|fuzz|bench-check" >&2
     exit 2
     ;;
 esac

@@ -3,19 +3,23 @@
 //!
 //! `make bench-plugins` builds the guest, and prints the table.
 
+#[path = "stages/events.rs"]
+mod events;
+
 use std::{
     hint::black_box,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bench_guest::{PORT, country, line::Line};
 use lightmon::{
-    event::{Container, Event, Outcome, Parent, Process, Protocol},
+    event::Event,
     plugin::{Chain, Limits, Spec},
     stats::Stats,
 };
+
+use self::events::event;
 
 /// Events in a batch.
 const SIZES: [usize; 4] = [1, 8, 64, 256];
@@ -247,76 +251,6 @@ fn build_line(batch: &mut Vec<Event>) {
             event.tags.iter().map(|(k, v)| (&**k, &**v)),
         );
         event.line = Some(line);
-    }
-}
-
-/// Fifteen texts and lists, of eight processes in four containers, to 32 addresses; each sixteenth is a look-up of a name.
-fn event(n: usize) -> Event {
-    let process = |n: usize| {
-        Arc::new(Process {
-            pid: 4000 + n as u32,
-            comm: "nginx".into(),
-            path: Some("/usr/sbin/nginx".into()),
-            args: Some(
-                ["nginx:", "worker", "process", "-g", "daemon off;"]
-                    .map(Into::into)
-                    .to_vec(),
-            ),
-            parents: vec![Parent {
-                pid: 1,
-                started: None,
-                comm: "systemd".into(),
-                path: Some("/usr/lib/systemd/systemd".into()),
-            }],
-            ..Process::default()
-        })
-    };
-    let container = |n: usize| {
-        Arc::new(Container {
-            id: format!("{n:064x}").into(),
-            name: Some("shop-frontend-1".into()),
-            image: Some("registry.example/shop/frontend:1.27.3".into()),
-            labels: vec![("com.docker.compose.project".into(), "shop".into())],
-            ..Container::default()
-        })
-    };
-    thread_local! {
-        static PROCESSES: std::cell::OnceCell<Vec<Arc<Process>>> = const { std::cell::OnceCell::new() };
-        static CONTAINERS: std::cell::OnceCell<Vec<Arc<Container>>> = const { std::cell::OnceCell::new() };
-    }
-    let process =
-        PROCESSES.with(|it| it.get_or_init(|| (0..8).map(process).collect())[n % 8].clone());
-    let container =
-        CONTAINERS.with(|it| it.get_or_init(|| (0..4).map(container).collect())[n % 4].clone());
-    Event {
-        time: jiff::Timestamp::from_nanosecond(1_795_446_245_123_456_789 + n as i128)
-            .expect("a time"),
-        kernel_time: Duration::from_secs(1),
-        protocol: Protocol::Tcp,
-        source: ([10, 0, 0, 2], 40_000 + n as u16).into(),
-        destination: (
-            [(n % 32) as u8 * 7 + 1, 0, 113, 7],
-            if n.is_multiple_of(16) { PORT } else { 443 },
-        )
-            .into(),
-        outcome: Outcome::Established,
-        errno: None,
-        latency: Some(Duration::from_micros(1234)),
-        pid: process.pid,
-        tid: process.pid,
-        uid: 33,
-        gid: 33,
-        user: Some("www-data".into()),
-        comm: "nginx".into(),
-        process,
-        container: Some(container),
-        image: 0,
-        container_provenance: None,
-        unit: None,
-        peer: None,
-        cgroup_id: 7,
-        tags: vec![("team".into(), "payments".into())],
-        line: None,
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod process;
 mod user;
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -120,8 +121,8 @@ impl Enrich {
 /// used since then has moved to the young one. Bounded, and no bookkeeping a look-up.
 #[derive(Debug)]
 struct Recent<K, V, const N: usize> {
-    young: std::collections::HashMap<K, V>,
-    old: std::collections::HashMap<K, V>,
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
 }
 
 impl<K, V, const N: usize> Default for Recent<K, V, N> {
@@ -135,11 +136,15 @@ impl<K, V, const N: usize> Default for Recent<K, V, N> {
 
 impl<K: std::hash::Hash + Eq + Copy, V, const N: usize> Recent<K, V, N> {
     fn get(&mut self, key: K) -> Option<&mut V> {
-        if !self.young.contains_key(&key) {
+        if self.young.len() >= N && !self.young.contains_key(&key) {
             let value = self.old.remove(&key)?;
             self.insert(key, value);
         }
-        self.young.get_mut(&key)
+        // One look-up for what is used most.
+        match self.young.entry(key) {
+            Entry::Occupied(entry) => Some(entry.into_mut()),
+            Entry::Vacant(entry) => self.old.remove(&key).map(|value| entry.insert(value)),
+        }
     }
 
     fn insert(&mut self, key: K, value: V) {

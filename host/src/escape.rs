@@ -56,6 +56,26 @@ impl serde_json::ser::Formatter for Json {
     }
 }
 
+/// Writes text as it stands between the quotes of a JSON string.
+pub(crate) fn json_text(text: &str, out: &mut Vec<u8>) {
+    // Nearly always there is nothing to escape. Not `all`: without a way out it looks at many bytes at once.
+    let is_plain = text.bytes().fold(true, |is_plain, byte| {
+        is_plain & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
+    });
+    if is_plain {
+        return out.extend_from_slice(text.as_bytes());
+    }
+    let start = out.len();
+    serde::Serialize::serialize(
+        text,
+        &mut serde_json::Serializer::with_formatter(&mut *out, Json),
+    )
+    .expect("invariant: a Vec takes every write");
+    // serde_json sets the quotes too.
+    out.remove(start);
+    out.pop();
+}
+
 /// Writes a line that a plugin has made: mostly JSON, so what is unsafe becomes `\uXXXX`, with which a JSON string stays
 /// the same. Tabs stay.
 pub(crate) fn line(text: &str, out: &mut Vec<u8>) {

@@ -361,6 +361,19 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// See [`Event::id`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Id {
+    began: Duration,
+    thread: u32,
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.began.as_nanos(), self.thread)
+    }
+}
+
 /// NUL-ended arguments, as the kernel keeps them, as texts. They need not be UTF-8.
 pub fn split_args(bytes: &[u8]) -> Vec<Arc<str>> {
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
@@ -372,8 +385,11 @@ pub fn split_args(bytes: &[u8]) -> Vec<Arc<str>> {
 
 impl Event {
     /// Names the connection, from this boot of the kernel to the next: a thread begins no two at the same nanosecond.
-    pub fn id(&self) -> String {
-        format!("{:x}-{:x}", self.kernel_time.as_nanos(), self.tid)
+    pub fn id(&self) -> Id {
+        Id {
+            began: self.kernel_time,
+            thread: self.tid,
+        }
     }
 
     /// Turns an IPv4-mapped IPv6 address into the IPv4 address that is on the wire; leaves others as they are.

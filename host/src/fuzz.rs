@@ -37,9 +37,9 @@ pub fn record(bytes: &[u8]) -> bool {
     let kind = bytes.first().copied().map_or(0, u32::from);
     let mut long = [&kind.to_ne_bytes()[..], bytes.get(1..).unwrap_or(&[])].concat();
     long.resize(long.len().max(RECORD), 0);
-    let clock = decode::Clock::now();
+    let (clock, mut tasks) = (decode::Clock::now(), decode::Tasks::default());
     [bytes, &long]
-        .map(|bytes| match decode::record(bytes, &clock) {
+        .map(|bytes| match decode::record(bytes, &clock, &mut tasks) {
             Ok(Decoded::Record(Record::Connection(mut event) | Record::Own(mut event))) => {
                 event.image = 0; // is not written
                 assert_replayed(&Record::Connection(event));

@@ -284,7 +284,7 @@ fn is_parent(known: &Process, parent: &Parent) -> bool {
 /// /proc tells a start in ticks, the kernel program in nanoseconds; without BTF it tells none.
 fn same_start(known: Option<Duration>, start: Option<Duration>) -> bool {
     let ticks = |start: Duration| start.as_nanos() / TICK.as_nanos();
-    start.is_none() || known.map(ticks) == start.map(ticks)
+    start.is_none() || known == start || known.map(ticks) == start.map(ticks)
 }
 
 #[cfg(test)]

@@ -45,20 +45,22 @@
 
 mod container;
 pub(crate) mod notice;
+pub(super) mod object;
 pub(super) mod value;
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use self::{
     container::{PeerKeys, PodKeys},
+    object::{Object, Seldom},
     value::{ErrorName, Map, OutcomeWord, Parents, ProtocolName, ProvenanceWord, Quoted, Time},
 };
 use crate::{
     escape,
-    event::{Container, Event, Outcome, Process, Record, Unit},
+    event::{Container, Event, Outcome, Process, Provenance, Record, Unit},
 };
 
 /// The schema's version.
@@ -69,17 +71,156 @@ pub(super) const NO_ID: u32 = u32::MAX;
 
 /// Appends the event and a newline.
 pub(crate) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
-    write(&Line::new(event, zone), out);
+    let Event {
+        time,
+        kernel_time,
+        protocol,
+        source,
+        destination,
+        outcome,
+        errno,
+        latency,
+        pid,
+        tid,
+        uid,
+        gid,
+        user,
+        comm,
+        process,
+        container,
+        image: _,
+        container_provenance,
+        unit,
+        peer,
+        cgroup_id,
+        tags,
+        line: _,
+    } = event;
+    let time = Time::new(*time, zone, 9);
+    let container = container.as_deref();
+    let name = container.and_then(|it| it.name.as_deref());
+    let family = if destination.is_ipv4() {
+        "AF_INET"
+    } else {
+        "AF_INET6"
+    };
+    let mut line = Object::begin(out);
+    line.put("v", VERSION);
+    line.put("kernelTime", Quoted(nanoseconds(*kernel_time)));
+    line.put("goTime", time);
+    line.put("time", time);
+    line.put("pid", *pid);
+    line.put("comm", comm);
+    line.put("addressFamily", family);
+    line.put("saddr", source.ip());
+    line.put("sport", source.port());
+    line.put("daddr", destination.ip());
+    line.put("dport", destination.port());
+    line.put("container", name.unwrap_or_default());
+    line.put("id", event.id());
+    line.put("tid", *tid);
+    line.put_some("uid", id(*uid));
+    line.put_some("gid", id(*gid));
+    line.put_some("user", user.as_ref());
+    line.put("protocol", ProtocolName(*protocol));
+    line.put("outcome", OutcomeWord(*outcome));
+    line.put_some("errno", *errno);
+    line.put_some("error", errno.and_then(ErrorName::of));
+    line.put_some("latencyNs", latency.map(nanoseconds));
+    put_process(process, comm, &mut line);
+    if let Some(container) = container {
+        put_container(container, *container_provenance, &mut line);
+    } else {
+        line.put_some(
+            "containerProvenance",
+            container_provenance.map(ProvenanceWord),
+        );
+    }
+    if let Some(Unit { name, slice }) = unit.as_deref() {
+        line.put_some("unit", filled(name));
+        line.put_some("slice", filled(slice));
+    }
+    let peer = peer.as_deref().map(PeerKeys::from);
+    line.put_some("peer", peer.map(Seldom));
+    line.put_some(
+        "labels",
+        filled_list(container.map_or(&[], |it| &it.labels)),
+    );
+    line.put_some("cgroupId", Some(*cgroup_id).filter(|id| *id != 0));
+    line.put_some("tags", filled_list(tags));
+    line.end();
+    out.push(b'\n');
+}
+
+fn put_process(process: &Process, thread: &Arc<str>, line: &mut Object<'_>) {
+    let Process {
+        pid: _,
+        started,
+        comm,
+        path,
+        args,
+        args_cut,
+        parents,
+        provenance,
+    } = process;
+    line.put_some("procPath", path.as_ref());
+    line.put_some("procArgs", args.as_deref());
+    line.put_some("procArgsCut", args_cut.then_some(true));
+    line.put_some("processComm", Some(comm).filter(|comm| *comm != thread));
+    let started = started.map(|it| Quoted(nanoseconds(it)));
+    line.put_some("processStarted", started);
+    line.put_some("processProvenance", provenance.map(ProvenanceWord));
+    line.put_some("parents", filled_list(parents));
+}
+
+fn put_container(container: &Container, provenance: Option<Provenance>, line: &mut Object<'_>) {
+    let Container {
+        id,
+        name: _,
+        image,
+        image_digest,
+        runtime,
+        pod,
+        labels: _,
+    } = container;
+    line.put_some("containerId", filled(id));
+    line.put_some("containerImage", image.as_ref());
+    line.put_some("containerImageDigest", image_digest.as_ref());
+    line.put_some("containerRuntime", runtime.as_ref());
+    line.put_some("containerProvenance", provenance.map(ProvenanceWord));
+    line.put_some("composeProject", container.compose_project());
+    line.put_some("composeService", container.compose_service());
+    let pod = pod.as_deref().map(PodKeys::from);
+    line.put_some("pod", pod.map(Seldom));
+}
+
+/// None where it says that nobody has it.
+fn id(id: u32) -> Option<u32> {
+    Some(id).filter(|id| *id != NO_ID)
+}
+
+pub(super) fn filled(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+pub(super) fn filled_list<T>(list: &[T]) -> Option<&[T]> {
+    Some(list).filter(|list| !list.is_empty())
 }
 
 /// Appends `line` as JSON that a terminal can bear, and a newline.
 pub(super) fn write(line: &impl Serialize, out: &mut Vec<u8>) {
-    line.serialize(&mut serde_json::Serializer::with_formatter(
-        &mut *out,
-        escape::Json,
-    ))
-    .expect("invariant: plain data with text keys, into memory");
+    serialize(line, out);
     out.push(b'\n');
+}
+
+/// Appends `value` as JSON that a terminal can bear.
+fn serialize(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+    value
+        .serialize(&mut serde_json::Serializer::with_formatter(
+            &mut *out,
+            escape::Json,
+        ))
+        .expect("invariant: plain data with text keys, into memory");
 }
 
 /// Reads a line that lightmon, or the original one, has written: an event or a notice.
@@ -130,8 +271,8 @@ fn brief(error: &serde_json::Error) -> String {
     format!("column {}: {}{dots}", error.column(), escape::Text(&cut))
 }
 
-/// The line, both ways.
-#[derive(Serialize, Deserialize)]
+/// A line, as it is read.
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
     #[serde(default = "version")]
@@ -143,8 +284,6 @@ struct Line<'a> {
     pid: u32,
     #[serde(default)]
     comm: Arc<str>,
-    #[serde(skip_deserializing)]
-    address_family: &'static str,
     saddr: Option<IpAddr>,
     #[serde(default)]
     sport: u16,
@@ -152,165 +291,42 @@ struct Line<'a> {
     dport: u16,
     #[serde(default)]
     container: Arc<str>,
-    #[serde(skip_deserializing)]
-    id: String,
     tid: Option<u32>,
-    #[serde(default = "no_id", skip_serializing_if = "is_no_id")]
+    #[serde(default = "no_id")]
     uid: u32,
-    #[serde(default = "no_id", skip_serializing_if = "is_no_id")]
+    #[serde(default = "no_id")]
     gid: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<Arc<str>>,
     #[serde(default)]
     protocol: ProtocolName,
     outcome: Option<OutcomeWord>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     errno: Option<u16>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorName>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     latency_ns: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     proc_path: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proc_args: Option<Cow<'a, [Arc<str>]>>,
-    #[serde(default, skip_serializing_if = "is_false")]
+    proc_args: Option<Vec<Arc<str>>>,
+    #[serde(default)]
     proc_args_cut: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     process_comm: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     process_started: Option<Quoted<u64>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     process_provenance: Option<ProvenanceWord>,
-    #[serde(default, skip_serializing_if = "Parents::is_empty")]
-    parents: Parents<'a>,
-    #[serde(default, skip_serializing_if = "str::is_empty")]
+    #[serde(default)]
+    parents: Parents,
+    #[serde(default)]
     container_id: Arc<str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     container_image: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     container_image_digest: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     container_runtime: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     container_provenance: Option<ProvenanceWord>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
-    compose_project: Option<&'a str>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
-    compose_service: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pod: Option<PodKeys<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     slice: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<PeerKeys<'a>>,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default)]
     labels: Map<'a, Arc<str>>,
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     cgroup_id: u64,
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default)]
     tags: Map<'a, String>,
-}
-
-impl<'a> Line<'a> {
-    fn new(event: &'a Event, zone: &TimeZone) -> Self {
-        let Event {
-            time,
-            kernel_time,
-            protocol,
-            source,
-            destination,
-            outcome,
-            errno,
-            latency,
-            pid,
-            tid,
-            uid,
-            gid,
-            user,
-            comm,
-            process,
-            container,
-            image: _,
-            container_provenance,
-            unit,
-            peer,
-            cgroup_id,
-            tags,
-            line: _,
-        } = event;
-        let Process {
-            pid: _,
-            started,
-            comm: process_comm,
-            path,
-            args,
-            args_cut,
-            parents,
-            provenance,
-        } = &**process;
-        let time = Time::new(*time, zone, 9);
-        let container = container.as_deref();
-        Self {
-            v: VERSION,
-            kernel_time: Quoted(nanoseconds(*kernel_time)),
-            go_time: Some(time),
-            time: Some(time),
-            pid: *pid,
-            comm: comm.clone(),
-            address_family: if destination.is_ipv4() {
-                "AF_INET"
-            } else {
-                "AF_INET6"
-            },
-            saddr: Some(source.ip()),
-            sport: source.port(),
-            daddr: destination.ip(),
-            dport: destination.port(),
-            container: container.and_then(|it| it.name.clone()).unwrap_or_default(),
-            id: event.id(),
-            tid: Some(*tid),
-            uid: *uid,
-            gid: *gid,
-            user: user.clone(),
-            protocol: ProtocolName(*protocol),
-            outcome: Some(OutcomeWord(*outcome)),
-            errno: *errno,
-            error: errno.and_then(ErrorName::of),
-            latency_ns: latency.map(nanoseconds),
-            proc_path: path.clone(),
-            proc_args: args.as_deref().map(Cow::Borrowed),
-            proc_args_cut: *args_cut,
-            process_comm: (process_comm != comm).then(|| process_comm.clone()),
-            process_started: started.map(|it| Quoted(nanoseconds(it))),
-            process_provenance: provenance.map(ProvenanceWord),
-            parents: Parents(Cow::Borrowed(parents)),
-            container_id: container.map(|it| it.id.clone()).unwrap_or_default(),
-            container_image: container.and_then(|it| it.image.clone()),
-            container_image_digest: container.and_then(|it| it.image_digest.clone()),
-            container_runtime: container.and_then(|it| it.runtime.clone()),
-            container_provenance: container_provenance.map(ProvenanceWord),
-            compose_project: container.and_then(|it| it.compose_project().map(|it| &**it)),
-            compose_service: container.and_then(|it| it.compose_service().map(|it| &**it)),
-            pod: container
-                .and_then(|it| it.pod.as_deref())
-                .map(PodKeys::from),
-            unit: unit
-                .as_ref()
-                .map(|it| it.name.clone())
-                .filter(|it| !it.is_empty()),
-            slice: unit
-                .as_ref()
-                .map(|it| it.slice.clone())
-                .filter(|it| !it.is_empty()),
-            peer: peer.as_deref().map(PeerKeys::from),
-            labels: Map(Cow::Borrowed(container.map_or(&[], |it| &it.labels))),
-            cgroup_id: *cgroup_id,
-            tags: Map(Cow::Borrowed(tags)),
-        }
-    }
 }
 
 impl TryFrom<Line<'_>> for Event {
@@ -359,9 +375,9 @@ impl TryFrom<Line<'_>> for Event {
                 started: line.process_started.map(|it| Duration::from_nanos(it.0)),
                 comm: line.process_comm.unwrap_or_else(|| line.comm.clone()),
                 path: line.proc_path,
-                args: line.proc_args.map(Cow::into_owned),
+                args: line.proc_args,
                 args_cut: line.proc_args_cut,
-                parents: line.parents.0.into_owned(),
+                parents: line.parents.0,
                 provenance: line.process_provenance.map(|it| it.0),
             }),
             comm: line.comm,
@@ -388,18 +404,6 @@ const fn version() -> u64 {
 
 const fn no_id() -> u32 {
     NO_ID
-}
-
-const fn is_no_id(id: &u32) -> bool {
-    *id == NO_ID
-}
-
-const fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// The 584 years that fit are more than any machine has been up.

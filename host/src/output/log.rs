@@ -22,19 +22,21 @@
 //!  "since":"2026-11-23T23:04:05+08:00","until":"2026-11-23T23:04:06+08:00","where":"kernel","connections":12,"processes":0}
 //! ```
 
-use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{
     format::user,
     json::{
         self,
-        value::{ErrorName, Map, OutcomeWord, ProtocolName, Quoted, Time},
+        object::{Object, Value},
+        value::{ErrorName, OutcomeWord, ProtocolName, Quoted, Time},
     },
 };
 use crate::{
+    escape,
     event::{Container, Event},
     notice::Notice,
 };
@@ -45,32 +47,35 @@ pub(super) fn event(event: &Event, zone: &TimeZone, labels: &[String], out: &mut
     let name = container
         .and_then(|it| it.name.as_deref())
         .unwrap_or_default();
-    let line = Line {
-        conatiner: name,
-        dip: event.destination.ip(),
-        dport: Quoted(event.destination.port()),
-        ipv6: event.destination.is_ipv6().into(),
-        level: "info",
-        msg: "",
-        pid: Quoted(event.pid),
-        proc_args: Joined(event.process.args.as_deref().unwrap_or_default()),
-        proc_path: event.process.path.as_deref().unwrap_or_default(),
-        time: Time::new(event.time, zone, 0),
-        user: user(event).unwrap_or_default(),
-        container: name,
-        sip: event.source.ip(),
-        sport: Quoted(event.source.port()),
-        comm: &event.comm,
-        protocol: ProtocolName(event.protocol),
-        outcome: OutcomeWord(event.outcome),
-        error: event.errno.and_then(ErrorName::of),
-        latency_ns: event.latency.map(json::nanoseconds),
-        id: event.id(),
-        container_id: container.map(|it| &*it.id).filter(|id| !id.is_empty()),
-        tags: Map(Cow::Borrowed(&event.tags)),
-        labels: Map(Cow::Owned(chosen(container, labels))),
-    };
-    json::write(&line, out);
+    let mut line = Object::begin(out);
+    line.put("conatiner", name);
+    line.put("dip", event.destination.ip());
+    line.put("dport", Quoted(event.destination.port()));
+    line.put("ipv6", u8::from(event.destination.is_ipv6()));
+    line.put("level", "info");
+    line.put("msg", "");
+    line.put("pid", Quoted(event.pid));
+    let args = event.process.args.as_deref().unwrap_or_default();
+    line.put("procArgs", Joined(args.get(1..).unwrap_or_default()));
+    let path = event.process.path.as_deref();
+    line.put("procPath", path.unwrap_or_default());
+    line.put("time", Time::new(event.time, zone, 0));
+    line.put("user", &*user(event).unwrap_or_default());
+    line.put("container", name);
+    line.put("sip", event.source.ip());
+    line.put("sport", Quoted(event.source.port()));
+    line.put("comm", &event.comm);
+    line.put("protocol", ProtocolName(event.protocol));
+    line.put("outcome", OutcomeWord(event.outcome));
+    line.put_some("error", event.errno.and_then(ErrorName::of));
+    line.put_some("latencyNs", event.latency.map(json::nanoseconds));
+    line.put("id", event.id());
+    line.put_some("containerId", container.and_then(|it| json::filled(&it.id)));
+    line.put_some("tags", json::filled_list(&event.tags));
+    let labels = chosen(container, labels);
+    line.put_some("labels", json::filled_list(&labels));
+    line.end();
+    out.push(b'\n');
 }
 
 fn chosen(container: Option<&Container>, keys: &[String]) -> Vec<(Arc<str>, Arc<str>)> {
@@ -108,39 +113,6 @@ pub(super) fn notice(notice: &Notice, zone: &TimeZone, out: &mut Vec<u8>) {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Line<'a> {
-    conatiner: &'a str,
-    dip: IpAddr,
-    dport: Quoted<u16>,
-    ipv6: u8,
-    level: &'static str,
-    msg: &'static str,
-    pid: Quoted<u32>,
-    proc_args: Joined<'a>,
-    proc_path: &'a str,
-    time: Time,
-    user: Cow<'a, str>,
-    container: &'a str,
-    sip: IpAddr,
-    sport: Quoted<u16>,
-    comm: &'a str,
-    protocol: ProtocolName,
-    outcome: OutcomeWord,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorName>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latency_ns: Option<u64>,
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    container_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    tags: Map<'a, String>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    labels: Map<'a, Arc<str>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct NoticeLine<'a> {
     conatiner: &'static str,
     dip: &'static str,
@@ -157,24 +129,19 @@ struct NoticeLine<'a> {
     notice: json::notice::Data<'a>,
 }
 
-/// The arguments after the program's name, with spaces between.
+/// Texts with spaces between.
 struct Joined<'a>(&'a [Arc<str>]);
 
-impl fmt::Display for Joined<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, arg) in self.0.iter().skip(1).enumerate() {
+impl Value for Joined<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        for (i, text) in self.0.iter().enumerate() {
             if i > 0 {
-                f.write_str(" ")?;
+                out.push(b' ');
             }
-            f.write_str(arg)?;
+            escape::json_text(text, out);
         }
-        Ok(())
-    }
-}
-
-impl Serialize for Joined<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        out.push(b'"');
     }
 }
 
@@ -185,7 +152,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{escape, event::Pod, output::arbitrary};
+    use crate::{event::Pod, output::arbitrary};
 
     fn log(it: &Event) -> String {
         let mut out = Vec::new();

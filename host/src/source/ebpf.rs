@@ -2,7 +2,7 @@
 //! Knows nothing about processes, users and containers beyond their numbers.
 
 pub(crate) mod btf;
-pub(crate) mod decode;
+pub mod decode;
 mod load;
 mod programs;
 pub mod requirements;
@@ -28,7 +28,7 @@ pub use self::{
     load::{Degraded, Error, hooks},
 };
 use self::{
-    decode::{Clock, Decoded},
+    decode::{Clock, Decoded, Tasks},
     skipped::Skipped,
     wait::Wait,
     waiting::{PATIENCE, Waiting},
@@ -56,6 +56,7 @@ pub struct Options {
 /// The attached kernel program.
 pub struct EbpfSource {
     records: RingBuf<MapData>,
+    tasks: Tasks,
     counters: Counters,
     wait: Wait,
     waiting: Waiting,
@@ -192,7 +193,7 @@ impl Source for EbpfSource {
                 break;
             };
             self.wait.found();
-            match decode::record(&bytes, &clock) {
+            match decode::record(&bytes, &clock, &mut self.tasks) {
                 Ok(Decoded::Record(record)) => batch.push(match record {
                     Record::Own(event) if self.report_own => Record::Connection(event),
                     record => record,

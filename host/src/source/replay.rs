@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use memchr::memchr;
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -91,7 +92,7 @@ impl Replay {
     /// Moves what has been read on into `line`; whether that has become a whole line.
     fn advance(&mut self) -> bool {
         let new = self.file.buffer();
-        let (part, taken, whole) = match new.iter().position(|&byte| byte == b'\n') {
+        let (part, taken, whole) = match memchr(b'\n', new) {
             Some(end) => (&new[..end], end + 1, true),
             None => (new, new.len(), false),
         };

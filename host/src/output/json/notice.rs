@@ -111,7 +111,7 @@ pub(in crate::output) enum PlaceWord {
 
 impl<'a> Data<'a> {
     /// With so many digits after the seconds.
-    pub(in crate::output) fn new(notice: &'a Notice, zone: &TimeZone, digits: usize) -> Self {
+    pub(in crate::output) fn new(notice: &'a Notice, zone: &TimeZone, digits: u32) -> Self {
         match notice {
             Notice::Lost { place, lost } => Self::Lost {
                 since: Time::new(lost.since, zone, digits),

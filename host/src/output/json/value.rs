@@ -2,8 +2,8 @@
 //! Knows no line: which key holds what is the formats' business.
 
 use std::{
-    borrow::Cow, collections::HashSet, fmt, hash::Hash, marker::PhantomData, str::FromStr,
-    sync::Arc, time::Duration,
+    borrow::Cow, collections::HashSet, fmt, hash::Hash, io::Write as _, marker::PhantomData,
+    str::FromStr, sync::Arc, time::Duration,
 };
 
 use jiff::{
@@ -13,16 +13,21 @@ use jiff::{
 use nix::errno::Errno;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::nanoseconds;
-use crate::event::{Outcome, Parent, Protocol, Provenance};
+use super::{
+    nanoseconds,
+    object::{Object, Value},
+};
+use crate::event::{Id, Outcome, Parent, Protocol, Provenance};
 
 /// A number as a string.
 #[derive(Default)]
 pub(in crate::output) struct Quoted<T>(pub(in crate::output) T);
 
-impl<T: fmt::Display> Serialize for Quoted<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+impl<T: Value> Value for Quoted<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        self.0.write(out);
+        out.push(b'"');
     }
 }
 
@@ -38,12 +43,12 @@ impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Quoted<T> {
 pub(in crate::output) struct Time {
     pub(in crate::output) at: Timestamp,
     offset: Offset,
-    digits: usize,
+    digits: u32,
 }
 
 impl Time {
-    /// With so many digits after the seconds.
-    pub(in crate::output) fn new(at: Timestamp, zone: &TimeZone, digits: usize) -> Self {
+    /// With so many digits after the seconds, at most nine.
+    pub(in crate::output) fn new(at: Timestamp, zone: &TimeZone, digits: u32) -> Self {
         let offset = zone.to_offset(at);
         // RFC 3339 has no seconds in offsets; some zones had, a century ago.
         let offset = Offset::from_seconds(offset.seconds() / 60 * 60).unwrap_or(offset);
@@ -51,10 +56,65 @@ impl Time {
     }
 }
 
+impl Value for Time {
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self { at, offset, digits } = *self;
+        let local = offset.to_datetime(at);
+        out.push(b'"');
+        match u16::try_from(local.year()) {
+            Ok(year @ 0..=9999) => {
+                padded(year.into(), 4, out);
+                for (before, part) in [
+                    (b'-', local.month()),
+                    (b'-', local.day()),
+                    (b'T', local.hour()),
+                    (b':', local.minute()),
+                    (b':', local.second()),
+                ] {
+                    out.push(before);
+                    padded(part.unsigned_abs().into(), 2, out);
+                }
+                if digits > 0 {
+                    out.push(b'.');
+                    let fraction = local.subsec_nanosecond().unsigned_abs();
+                    padded(fraction / 10_u32.pow(9 - digits), digits as usize, out);
+                }
+                let minutes = offset.seconds() / 60;
+                out.push(if minutes < 0 { b'-' } else { b'+' });
+                let minutes = minutes.unsigned_abs();
+                padded(minutes / 60, 2, out);
+                out.push(b':');
+                padded(minutes % 60, 2, out);
+            }
+            // RFC 3339 has no such years.
+            _ => write!(out, "{self}").expect("invariant: a Vec takes every write"),
+        }
+        out.push(b'"');
+    }
+}
+
+/// The number with leading zeros.
+fn padded(mut number: u32, digits: usize, out: &mut Vec<u8>) {
+    let mut text = [b'0'; 9];
+    let text = &mut text[..digits];
+    for digit in text.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    out.extend_from_slice(text);
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, offset, digits } = *self;
+        let digits = digits as usize;
+        write!(f, "{:.digits$}", at.display_with_offset(offset))
+    }
+}
+
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { at, offset, digits } = *self;
-        serializer.collect_str(&format_args!("{:.digits$}", at.display_with_offset(offset)))
+        serializer.collect_str(self)
     }
 }
 
@@ -73,11 +133,12 @@ impl Default for ProtocolName {
     }
 }
 
-impl Serialize for ProtocolName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Value for ProtocolName {
+    fn write(&self, out: &mut Vec<u8>) {
         match self.0 {
-            Protocol::Other(number) => serializer.serialize_u8(number),
-            name => serializer.collect_str(&name),
+            Protocol::Tcp => "tcp".write(out),
+            Protocol::Udp => "udp".write(out),
+            Protocol::Other(number) => number.write(out),
         }
     }
 }
@@ -110,9 +171,9 @@ impl<'de> Deserialize<'de> for ProtocolName {
 /// The outcome's word.
 pub(in crate::output) struct OutcomeWord(pub(in crate::output) Outcome);
 
-impl Serialize for OutcomeWord {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.as_str())
+impl Value for OutcomeWord {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.as_str().write(out);
     }
 }
 
@@ -128,9 +189,9 @@ impl<'de> Deserialize<'de> for OutcomeWord {
 /// The provenance's word.
 pub(in crate::output) struct ProvenanceWord(pub(in crate::output) Provenance);
 
-impl Serialize for ProvenanceWord {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.as_str())
+impl Value for ProvenanceWord {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.as_str().write(out);
     }
 }
 
@@ -162,63 +223,57 @@ impl fmt::Display for ErrorName {
     }
 }
 
-impl Serialize for ErrorName {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl Value for ErrorName {
+    fn write(&self, out: &mut Vec<u8>) {
+        write!(out, "\"{self}\"").expect("invariant: a Vec takes every write");
     }
 }
 
-/// Ancestors of a process.
-#[derive(Default)]
-pub(in crate::output) struct Parents<'a>(pub(in crate::output) Cow<'a, [Parent]>);
+impl Value for Id {
+    fn write(&self, out: &mut Vec<u8>) {
+        write!(out, "\"{self}\"").expect("invariant: a Vec takes every write");
+    }
+}
 
-#[derive(Serialize, Deserialize)]
+/// Ancestors of a process, as they are read.
+#[derive(Default)]
+pub(in crate::output) struct Parents(pub(in crate::output) Vec<Parent>);
+
+#[derive(Deserialize)]
 #[serde(remote = "Parent")]
 struct ParentKeys {
     pid: u32,
-    #[serde(default, with = "since_boot", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "since_boot")]
     started: Option<Duration>,
     comm: Arc<str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     path: Option<Arc<str>>,
 }
 
 /// Nanoseconds as a string.
-mod since_boot {
-    use super::*;
+fn since_boot<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let nanoseconds = Option::<Quoted<u64>>::deserialize(deserializer)?;
+    Ok(nanoseconds.map(|it| Duration::from_nanos(it.0)))
+}
 
-    pub(super) fn serialize<S: Serializer>(
-        duration: &Option<Duration>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        duration
-            .map(|it| Quoted(nanoseconds(it)))
-            .serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        let nanoseconds = Option::<Quoted<u64>>::deserialize(deserializer)?;
-        Ok(nanoseconds.map(|it| Duration::from_nanos(it.0)))
+impl Value for Parent {
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self {
+            pid,
+            started,
+            comm,
+            path,
+        } = self;
+        let mut object = Object::begin(out);
+        object.put("pid", *pid);
+        object.put_some("started", started.map(|it| Quoted(nanoseconds(it))));
+        object.put("comm", comm);
+        object.put_some("path", path.as_ref());
+        object.end();
     }
 }
 
-impl Parents<'_> {
-    pub(in crate::output) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl Serialize for Parents<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct One<'a>(#[serde(with = "ParentKeys")] &'a Parent);
-        serializer.collect_seq(self.0.iter().map(One))
-    }
-}
-
-impl<'de> Deserialize<'de> for Parents<'_> {
+impl<'de> Deserialize<'de> for Parents {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct One(#[serde(with = "ParentKeys")] Parent);
@@ -239,6 +294,22 @@ impl<T: Clone> Map<'_, T> {
 impl<T: Clone> Default for Map<'_, T> {
     fn default() -> Self {
         Self(Cow::Borrowed(&[]))
+    }
+}
+
+/// Pairs as an object, in their order.
+impl<K: AsRef<str>, V: AsRef<str>> Value for [(K, V)] {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (i, (key, value)) in self.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            key.as_ref().write(out);
+            out.push(b':');
+            value.as_ref().write(out);
+        }
+        out.push(b'}');
     }
 }
 

@@ -1,6 +1,8 @@
 //! Which columns there are, what is in them, and how wide they are: what fits into the terminal, or what reads well in a
 //! pipe. Knows nothing of where the terminal or the pipe is.
 
+use std::iter::repeat_n;
+
 use comfy_table::{CellAlignment, ColumnConstraint, Row, Table, Width, presets};
 use jiff::tz::TimeZone;
 
@@ -101,8 +103,53 @@ impl Layout {
             CONTAINER if pods => pod(event, width),
             _ => (it.cell)(event, zone, width),
         });
+        let cells: Vec<String> = cells.collect();
+        match self.plain(&cells) {
+            Some(line) => line,
+            None => self.measured(cells),
+        }
+    }
+
+    /// The line of cells that fit and are as wide as they are long, which nearly all are: the same as [`measured`](Self::measured)
+    /// without its measuring.
+    fn plain(&self, cells: &[String]) -> Option<String> {
+        let columns = || cells.iter().zip(&self.widths).zip(&COLUMNS);
+        let is_plain = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let fits = |text: &str, width: Option<u16>| width.is_none_or(|it| text.len() <= it.into());
+        columns()
+            .all(|((cell, width), _)| fits(cell, *width) && is_plain(cell))
+            .then(|| {
+                let mut line = String::new();
+                for (i, ((cell, width), column)) in columns().enumerate() {
+                    line.push_str(match width {
+                        None => "| ",
+                        Some(_) if i > 0 => " ",
+                        Some(_) => "",
+                    });
+                    let width = usize::from(width.unwrap_or(column.piped));
+                    let gap = width.saturating_sub(cell.len());
+                    let (before, after) = if column.title == PID {
+                        (gap, 0)
+                    } else {
+                        (0, gap)
+                    };
+                    line.extend(repeat_n(' ', before));
+                    line.push_str(cell);
+                    line.extend(repeat_n(' ', after));
+                    if self.width.is_none() {
+                        line.push(' ');
+                    }
+                }
+                if self.width.is_none() {
+                    line.push('|');
+                }
+                line
+            })
+    }
+
+    fn measured(&mut self, cells: Vec<String>) -> String {
         if let Some(row) = self.row.row_mut(0) {
-            *row = one_line(Row::from(cells.collect::<Vec<_>>()));
+            *row = one_line(Row::from(cells));
         }
         self.row.lines().collect()
     }
@@ -170,7 +217,24 @@ fn fit(width: u16, most: usize) -> Vec<u16> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_line_is_what_would_be_measured(
+            cells in prop::collection::vec("[ -~]{0,24}|[a-z]{0,4}", 10),
+            width in prop::option::of(40_u16..300),
+        ) {
+            let mut layout = Layout::new(width, true);
+            let cells = cells[..layout.widths.len()].to_vec();
+            if let Some(line) = layout.plain(&cells) {
+                let measured = layout.measured(cells);
+                prop_assert_eq!(line.trim_end(), measured.trim_end());
+            }
+        }
+    }
 
     #[test]
     fn columns_fill_the_terminal() {

@@ -34,7 +34,7 @@ pub enum Malformed {
 
 /// What a record of the ring buffer is.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Decoded {
+pub enum Decoded {
     /// For the stages that follow.
     Record(Record),
     /// For the source itself: a TCP connection was begun then, since boot.
@@ -42,7 +42,7 @@ pub(crate) enum Decoded {
 }
 
 /// Turns the kernel's clock into wall-clock time.
-pub(crate) struct Clock {
+pub struct Clock {
     /// When it was read.
     pub(super) now: Timestamp,
     /// The same moment on the kernel's clock.
@@ -52,7 +52,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// As the two clocks stand now: wall-clock time may be set while we run.
-    pub(crate) fn now() -> Self {
+    pub fn now() -> Self {
         let (now, since_boot) = (Timestamp::now(), since_boot());
         Self {
             now,
@@ -70,6 +70,46 @@ impl Clock {
     }
 }
 
+/// The tasks that were met lately: what records say of a process is made once, and shared by its connections.
+pub struct Tasks(Vec<Option<(Task, Arc<Process>)>>);
+
+/// How many, at most.
+const TASKS: usize = 256;
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self(vec![None; TASKS])
+    }
+}
+
+impl Tasks {
+    fn process(&mut self, task: &Task) -> Arc<Process> {
+        let slot = &mut self.0[task.tid as usize % TASKS];
+        match slot {
+            Some((known, process)) if is_same(known, task) => process.clone(),
+            _ => {
+                let process = Arc::new(process(task));
+                *slot = Some((*task, process.clone()));
+                process
+            }
+        }
+    }
+}
+
+/// Whether [`process`] makes the same of both.
+fn is_same(known: &Task, task: &Task) -> bool {
+    let identity = |it: &Task| {
+        (
+            it.tgid,
+            it.started_ns,
+            it.ppid,
+            it.parent_started_ns,
+            it.comm,
+        )
+    };
+    identity(known) == identity(task)
+}
+
 /// CLOCK_BOOTTIME, which the kernel program tells times in.
 pub(super) fn since_boot() -> Duration {
     // The clock exists since Linux 2.6.39; were it to fail, times would be wrong by the time since boot.
@@ -81,12 +121,15 @@ fn signed(duration: Duration) -> SignedDuration {
 }
 
 /// Decodes one record of the ring buffer.
-pub(crate) fn record(bytes: &[u8], clock: &Clock) -> Result<Decoded, Malformed> {
+///
+/// # Errors
+/// When it makes no sense.
+pub fn record(bytes: &[u8], clock: &Clock, tasks: &mut Tasks) -> Result<Decoded, Malformed> {
     let (kind, _) = u32::read_from_prefix(bytes).map_err(|_| short(bytes))?;
     Ok(Decoded::Record(match kind {
         kind::CONNECTION => {
             let record: Connection = fixed(bytes)?;
-            let event = Box::new(connection(&record, clock)?);
+            let event = Box::new(connection(&record, clock, tasks)?);
             if record.task.own == 0 {
                 Record::Connection(event)
             } else {
@@ -120,7 +163,7 @@ fn short(bytes: &[u8]) -> Malformed {
     Malformed::Short { len: bytes.len() }
 }
 
-fn connection(record: &Connection, clock: &Clock) -> Result<Event, Malformed> {
+fn connection(record: &Connection, clock: &Clock, tasks: &mut Tasks) -> Result<Event, Malformed> {
     let Connection { task, .. } = record;
     let protocol = match u8::try_from(record.protocol) {
         Ok(number) => Protocol::from_number(number),
@@ -148,6 +191,7 @@ fn connection(record: &Connection, clock: &Clock) -> Result<Event, Malformed> {
         }
     };
     let began = Duration::from_nanos(record.began_ns);
+    let process = tasks.process(task);
     Ok(Event {
         time: clock.at(began),
         kernel_time: began,
@@ -162,8 +206,8 @@ fn connection(record: &Connection, clock: &Clock) -> Result<Event, Malformed> {
         uid: task.uid,
         gid: task.gid,
         user: None,
-        comm: text(&task.comm),
-        process: Arc::new(process(task)),
+        comm: process.comm.clone(),
+        process,
         container: None,
         image: task.image,
         container_provenance: None,
@@ -322,7 +366,7 @@ mod tests {
     }
 
     fn decode(record: &Connection) -> Event {
-        match super::record(record.as_bytes(), &clock()) {
+        match super::record(record.as_bytes(), &clock(), &mut Tasks::default()) {
             Ok(Decoded::Record(Record::Connection(event))) => *event,
             other => panic!("{other:?}"),
         }
@@ -338,6 +382,32 @@ mod tests {
         assert_eq!((event.pid, event.tid, event.uid), (10, 11, 1000));
         assert_eq!(&*event.comm, "a\u{fffd}b");
         assert_eq!(event.process.parents[0].pid, 1);
+    }
+
+    #[test]
+    fn connections_share_their_process_and_no_others() {
+        let mut tasks = Tasks::default();
+        let mut process = |change: fn(&mut Task)| {
+            let mut task = refused().task;
+            change(&mut task);
+            tasks.process(&task)
+        };
+        let first = process(|_| ());
+        assert!(Arc::ptr_eq(&first, &process(|task| task.cgroup_id = 7)));
+        let changes: [fn(&mut Task); 5] = [
+            |task| task.tgid = 12,
+            |task| task.started_ns = 1,
+            |task| task.ppid = 2,
+            |task| task.parent_started_ns = 1,
+            |task| task.comm = [b'x'; 16],
+        ];
+        for change in changes {
+            let mut task = refused().task;
+            change(&mut task);
+            let other = process(change);
+            assert_eq!(*other, super::process(&task));
+            assert!(!Arc::ptr_eq(&first, &other));
+        }
     }
 
     #[test]
@@ -364,7 +434,9 @@ mod tests {
         record.kind = kind::EXEC;
         (record.args_len, record.path_len) = (9, 13);
         let bytes = [record.as_bytes(), b"curl\0-s\0\0curl\0bin\0usr\0"].concat();
-        let Ok(Decoded::Record(Record::Exec(exec))) = super::record(&bytes, &clock()) else {
+        let Ok(Decoded::Record(Record::Exec(exec))) =
+            super::record(&bytes, &clock(), &mut Tasks::default())
+        else {
             panic!()
         };
         assert_eq!(exec.process.path.as_deref(), Some("/usr/bin/curl"));
@@ -374,7 +446,7 @@ mod tests {
             ["curl", "-s", ""]
         );
         assert_eq!(
-            super::record(&bytes[..bytes.len() - 1], &clock()),
+            super::record(&bytes[..bytes.len() - 1], &clock(), &mut Tasks::default()),
             Err(Malformed::Short {
                 len: bytes.len() - 1
             })
@@ -388,12 +460,12 @@ mod tests {
         let bytes = [record.as_bytes(), b"/a\0rest"].concat();
         let path = b"/a".to_vec();
         assert_eq!(
-            super::record(&bytes, &clock()),
+            super::record(&bytes, &clock(), &mut Tasks::default()),
             Ok(Decoded::Record(Record::Cgroup { id: 7, path }))
         );
         let short = &bytes[..18];
         assert_eq!(
-            super::record(short, &clock()),
+            super::record(short, &clock(), &mut Tasks::default()),
             Err(Malformed::Short { len: 18 })
         );
     }
@@ -411,7 +483,7 @@ mod tests {
             rest in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
             let bytes = [&kind.to_ne_bytes()[..], &rest].concat();
-            let _ = super::record(&bytes, &clock());
+            let _ = super::record(&bytes, &clock(), &mut Tasks::default());
         }
     }
 }

@@ -237,6 +237,7 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     }
     Ok(EbpfSource {
         records,
+        tasks: Default::default(),
         counters: Counters(Arc::new(counters)),
         wait,
         waiting,
