@@ -54,6 +54,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) from: Option<IpAddr>,
 
+    /// The port that the first process connects to; the next one takes the next [default: a free one]
+    #[arg(long, value_name = "PORT", value_parser = value_parser!(u16).range(1..=64511))]
+    pub(crate) port: Option<u16>,
+
     /// Do it in a network namespace of its own, so that nothing else on this machine is disturbed; needs root
     #[arg(long)]
     pub(crate) own_network: bool,

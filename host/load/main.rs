@@ -10,6 +10,7 @@ mod peer;
 mod report;
 mod run;
 mod target;
+mod times;
 
 use std::{
     io::{self, Write as _},
