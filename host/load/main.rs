@@ -9,6 +9,7 @@ mod pace;
 mod peer;
 mod report;
 mod run;
+mod side_by_side;
 mod target;
 mod times;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         None => match Args::parse_from(args).command {
             Command::Run(options) => run::run(&options),
             Command::Check(files) => check::run(&files),
+            Command::SideBySide(options) => side_by_side::run(&options),
         },
     };
     match result {
