@@ -255,6 +255,16 @@ mod tests {
     }
 
     #[test]
+    fn the_kept_picture_shows_the_kept_results() {
+        let kept = include_str!("../../benches/side-by-side.json");
+        let svg = of(&serde_json::from_str(kept).unwrap());
+        assert!(
+            svg == include_str!("../../benches/side-by-side.svg"),
+            "draw it again"
+        );
+    }
+
+    #[test]
     fn nothing_measured_is_an_empty_picture() {
         let svg = of(&Results::default());
         assert!(

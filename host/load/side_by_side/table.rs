@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     loads::{LOADS, Load},
-    results::{Cost, Results, Run, Spread, mib},
+    results::{Cost, Rest, Results, Run, Spread, mib},
     tools::{BPFTRACE, LIGHTMON, NOTHING, ORIGINAL, TCPLIFE, TOOLS},
 };
 
@@ -15,6 +15,10 @@ const NONE: &str = "-";
 
 /// All that was measured.
 pub(super) fn of(results: &Results) -> String {
+    tables(results).join("\n")
+}
+
+fn tables(results: &Results) -> [String; 3] {
     let is_peer = |tool: &str| PEERS.contains(&tool);
     let is_way = |tool: &str| tool == LIGHTMON || !PEERS.contains(&tool);
     let tables = [
@@ -22,8 +26,7 @@ pub(super) fn of(results: &Results) -> String {
         under_load(results, is_way),
         at_rest(results),
     ];
-    let tables: Vec<String> = tables.iter().map(|rows| markdown(rows)).collect();
-    tables.join("\n")
+    tables.map(|rows| markdown(&rows))
 }
 
 fn under_load(results: &Results, is_in: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
@@ -84,25 +87,21 @@ fn at_rest(results: &Results) -> Vec<Vec<String>> {
         "wake-ups/s",
         "peak MiB",
         "ring buffer MiB",
+        "others' forks/s",
     ])];
     for tool in TOOLS.iter().map(|tool| tool.name) {
         let Some(first_event) = results.first_event(tool) else {
             continue;
         };
-        let rests = || results.rests(tool);
+        let all = |of: fn(&Rest) -> f64| spread(Spread::of(results.rests(tool).map(of)));
         rows.push(vec![
             tool.to_owned(),
             spread(Some(first_event)),
-            spread(Spread::of(
-                rests().map(|rest| 100.0 * rest.cpu_seconds / rest.seconds),
-            )),
-            spread(Spread::of(
-                rests().map(|rest| rest.sleeps as f64 / rest.seconds),
-            )),
-            spread(Spread::of(
-                rests().map(|rest| mib(rest.peak.saturating_sub(rest.ring))),
-            )),
-            spread(Spread::of(rests().map(|rest| mib(rest.ring)))),
+            all(|rest| 100.0 * rest.cpu_seconds / rest.seconds),
+            all(|rest| rest.sleeps as f64 / rest.seconds),
+            all(|rest| mib(rest.peak.saturating_sub(rest.ring))),
+            all(|rest| mib(rest.ring)),
+            all(|rest| rest.forks_of_others as f64 / rest.seconds),
         ]);
     }
     rows
@@ -218,11 +217,25 @@ mod tests {
         | TCP 1,000/s | lightmon           | 100 %    | 3.00 (2.00 to 4.00) | 0.25 (0.10 to 0.25) | 15.0   | 2.00 (1.00 to 3.00) | 6.00 (3.00 to 9.00) | 11.0     | 100000 |
         | TCP 1,000/s | lightmon, excluded | excluded | 0.00                | 0.00                | 12.5   | 0.50                | 1.50                | 10.0     | 100000 |
 
-        | tool     | first event ms | idle CPU % | wake-ups/s | peak MiB | ring buffer MiB |
-        | -------- | -------------- | ---------- | ---------- | -------- | --------------- |
-        | lightmon | 25.0           | 0.00       | 2.00       | 4.00     | 16.0            |
-        | bpftrace | 400            | 1.00       | 10.0       | 100      | 0.00            |
+        | tool     | first event ms | idle CPU % | wake-ups/s | peak MiB | ring buffer MiB | others' forks/s |
+        | -------- | -------------- | ---------- | ---------- | -------- | --------------- | --------------- |
+        | lightmon | 25.0           | 0.00       | 2.00       | 4.00     | 16.0            | 0.67            |
+        | bpftrace | 400            | 1.00       | 10.0       | 100      | 0.00            | 0.00            |
         ");
+    }
+
+    /// `make bench BENCH=host/benches/side-by-side` prints what belongs there.
+    #[test]
+    fn the_readme_has_the_kept_results() {
+        let kept = include_str!("../../benches/side-by-side.json");
+        let readme = include_str!("../../../README.md");
+        let [peers, _ways, rest] = tables(&serde_json::from_str(kept).unwrap());
+        for table in [peers, rest] {
+            assert!(
+                readme.contains(&table),
+                "README.md has another table than\n{table}"
+            );
+        }
     }
 
     #[test]
