@@ -1,10 +1,13 @@
 # The only commands to know. What they do stands in cargo's manifests, or in a script beside what it builds.
-.PHONY: help run build test bench-plugins bench-stages bench-check kernels fuzz ebpf plugins clean
+.PHONY: help run build test bench bench-plugins bench-stages bench-check kernels fuzz ebpf plugins clean
 
 LIGHTMON := target/release/lightmon
 PLUGINS := target/plugins
 # The kernel program as it was built from source just now; the host embeds the one in ebpf/prebuilt.
 FRESH := $(CURDIR)/target/ebpf/lightmon.bpf.o
+# Where `make bench` keeps what it measures, and draws it; the README's: make bench BENCH=host/benches/side-by-side. It also takes
+# ROUNDS=5, QUICK=1, LOADS='tcp-1000 rest', LIGHTMON_GO=PROGRAM.
+BENCH := target/bench/side-by-side
 STAGES_BENCH := LIGHTMON_BENCH_PLUGINS=$(CURDIR)/$(PLUGINS) cargo bench --package lightmon --bench stages --
 ARGS ?= --plugin $(PLUGINS)/geoip.wasm --format table
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
@@ -28,6 +31,11 @@ test: plugins ## install what the tests need, and run all of them
 	plugin-sdk/conformance/build.sh
 	plugins/others.sh
 	LIGHTMON_EBPF_OBJECT=$(FRESH) cargo test -- --include-ignored
+
+bench: build plugins ## lightmon beside bpftrace and tcplife under the same loads; in a few minutes: make bench ROUNDS=1 QUICK=1
+	$(SUDO) target/release/lightmon-load side-by-side --results $(BENCH).json --plot $(BENCH).svg \
+		$$(host/load/side_by_side/peers.sh $(HOME)/.cache/lightmon/peers) $(if $(LIGHTMON_GO),--original $(LIGHTMON_GO)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(LOADS:%=--load %)
 
 bench-plugins: plugins ## what a plugin costs, beside the same work done natively
 	plugins/build.sh bench-guest

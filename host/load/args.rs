@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, value_parser};
 
 use crate::kind::Kind;
 
-/// Opens connections that can be told apart, and checks what lightmon has reported of them
+/// Opens connections that can be told apart, and checks what lightmon and others have reported of them
 ///
 /// Each connection goes to a loopback address of its own, the next one of --from, so that a lost one and one that is
 /// reported twice are both seen.
@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Count what lightmon has reported of them: each must be there, once, with its process and outcome
     Check(Check),
+    /// Put lightmon and what else one could use under the same load, and say what each costs; needs root
+    SideBySide(SideBySide),
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +56,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) from: Option<IpAddr>,
 
+    /// The port that the first process connects to; the next one takes the next [default: a free one]
+    #[arg(long, value_name = "PORT", value_parser = value_parser!(u16).range(1..=64511))]
+    pub(crate) port: Option<u16>,
+
     /// Do it in a network namespace of its own, so that nothing else on this machine is disturbed; needs root
     #[arg(long)]
     pub(crate) own_network: bool,
@@ -73,4 +79,59 @@ pub(crate) struct Check {
     pub(crate) made: PathBuf,
     /// What `lightmon -f json` has written meanwhile
     pub(crate) events: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SideBySide {
+    /// Where the results are kept; those of loads that are not measured now stay
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "target/bench/side-by-side.json"
+    )]
+    pub(crate) results: PathBuf,
+
+    /// Draw them there, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+
+    /// Measure nothing, show only what was measured
+    #[arg(long)]
+    pub(crate) show: bool,
+
+    /// How often each tool gets each load; what is shown is the median
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+
+    /// Fewer connections: a tenth of a million at full speed
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Only this load, or `rest`; may be repeated
+    #[arg(long = "load", value_name = "NAME")]
+    pub(crate) loads: Vec<String>,
+
+    /// The lightmon to measure [default: the one beside this program]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) lightmon: Option<PathBuf>,
+
+    /// The folder of its plugins
+    #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
+    pub(crate) plugins: PathBuf,
+
+    /// bpftrace; it is left out without, and so are the next ones
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) bpftrace: Option<PathBuf>,
+
+    /// tcplife of libbpf-tools
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) tcplife: Option<PathBuf>,
+
+    /// The lightmon that was written in Go
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) original: Option<PathBuf>,
+
+    /// Where the tools may write
+    #[arg(long, value_name = "FOLDER", default_value = "target/bench/run")]
+    pub(crate) folder: PathBuf,
 }

@@ -175,6 +175,7 @@ mod tests {
             range: Range::new(None, 4, kind.is_ipv6()).unwrap(),
             program: "/bin/load".into(),
             seconds: 1.0,
+            times: None,
             parts: vec![part(100, 0, 40_000), part(101, 2, 40_001)],
         }
     }

@@ -9,7 +9,9 @@ mod pace;
 mod peer;
 mod report;
 mod run;
+mod side_by_side;
 mod target;
+mod times;
 
 use std::{
     io::{self, Write as _},
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         None => match Args::parse_from(args).command {
             Command::Run(options) => run::run(&options),
             Command::Check(files) => check::run(&files),
+            Command::SideBySide(options) => side_by_side::run(&options),
         },
     };
     match result {

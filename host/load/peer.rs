@@ -6,6 +6,7 @@ use std::{
     os::fd::{AsRawFd as _, OwnedFd},
     path::Path,
     process::Command,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail, ensure};
@@ -35,7 +36,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn open(kind: Kind) -> anyhow::Result<Self> {
+    /// On this port, or on a free one.
+    pub(crate) fn open(kind: Kind, port: Option<u16>) -> anyhow::Result<Self> {
         let any: IpAddr = match kind.is_ipv6() {
             true => Ipv6Addr::UNSPECIFIED.into(),
             false => Ipv4Addr::UNSPECIFIED.into(),
@@ -44,7 +46,8 @@ impl Peer {
             Kind::Udp | Kind::UdpSend => SockType::Datagram,
             Kind::Tcp | Kind::Tcp6 | Kind::Refused | Kind::Exec => SockType::Stream,
         };
-        let (socket, port) = bound(any, ty).context("open the other end of the connections")?;
+        let (socket, port) =
+            bound(any, port.unwrap_or(0), ty).context("open the other end of the connections")?;
         if matches!(kind, Kind::Tcp | Kind::Tcp6 | Kind::Exec) {
             socket::listen(&socket, Backlog::MAXCONN).context("listen")?;
         }
@@ -56,44 +59,54 @@ impl Peer {
         self.port
     }
 
-    /// Opens a connection to this address, and closes it; `program` is this one.
+    /// Opens a connection to this address, and closes it; `program` is this one. Returns how long the call took that opens it;
+    /// with `exec`, how long its process lived, for whom has started it.
     ///
     /// # Errors
     /// When it does not end as its kind should.
-    pub(crate) fn connect(&self, to: IpAddr, program: &Path) -> anyhow::Result<()> {
+    pub(crate) fn connect(&self, to: IpAddr, program: &Path) -> anyhow::Result<Duration> {
         let to = SocketAddr::new(to, self.port);
         match self.kind {
             Kind::Tcp | Kind::Tcp6 => {
-                let _open = tcp(to)?;
+                let socket = tcp_socket(to)?;
+                let (result, time) = timed_connect(&socket, to);
+                result?;
                 self.accept()?;
+                Ok(time)
             }
-            Kind::Refused => match tcp(to) {
-                Err(Errno::ECONNREFUSED) => {}
-                Err(error) => return Err(error.into()),
-                Ok(_) => bail!("somebody has accepted it"),
+            Kind::Refused => match timed_connect(&tcp_socket(to)?, to) {
+                (Err(Errno::ECONNREFUSED), time) => Ok(time),
+                (Err(error), _) => Err(error.into()),
+                (Ok(()), _) => bail!("somebody has accepted it"),
             },
             Kind::Udp => {
                 let socket = socket_for(to.ip(), SockType::Datagram)?;
-                socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
+                let (result, time) = timed_connect(&socket, to);
+                result?;
+                Ok(time)
             }
             Kind::UdpSend => {
                 let (socket, to) = (
                     socket_for(to.ip(), SockType::Datagram)?,
                     SockaddrStorage::from(to),
                 );
+                let start = Instant::now();
                 // Nobody reads it: where the receiver's buffer is full the kernel drops it.
                 socket::sendto(socket.as_raw_fd(), b"load", &to, MsgFlags::empty())?;
+                Ok(start.elapsed())
             }
             Kind::Exec => {
+                let start = Instant::now();
                 let status = Command::new(program)
                     .args([CONNECT, &to.to_string()])
                     .status()
                     .with_context(|| format!("start {}", program.display()))?;
+                let time = start.elapsed();
                 ensure!(status.success(), "its process has ended with {status}");
                 self.accept()?;
+                Ok(time)
             }
         }
-        Ok(())
     }
 
     fn accept(&self) -> Result<(), Errno> {
@@ -111,28 +124,35 @@ pub(crate) fn connect_of(args: &[OsString]) -> Option<SocketAddr> {
 
 /// What [`connect_of`] asks for.
 pub(crate) fn connect(to: SocketAddr) -> anyhow::Result<()> {
-    tcp(to)
-        .map(drop)
+    tcp_socket(to)
+        .and_then(|socket| timed_connect(&socket, to).0)
         .with_context(|| format!("connect to {to}"))
 }
 
-/// An open connection; closing it sends RST, so that no TIME_WAIT is left of it.
-fn tcp(to: SocketAddr) -> Result<OwnedFd, Errno> {
+/// Closing its connection sends RST, so that no TIME_WAIT is left of it.
+fn tcp_socket(to: SocketAddr) -> Result<OwnedFd, Errno> {
     let socket = socket_for(to.ip(), SockType::Stream)?;
     let at_once = libc::linger {
         l_onoff: 1,
         l_linger: 0,
     };
     setsockopt(&socket, sockopt::Linger, &at_once)?;
-    socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(to))?;
     Ok(socket)
 }
 
-/// A socket with a port of its own; only this machine gets at it.
-fn bound(any: IpAddr, ty: SockType) -> Result<(OwnedFd, u16), Errno> {
+/// Connects, and measures the call alone.
+fn timed_connect(socket: &OwnedFd, to: SocketAddr) -> (Result<(), Errno>, Duration) {
+    let to = SockaddrStorage::from(to);
+    let start = Instant::now();
+    let result = socket::connect(socket.as_raw_fd(), &to);
+    (result, start.elapsed())
+}
+
+/// A socket with that port, or with a free one for 0; only this machine gets at it.
+fn bound(any: IpAddr, port: u16, ty: SockType) -> Result<(OwnedFd, u16), Errno> {
     let socket = socket_for(any, ty)?;
     setsockopt(&socket, sockopt::BindToDevice, &"lo".into())?;
-    let address = SockaddrStorage::from(SocketAddr::new(any, 0));
+    let address = SockaddrStorage::from(SocketAddr::new(any, port));
     socket::bind(socket.as_raw_fd(), &address)?;
     let address: SockaddrStorage = socket::getsockname(socket.as_raw_fd())?;
     let port = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {

@@ -2,6 +2,7 @@
 //!
 //! ```json
 //! {"kind":"tcp","from":"127.16.0.0","count":3,"program":"/usr/bin/lightmon-load","seconds":0.1,
+//!  "times":{"p50":9120,"p99":20480},
 //!  "parts":[{"pid":100,"first":0,"count":2,"port":40001,"made":2,"failed":0},
 //!           {"pid":101,"first":2,"count":1,"port":40002,"made":0,"failed":1,"error":"ETIMEDOUT"}]}
 //! ```
@@ -10,7 +11,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{kind::Kind, target::Range};
+use crate::{kind::Kind, target::Range, times::Percentiles};
 
 /// A run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub(crate) struct Report {
     /// Which program has connected.
     pub(crate) program: PathBuf,
     pub(crate) seconds: f64,
+    /// How long the calls took that opened a connection; with `exec`, how long its process lived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) times: Option<Percentiles>,
     /// One a process, in the order of their connections.
     pub(crate) parts: Vec<Part>,
 }
@@ -66,6 +70,10 @@ impl fmt::Display for Report {
             f,
             "made {made}, failed {failed}, {seconds:.3} s, {rate:.0}/s"
         )?;
+        if let Some(Percentiles { p50, p99 }) = self.times {
+            let us = |ns: u64| ns as f64 / 1000.0;
+            write!(f, ", p50 {:.1} us, p99 {:.1} us", us(p50), us(p99))?;
+        }
         match self.parts.iter().find_map(|part| part.error.as_ref()) {
             Some(error) => write!(f, "; {error}"),
             None => Ok(()),

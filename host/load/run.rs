@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     args, network,
@@ -16,15 +17,23 @@ use crate::{
     peer::Peer,
     report::{Part, Report},
     target::Range,
+    times::Times,
 };
+
+/// What the process of one part says to the one that has started it.
+#[derive(Serialize, Deserialize)]
+struct Work {
+    part: Part,
+    times: Times,
+}
 
 /// Makes all connections, or the share of one process, and prints what was made. Returns whether none has failed.
 pub(crate) fn run(options: &args::Run) -> anyhow::Result<bool> {
     let range = Range::new(options.from, options.count, options.kind.is_ipv6())?;
     let (text, failed) = match options.worker {
         Some(worker) => {
-            let part = work(options, &range, worker)?;
-            (serde_json::to_string(&part)?, part.failed)
+            let work = work(options, &range, worker)?;
+            (serde_json::to_string(&work)?, work.part.failed)
         }
         None => {
             let report = share(options, range)?;
@@ -63,7 +72,7 @@ fn share(options: &args::Run, range: Range) -> anyhow::Result<Report> {
         })
         .collect::<Result<_, _>>()
         .context("start a process")?;
-    let parts: Vec<Part> = workers
+    let works: Vec<Work> = workers
         .into_iter()
         .map(|worker| {
             let output = worker.wait_with_output()?;
@@ -71,24 +80,33 @@ fn share(options: &args::Run, range: Range) -> anyhow::Result<Report> {
                 .with_context(|| format!("a process has said nothing and ended: {}", output.status))
         })
         .collect::<anyhow::Result<_>>()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let (mut parts, mut times) = (Vec::new(), Times::default());
+    for work in works {
+        parts.push(work.part);
+        times.merge(work.times);
+    }
     Ok(Report {
         kind: options.kind,
         range,
         program,
-        seconds: start.elapsed().as_secs_f64(),
+        seconds,
+        times: times.percentiles(),
         parts,
     })
 }
 
 /// The share of one of the processes.
-fn work(options: &args::Run, range: &Range, worker: u32) -> anyhow::Result<Part> {
+fn work(options: &args::Run, range: &Range, worker: u32) -> anyhow::Result<Work> {
     let bound = |worker: u32| {
         let before = u64::from(range.count) * u64::from(worker) / u64::from(options.processes);
         u32::try_from(before).expect("invariant: at most the count")
     };
     let (first, end) = (bound(worker), bound(worker + 1));
     let program = env::current_exe().context("find this program")?;
-    let peer = Peer::open(options.kind)?;
+    // Neither overflows: there are at most 1024 processes, and the option's range leaves room for them.
+    let port = options.port.map(|port| port + worker as u16);
+    let peer = Peer::open(options.kind, port)?;
     let mut part = Part {
         pid: std::process::id(),
         first,
@@ -98,6 +116,7 @@ fn work(options: &args::Run, range: &Range, worker: u32) -> anyhow::Result<Part>
         failed: 0,
         error: None,
     };
+    let mut times = Times::default();
     let pace = Pace::new(
         options
             .rate
@@ -106,7 +125,10 @@ fn work(options: &args::Run, range: &Range, worker: u32) -> anyhow::Result<Part>
     for i in first..end {
         pace.wait(i - first);
         match peer.connect(range.address(i), &program) {
-            Ok(()) => part.made += 1,
+            Ok(time) => {
+                part.made += 1;
+                times.add(time);
+            }
             Err(error) => {
                 part.failed += 1;
                 part.error.get_or_insert_with(|| {
@@ -115,5 +137,5 @@ fn work(options: &args::Run, range: &Range, worker: u32) -> anyhow::Result<Part>
             }
         }
     }
-    Ok(part)
+    Ok(Work { part, times })
 }

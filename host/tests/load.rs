@@ -3,9 +3,10 @@
 
 use std::{
     ffi::OsStr,
-    fs::File,
+    fs::{self, File, Permissions},
     io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     net::{Ipv4Addr, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -103,7 +104,7 @@ impl Lightmon {
         let output = load(&[&["run", "--own-network", "--json"], args].concat());
         assert!(output.status.success(), "{output:?}");
         let made = self.folder.path().join(args.join(""));
-        std::fs::write(&made, output.stdout).unwrap();
+        fs::write(&made, output.stdout).unwrap();
         made
     }
 
@@ -255,6 +256,63 @@ fn a_rate() {
     assert_eq!(lightmon.stop().lost, 0);
     let verdict = lightmon.check(&made);
     assert_eq!((verdict.made, verdict.reported), (2000, 2000));
+}
+
+/// What stands in for the original takes its options and prints its JSON, as the original would.
+#[test]
+#[ignore = "needs root: make test runs it"]
+fn side_by_side_with_a_stand_in_for_the_original() {
+    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (original, arguments) = (path("original"), path("arguments"));
+    let lightmon = env!("CARGO_BIN_EXE_lightmon");
+    let script = format!("#!/bin/sh\necho \"$@\" >{arguments}\nexec {lightmon} \"$@\"\n");
+    fs::write(&original, script).unwrap();
+    fs::set_permissions(&original, Permissions::from_mode(0o755)).unwrap();
+
+    let (results, plot, run) = (path("results.json"), path("plot.svg"), path("run"));
+    let options = [
+        ["--load", "tcp6"],
+        ["--rounds", "1"],
+        ["--lightmon", lightmon],
+        ["--original", &original],
+        ["--results", &results],
+        ["--plot", &plot],
+        ["--folder", &run],
+    ];
+    let output = load(&[&["side-by-side", "--quick"], options.as_flattened()].concat());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(
+        fs::read_to_string(&arguments).unwrap().trim_end(),
+        "-output json -v6"
+    );
+
+    let results: Value = serde_json::from_slice(&fs::read(&results).unwrap()).unwrap();
+    let runs = results["runs"].as_array().unwrap();
+    let of = |tool: &str| runs.iter().find(|run| run["tool"] == tool).unwrap();
+    for tool in ["lightmon", "original"] {
+        let (run, cost) = (of(tool), &of(tool)["cost"]);
+        assert_eq!(run["made"], 50_000, "{run}");
+        assert_eq!(cost["reported"], run["made"], "{run}");
+        assert!(cost["cpuSeconds"].as_f64().unwrap() > 0.0, "{run}");
+        assert!(cost["peak"].as_u64().unwrap() > 1024, "{run}");
+    }
+    let excluded = of("lightmon, excluded");
+    assert_eq!(excluded["cost"]["reported"], 0, "{excluded}");
+    assert!(
+        excluded["cost"]["excluded"].as_u64() >= Some(50_000),
+        "{excluded}"
+    );
+    assert_eq!(of("nothing attached")["cost"], Value::Null);
+    assert_eq!(runs.len(), 4);
+
+    let table = String::from_utf8(output.stdout).unwrap();
+    let rows = table
+        .lines()
+        .filter(|row| row.contains("| original ") && row.contains(" 100 % "));
+    assert_eq!(rows.count(), 1, "{table}");
+    assert!(fs::read_to_string(&plot).unwrap().contains(">original<"));
 }
 
 /// More than the kernel's buffer holds, while lightmon can't read: what is not reported is counted, to the last one.
