@@ -19,6 +19,7 @@ pub mod cri;
 pub mod docker;
 
 pub(crate) mod cgroup;
+mod socket;
 
 use cgroup::Cgroups;
 

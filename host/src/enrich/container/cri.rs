@@ -27,7 +27,7 @@ use self::{
     },
     grpc::Client,
 };
-use super::{Containers, Runtime, cgroup};
+use super::{Containers, Runtime, cgroup, socket};
 use crate::event::{Container, Pod};
 
 /// Where runtimes listen unless it is told otherwise: containerd, CRI-O, k3s. Not cri-dockerd: Docker itself is watched.
@@ -95,7 +95,7 @@ pub async fn watch(containers: Containers, socket: PathBuf) {
         } else if pause == PAUSES.0 {
             debug!(?socket, %error, "no CRI runtime here yet");
         }
-        tokio::time::sleep(pause).await;
+        socket::wait(&socket, pause).await;
         pause = (pause * 2).min(PAUSES.1);
     }
 }

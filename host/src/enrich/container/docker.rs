@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use super::{Containers, Runtime, cgroup};
+use super::{Containers, Runtime, cgroup, socket};
 use crate::event::Container;
 
 /// Where Docker listens unless it is told otherwise.
@@ -119,7 +119,7 @@ pub async fn watch(containers: Containers, host: String) {
         } else if pause == PAUSES.0 {
             debug!(socket, %error, "no docker here yet");
         }
-        tokio::time::sleep(pause).await;
+        socket::wait(socket.as_ref(), pause).await;
         pause = (pause * 2).min(PAUSES.1);
     }
 }
