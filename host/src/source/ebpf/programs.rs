@@ -1,6 +1,7 @@
 //! Has the kernel take the programs, in as little time and memory as can be: that is most of what a start takes.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     num::NonZero,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -35,17 +36,19 @@ pub(super) fn loader<'a>() -> EbpfLoader<'a> {
     loader
 }
 
-/// Has these programs checked, several at once.
+/// Has these programs checked, several at once: the first ones first, so the longest should be among them.
 pub(super) fn load(ebpf: &mut Ebpf, names: &[&str]) -> Refusals {
-    let programs = ebpf.programs_mut();
-    let programs = Mutex::new(
-        programs
-            .filter(|(name, _)| names.contains(name))
-            .collect::<Vec<_>>(),
-    );
+    let place = |name| names.iter().position(|wanted| *wanted == name);
+    let mut programs: Vec<_> = ebpf
+        .programs_mut()
+        .filter_map(|(name, program)| Some((place(name)?, name, program)))
+        .collect();
+    // The last is taken first.
+    programs.sort_unstable_by_key(|(place, ..)| Reverse(*place));
+    let programs = Mutex::new(programs);
     let refusals = Mutex::new(Refusals::new());
     let check = || {
-        while let Some((name, program)) = next(&programs) {
+        while let Some((_, name, program)) = next(&programs) {
             let checked = match program {
                 Program::TracePoint(program) => program.load(),
                 Program::RawTracePoint(program) => program.load(),
