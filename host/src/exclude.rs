@@ -1,6 +1,7 @@
 #![doc = include_str!("exclude.md")]
 
 mod expr;
+mod kernel;
 mod parse;
 
 use std::{fmt, ops::Range, str::FromStr, sync::atomic::Ordering::Relaxed};
@@ -41,7 +42,7 @@ impl Exclude {
         let before = batch.len();
         batch.retain(|event| !self.matches(event));
         let excluded = before - batch.len();
-        stats.excluded.fetch_add(excluded as u64, Relaxed);
+        stats.excluded_host.fetch_add(excluded as u64, Relaxed);
     }
 }
 
@@ -254,9 +255,9 @@ mod tests {
         exclude.retain(&mut batch, &stats);
         let ports: Vec<u16> = batch.iter().map(|event| event.destination.port()).collect();
         assert_eq!(ports, [1, 3, 6]);
-        assert_eq!(stats.excluded.load(Relaxed), 3);
+        assert_eq!(stats.excluded_host.load(Relaxed), 3);
         exclude.retain(&mut batch, &stats);
-        assert_eq!((batch.len(), stats.excluded.load(Relaxed)), (3, 3));
+        assert_eq!((batch.len(), stats.excluded_host.load(Relaxed)), (3, 3));
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn check(text: &str, event: Event, excluded: bool) {
     exclude.retain(&mut batch, &stats);
     assert_eq!(batch.is_empty(), excluded, "{text}");
     assert_eq!(
-        stats.excluded.load(Relaxed),
+        stats.excluded_host.load(Relaxed),
         u64::from(excluded),
         "{text}"
     );
