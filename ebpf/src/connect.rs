@@ -13,6 +13,7 @@ use crate::{
     ends::{
         AF_INET, AF_INET6, Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, MAPPED, Peer, peer_at,
     },
+    exclude,
     kernel::{offsets, read},
     maps::{CALLS, Call},
     task, waiting,
@@ -171,6 +172,9 @@ fn try_end(result: i64) -> Result<(), i32> {
         (_, 0 | IPPROTO_TCP | IPPROTO_UDP) if is_outcome(-result) => stage::REJECTED,
         _ => return Ok(()),
     };
+    if exclude::takes(&ends.peer(), ends.protocol, None) {
+        return Ok(());
+    }
     // SAFETY: takes no argument.
     let now = unsafe { bpf_ktime_get_boot_ns() };
     emit::connection(

@@ -42,20 +42,13 @@ impl Ends {
     /// Takes over what the kernel has, which user memory can't forge: both ends.
     #[inline(always)]
     pub fn read(&mut self, sk: u64) {
-        let at = offsets();
         let family = self.read_source(sk);
         if family == 0 {
             return;
         }
-        let destination = if family == AF_INET {
-            known(sk, at.sock_daddr).map(mapped)
-        } else {
-            known(sk, at.sock_v6_daddr)
-        };
         self.family = family;
-        self.destination = destination.unwrap_or(self.destination);
-        self.destination_port =
-            known(sk, at.sock_dport).map_or(self.destination_port, u16::from_be);
+        self.destination = destination_of(sk, family).unwrap_or(self.destination);
+        self.destination_port = destination_port_of(sk).unwrap_or(self.destination_port);
     }
 
     /// Likewise, the own end only: the socket has no peer. Returns the socket's family, 0 when there is none to be read.
@@ -75,6 +68,16 @@ impl Ends {
         self.source_port = read(sk, at.sock_num);
         family
     }
+
+    /// The other end.
+    #[inline(always)]
+    pub fn peer(&self) -> Peer {
+        Peer {
+            family: self.family,
+            port: self.destination_port,
+            address: self.destination,
+        }
+    }
 }
 
 /// Where a call connects or sends to.
@@ -83,6 +86,32 @@ pub struct Peer {
     pub family: u16,
     pub port: u16,
     pub address: [u8; 16],
+}
+
+/// What a socket is connected to, or is about to be.
+#[inline(always)]
+pub fn peer_of(sk: u64) -> Option<Peer> {
+    let family = read(sk, offsets().sock_family);
+    Some(Peer {
+        family,
+        port: destination_port_of(sk)?,
+        address: destination_of(sk, family)?,
+    })
+}
+
+#[inline(always)]
+fn destination_of(sk: u64, family: u16) -> Option<[u8; 16]> {
+    let at = offsets();
+    if family == AF_INET {
+        known(sk, at.sock_daddr).map(mapped)
+    } else {
+        known(sk, at.sock_v6_daddr)
+    }
+}
+
+#[inline(always)]
+fn destination_port_of(sk: u64) -> Option<u16> {
+    known(sk, offsets().sock_dport).map(u16::from_be)
 }
 
 /// Reads a `struct sockaddr_in` (port at 2, address at 4) or `sockaddr_in6` (port at 2, address at 8) from user memory;

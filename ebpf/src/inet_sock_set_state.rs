@@ -13,7 +13,8 @@ use lightmon_common::{ERRNO_UNKNOWN, Pending, Task, counter, stage};
 
 use crate::{
     emit,
-    ends::{Ends, IPPROTO_TCP},
+    ends::{Ends, IPPROTO_TCP, Peer, peer_of},
+    exclude,
     kernel::{known, offsets, read},
     maps::{CALLS, MPTCP, PENDING},
     task, waiting,
@@ -32,7 +33,7 @@ const TCP_CLOSE: i32 = 7;
 pub fn tcp_state(ctx: RawTracePointContext) -> u32 {
     let (sk, old, new) = (ctx.arg::<u64>(0), ctx.arg::<i32>(1), ctx.arg::<i32>(2));
     if begins(old, new) && read::<u16>(sk, offsets().sock_protocol) == IPPROTO_TCP {
-        begin(sk);
+        begin(sk, || peer_of(sk));
     } else if ends(old, new) {
         end_of(sk, new);
     }
@@ -94,7 +95,14 @@ fn try_inet_sock_set_state(ctx: &TracePointContext) -> Result<(), i32> {
         )
     };
     if begins(old, new) && protocol == IPPROTO_TCP {
-        begin(sk);
+        // SAFETY: as above.
+        begin(sk, || unsafe {
+            Some(Peer {
+                family: ctx.read_at(FAMILY).ok()?,
+                port: ctx.read_at(DPORT).ok()?,
+                address: ctx.read_at(DADDR_V6).ok()?,
+            })
+        });
     } else if ends(old, new)
         && let Some(pending) = take(sk)
     {
@@ -126,33 +134,44 @@ fn ends(old: i32, new: i32) -> bool {
 }
 
 #[inline(always)]
-fn begin(sk: u64) {
-    // SAFETY: takes no argument.
-    let mut pending = Pending {
-        began_ns: unsafe { bpf_ktime_get_boot_ns() },
-        task: task::current(),
-    };
-    if let Some(call) = CALLS.get_ptr_mut(bpf_get_current_pid_tgid()) {
-        // SAFETY: the entry of this thread, which is in this call.
-        let call = unsafe { &mut *call };
-        call.syn_sk = sk;
-        if call.is_mptcp != 0 {
-            // Full: its further subflows are the kernel thread's then.
-            let _ = MPTCP.insert(call.sk, pending.task, 0);
+fn begin(sk: u64, peer: impl FnOnce() -> Option<Peer>) {
+    // SAFETY: the entry of this thread, which is in this call.
+    let call = CALLS
+        .get_ptr_mut(bpf_get_current_pid_tgid())
+        .map(|call| unsafe { &mut *call });
+    let (owner, mptcp_sk) = match call {
+        Some(call) => {
+            call.syn_sk = sk;
+            (None, (call.is_mptcp != 0).then_some(call.sk))
         }
-    } else if let Some(owner) = owner_of_subflow(sk, &pending.task) {
-        pending.task = owner;
+        None => (owner_of_subflow(sk), None),
+    };
+    // What is left out costs no more than this: neither its end nor its call finds anything.
+    let is_excluded = exclude::has_rules()
+        && peer().is_some_and(|peer| exclude::takes(&peer, IPPROTO_TCP, owner.as_ref()));
+    if is_excluded && mptcp_sk.is_none() {
+        return;
     }
-    if PENDING.insert(sk, pending, 0).is_err() {
+    // SAFETY: takes no argument.
+    let began_ns = unsafe { bpf_ktime_get_boot_ns() };
+    let task = owner.unwrap_or_else(task::current);
+    if let Some(mptcp_sk) = mptcp_sk {
+        // Full: its further subflows are the kernel thread's then.
+        let _ = MPTCP.insert(mptcp_sk, task, 0);
+    }
+    if is_excluded {
+        return;
+    }
+    if PENDING.insert(sk, Pending { began_ns, task }, 0).is_err() {
         emit::count(counter::LOST);
     }
-    waiting::arm(pending.began_ns);
+    waiting::arm(began_ns);
 }
 
-/// Who has connected the MPTCP socket that a thread of the kernel begins a further subflow of.
+/// Who has connected the MPTCP socket that a thread of the kernel, if it is the current one, begins a further subflow of.
 #[inline(always)]
-fn owner_of_subflow(sk: u64, caller: &Task) -> Option<Task> {
-    if caller.image != 0 {
+fn owner_of_subflow(sk: u64) -> Option<Task> {
+    if task::image(task::pointer_to_current()) != 0 {
         return None;
     }
     let at = offsets();
@@ -199,8 +218,8 @@ fn end(sk: u64, new: i32, pending: &Pending, ends: &Ends) {
     );
 }
 
-/// Notes in the call that has sent this socket's SYN, if the current thread is in it, that it was closed again:
-/// no port was free, say.
+/// Notes in the call that has sent this socket's SYN, if the current thread is in it, that it was closed again: no port
+/// was free, say. Where it was to go to as well, which the rules have been asked about: not always what the call was given.
 #[inline(always)]
 fn closed_in_its_call(sk: u64, ends: &Ends) -> bool {
     let Some(call) = CALLS.get_ptr_mut(bpf_get_current_pid_tgid()) else {
@@ -214,5 +233,11 @@ fn closed_in_its_call(sk: u64, ends: &Ends) -> bool {
     call.closed = 1;
     call.source = ends.source;
     call.source_port = ends.source_port;
+    Peer {
+        family: call.family,
+        port: call.destination_port,
+        address: call.destination,
+    } = ends.peer();
+    call.unread = 0;
     true
 }

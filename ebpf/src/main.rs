@@ -1,7 +1,9 @@
 //! lightmon's kernel program: passive tracepoints that turn each outgoing connection into one record.
-//! Decides nothing but what a connection is; names, filters and formats are the host's.
+//! Decides nothing but what a connection is, and which ones the user has excluded by what the kernel knows; names, all other
+//! filters and formats are the host's.
 //!
-//! One file a hook; what they share is in [`maps`], [`emit`], [`ends`], [`kernel`], [`task`], [`waiting`] and [`wake`].
+//! One file a hook; what they share is in [`maps`], [`emit`], [`ends`], [`exclude`], [`kernel`], [`task`], [`waiting`] and
+//! [`wake`].
 //!
 //! # Minimum kernel version
 //! 5.8: ring buffer, `bpf_ktime_get_boot_ns`. BTF (`/sys/kernel/btf/vmlinux`) for what `kernel` reads.
@@ -18,6 +20,7 @@ mod send;
 
 mod emit;
 mod ends;
+mod exclude;
 mod kernel;
 mod maps;
 mod task;

@@ -12,6 +12,7 @@ use lightmon_common::{FLOW_NS, counter, stage};
 use crate::{
     connect, emit,
     ends::{AF_INET, Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, MAPPED, Peer, peer_at},
+    exclude,
     kernel::{offsets, read},
     maps::{CALLS, Call, FLOWS, Flow},
     task,
@@ -258,6 +259,9 @@ fn sent(sk: u64, began_ns: u64, peer: &Peer, result: i64) {
     }
     let now = now();
     if !is_news(&flow(peer.address, peer.port, errno as u16), now) {
+        return;
+    }
+    if exclude::takes(peer, IPPROTO_UDP, None) {
         return;
     }
     let mut ends = Ends {

@@ -30,17 +30,23 @@ pub fn current() -> Task {
         ppid: read(parent, at.task_tgid),
         uid: uid_gid as u32,
         gid: (uid_gid >> 32) as u32,
-        own: is_own() as u32,
+        own: is_counted_apart() as u32,
         image: image(task),
         comm: bpf_get_current_comm().unwrap_or([0; COMM_LEN]),
     }
 }
 
+/// Read in a way that the compiler does not fold into the initial value.
+#[inline(always)]
+fn own() -> &'static Own {
+    // SAFETY: a static that nobody writes.
+    unsafe { &*core::hint::black_box(&raw const OWN) }
+}
+
 /// Whether the current task is lightmon, which may run in a pid namespace: there it knows its own number only.
 #[inline(always)]
 pub fn is_own() -> bool {
-    // SAFETY: read in a way that the compiler does not fold into the initial value.
-    let own = unsafe { &*core::hint::black_box(&raw const OWN) };
+    let own = own();
     let mut here = bpf_pidns_info { pid: 0, tgid: 0 };
     // SAFETY: the helper fills `here`, or fails where the task is in another namespace.
     own.ino != 0
@@ -55,9 +61,15 @@ pub fn is_own() -> bool {
         && here.tgid == own.tgid
 }
 
+/// Whether the current task's connections are lightmon's own, which are neither reported nor excluded.
+#[inline(always)]
+pub fn is_counted_apart() -> bool {
+    own().is_like_others == 0 && is_own()
+}
+
 /// See [`Task::image`].
 #[inline(always)]
-fn image(task: u64) -> u64 {
+pub fn image(task: u64) -> u64 {
     let at = offsets();
     read(read(task, at.task_mm), at.mm_arg_start)
 }

@@ -1,13 +1,14 @@
 #![doc = include_str!("exclude.md")]
 
 mod expr;
+mod kernel;
 mod parse;
 
 use std::{fmt, ops::Range, str::FromStr, sync::atomic::Ordering::Relaxed};
 
 pub use self::expr::Expr;
 
-use self::expr::Key;
+use self::expr::{Key, MAX_PID, MAX_UID};
 use crate::{event::Event, stats::Stats};
 
 /// The stage: takes out of a batch the events that any of its expressions matches.
@@ -41,7 +42,7 @@ impl Exclude {
         let before = batch.len();
         batch.retain(|event| !self.matches(event));
         let excluded = before - batch.len();
-        stats.excluded.fetch_add(excluded as u64, Relaxed);
+        stats.excluded_host.fetch_add(excluded as u64, Relaxed);
     }
 }
 
@@ -176,7 +177,8 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(what) => write!(f, "{what} missing"),
-            Self::Not(what) => write!(f, "not {what}"),
+            Self::Not(what) if what.starts_with('a') => write!(f, "not an {what}"),
+            Self::Not(what) => write!(f, "not a {what}"),
             Self::OutOfRange(what) => write!(f, "{what} out of range"),
             Self::UnknownKey => write!(f, "unknown key"),
             Self::NotYet(what) => write!(f, "{what} are not in the language (yet)"),
@@ -203,6 +205,9 @@ impl fmt::Display for Expected {
             Self::Value(Key::Dip) => {
                 write!(f, "expected an address or a network, such as 10.0.0.0/8")
             }
+            Self::Value(Key::Protocol) => write!(f, "expected tcp or udp"),
+            Self::Value(Key::Uid) => write!(f, "expected a user id, 0 to {MAX_UID}"),
+            Self::Value(Key::Pid) => write!(f, "expected a process id, 1 to {MAX_PID}"),
             Self::Value(Key::Keyword | Key::Container) => {
                 write!(f, "expected a part of the name, such as \"nginx\"")
             }
@@ -250,9 +255,9 @@ mod tests {
         exclude.retain(&mut batch, &stats);
         let ports: Vec<u16> = batch.iter().map(|event| event.destination.port()).collect();
         assert_eq!(ports, [1, 3, 6]);
-        assert_eq!(stats.excluded.load(Relaxed), 3);
+        assert_eq!(stats.excluded_host.load(Relaxed), 3);
         exclude.retain(&mut batch, &stats);
-        assert_eq!((batch.len(), stats.excluded.load(Relaxed)), (3, 3));
+        assert_eq!((batch.len(), stats.excluded_host.load(Relaxed)), (3, 3));
     }
 
     #[test]

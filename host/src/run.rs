@@ -162,8 +162,12 @@ impl Prepared {
             })
         } else {
             // What the kernel program has sent and nobody has read is lost as well.
-            let made = counters.map_or(Ok(0), |counters| counters.connections())?;
-            stats.seen.fetch_max(made, Relaxed);
+            if let Some(counters) = counters {
+                stats.seen.fetch_max(counters.connections()?, Relaxed);
+                stats
+                    .excluded_kernel
+                    .fetch_max(counters.excluded()?, Relaxed);
+            }
             stats.lost_output.fetch_add(stats.unaccounted(), Relaxed);
             Err(anyhow::anyhow!(
                 "the pipeline does not end; what it had not written after {:?} is lost",
@@ -209,6 +213,7 @@ impl Prepared {
                 let source = ebpf::EbpfSource::open(&ebpf::Options {
                     object: config.ebpf_object,
                     buffer_size: config.buffer_size,
+                    exclude: config.exclude.rules(),
                     ..ebpf::Options::default()
                 })?;
                 for degraded in &source.degraded {

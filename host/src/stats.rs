@@ -16,8 +16,11 @@ pub struct Stats {
     pub seen: AtomicU64,
     /// Written to the output.
     pub written: AtomicU64,
-    /// Left out by an exclude expression.
-    pub excluded: AtomicU64,
+    /// Left out by an exclude expression, in the kernel: TCP connections when they begin, so that one which would have been
+    /// reported as pending as well is one.
+    pub excluded_kernel: AtomicU64,
+    /// Left out by an exclude expression, of what the kernel has let through.
+    pub excluded_host: AtomicU64,
     /// Made by lightmon itself, and not reported.
     pub own: AtomicU64,
     /// Lost before the host could read them (ring buffer or map full).
@@ -52,36 +55,41 @@ impl Stats {
 
     /// Events that are on their way through the pipeline; 0 at the end, or the balance does not add up.
     pub fn unaccounted(&self) -> u64 {
-        let [written, excluded, own, kernel, output] = [
+        let accounted: u64 = [
             &self.written,
-            &self.excluded,
+            &self.excluded_kernel,
+            &self.excluded_host,
             &self.own,
             &self.lost_kernel,
             &self.lost_output,
         ]
-        .map(|n| n.load(Relaxed));
-        let accounted = written + excluded + own + self.dropped() + kernel + output;
-        self.seen.load(Relaxed).wrapping_sub(accounted)
+        .map(|n| n.load(Relaxed))
+        .iter()
+        .sum();
+        (self.seen.load(Relaxed)).wrapping_sub(accounted + self.dropped())
     }
 }
 
 /// The exit summary, one line:
-/// `seen 12 = written 6 + excluded 2 + own 2 + dropped 1 (redact 1) + lost 1 (kernel 1, output 0)`, without `own` when it is 0.
+/// `seen 12 = written 6 + excluded 2 (kernel 1, host 1) + own 2 + dropped 1 (redact 1) + lost 1 (kernel 1, output 0)`,
+/// without `own` when it is 0.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [
             seen,
             written,
-            excluded,
+            excluded_kernel,
+            excluded_host,
             own,
-            kernel,
-            output,
+            lost_kernel,
+            lost_output,
             malformed,
             skipped,
         ] = [
             &self.seen,
             &self.written,
-            &self.excluded,
+            &self.excluded_kernel,
+            &self.excluded_host,
             &self.own,
             &self.lost_kernel,
             &self.lost_output,
@@ -89,7 +97,11 @@ impl fmt::Display for Stats {
             &self.skipped,
         ]
         .map(|n| n.load(Relaxed));
-        write!(f, "seen {seen} = written {written} + excluded {excluded}")?;
+        write!(
+            f,
+            "seen {seen} = written {written} + excluded {} (kernel {excluded_kernel}, host {excluded_host})",
+            excluded_kernel + excluded_host
+        )?;
         if own > 0 {
             write!(f, " + own {own}")?;
         }
@@ -114,8 +126,8 @@ impl fmt::Display for Stats {
         }
         write!(
             f,
-            " + lost {} (kernel {kernel}, output {output})",
-            kernel + output
+            " + lost {} (kernel {lost_kernel}, output {lost_output})",
+            lost_kernel + lost_output
         )?;
         if malformed > 0 {
             write!(f, "; malformed input {malformed}")?;
@@ -136,7 +148,7 @@ mod tests {
         let stats = Stats::new(["geoip".to_owned(), "redact".to_owned()]);
         stats.seen.store(10, Relaxed);
         stats.written.store(6, Relaxed);
-        stats.excluded.store(2, Relaxed);
+        stats.excluded_host.store(2, Relaxed);
         stats.plugins[1].dropped.store(1, Relaxed);
         stats.plugins[1].faults.store(3, Relaxed);
         assert_eq!(stats.unaccounted(), 1);
@@ -144,7 +156,7 @@ mod tests {
         assert_eq!(stats.unaccounted(), 0);
         assert_eq!(
             stats.to_string(),
-            "seen 10 = written 6 + excluded 2 + dropped 1 (geoip 0, redact 1, faults 3) + lost 1 (kernel 1, output 0)"
+            "seen 10 = written 6 + excluded 2 (kernel 0, host 2) + dropped 1 (geoip 0, redact 1, faults 3) + lost 1 (kernel 1, output 0)"
         );
         stats.skipped.store(4, Relaxed);
         assert!(stats.to_string().ends_with(" output 0); hooks skipped 4"));
@@ -152,10 +164,17 @@ mod tests {
         assert_eq!(stats.unaccounted(), u64::MAX - 1);
         stats.seen.store(12, Relaxed);
         assert_eq!(stats.unaccounted(), 0);
+        assert!(stats.to_string().starts_with(
+            "seen 12 = written 6 + excluded 2 (kernel 0, host 2) + own 2 + dropped 1 ("
+        ),);
+        stats.excluded_kernel.store(3, Relaxed);
+        assert_eq!(stats.unaccounted(), u64::MAX - 2);
+        stats.seen.store(15, Relaxed);
+        assert_eq!(stats.unaccounted(), 0);
         assert!(
             stats
                 .to_string()
-                .starts_with("seen 12 = written 6 + excluded 2 + own 2 + dropped 1 ("),
+                .contains(" + excluded 5 (kernel 3, host 2) + own 2")
         );
     }
 }

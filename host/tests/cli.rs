@@ -105,7 +105,7 @@ fn a_full_disk_is_said_counted_and_the_exit_code() {
     assert!(messages.contains("No space left on device"), "{messages}");
     assert!(
         messages.contains(
-            "seen 12 = written 0 + excluded 0 + dropped 0 + lost 12 (kernel 0, output 12)"
+            "seen 12 = written 0 + excluded 0 (kernel 0, host 0) + dropped 0 + lost 12 (kernel 0, output 12)"
         ),
         "{messages}"
     );
@@ -127,6 +127,6 @@ fn malformed_lines_are_counted_and_the_exit_code() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
     let messages = String::from_utf8(output.stderr).unwrap();
-    let balance = "seen 2 = written 2 + excluded 0 + dropped 0 + lost 0 (kernel 0, output 0); malformed input 2";
+    let balance = "seen 2 = written 2 + excluded 0 (kernel 0, host 0) + dropped 0 + lost 0 (kernel 0, output 0); malformed input 2";
     assert!(messages.contains(balance), "{messages}");
 }

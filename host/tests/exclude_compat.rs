@@ -85,7 +85,11 @@ fn check(text: &str, event: Event, excluded: bool) {
     let (mut batch, stats) = (vec![event], Stats::default());
     exclude.retain(&mut batch, &stats);
     assert_eq!(batch.is_empty(), excluded, "{text}");
-    assert_eq!(stats.excluded.load(Relaxed), u64::from(excluded), "{text}");
+    assert_eq!(
+        stats.excluded_host.load(Relaxed),
+        u64::from(excluded),
+        "{text}"
+    );
 }
 
 #[test]
@@ -263,7 +267,7 @@ fn what_the_original_swallowed_is_an_error() {
               ^^ expected a part of the name, such as "nginx"
     exclude expression: key missing
       =80
-      ^ expected dport, dip, keyword or container
+      ^ expected dport, dip, protocol, uid, pid, keyword or container
     exclude expression: `=` missing
       dport
            ^ expected `=` and a value

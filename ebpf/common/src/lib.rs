@@ -4,6 +4,8 @@
 //! Everything is `#[repr(C)]` without padding, in native byte order, and starts with its [`kind`](mod@kind).
 #![no_std]
 
+pub mod exclude;
+
 /// First word of each record in the ring buffer.
 pub mod kind {
     /// A [`Connection`](crate::Connection).
@@ -42,8 +44,10 @@ pub mod counter {
     pub const LOST_PROCESSES: u32 = 1;
     /// Connections that are in the ring buffer, or were.
     pub const SENT: u32 = 2;
+    /// Connections that a rule of [`exclude`](crate::exclude) has left out.
+    pub const EXCLUDED: u32 = 3;
     /// How many counters there are.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 }
 
 /// [`Connection::errno`] when the kernel program could not read it (no BTF).
@@ -89,7 +93,7 @@ record! {
         pub uid: u32,
         /// Real group id in the initial user namespace.
         pub gid: u32,
-        /// 1 when it is lightmon itself, see [`Own`].
+        /// 1 when it is lightmon itself, whose connections are counted apart, see [`Own`].
         pub own: u32,
         /// Where its arguments are (`mm->arg_start`): another place after each exec, the same in a fork; 0 without BTF, and
         /// for what has no memory of its own, as the kernel's own threads.
@@ -214,8 +218,8 @@ record! {
         pub ino: u64,
         /// Thread group as seen in that namespace.
         pub tgid: u32,
-        /// Keeps the size a multiple of 8.
-        pub reserved: u32,
+        /// 1 when its connections are like all others', and not counted apart.
+        pub is_like_others: u32,
     }
 }
 
@@ -225,7 +229,7 @@ impl Own {
         dev: 0,
         ino: 0,
         tgid: 0,
-        reserved: 0,
+        is_like_others: 0,
     };
 }
 

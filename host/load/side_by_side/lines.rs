@@ -225,7 +225,7 @@ mod tests {
     fn what_is_said_of_the_rest() {
         let said = Said::of(
             "lightmon: lost 3 events\n\
-             lightmon: seen 9 = written 2 + excluded 4 + dropped 0 + lost 3 (kernel 3, output 0)\n",
+             lightmon: seen 9 = written 2 + excluded 4 (kernel 4, host 0) + dropped 0 + lost 3 (kernel 3, output 0)\n",
         );
         let (excluded, lost) = (4, 3);
         assert_eq!(said, Said { excluded, lost });

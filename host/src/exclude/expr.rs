@@ -5,7 +5,13 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use crate::event::Event;
+use crate::event::{Event, Protocol};
+
+/// Above is (uid_t)-1, which is nobody: an event that names no user has it.
+pub(super) const MAX_UID: u32 = u32::MAX - 1;
+
+/// `PID_MAX_LIMIT` of include/linux/threads.h.
+pub(super) const MAX_PID: u32 = 4 * 1024 * 1024;
 
 /// One expression: matches an event when any of its conjunctions does. `;` and `||` are both "or" to it.
 ///
@@ -24,6 +30,12 @@ pub(super) enum Condition {
     Dport(u16),
     /// Destination network without host bits; a single address is a network of one, and never IPv4-mapped.
     Dip(IpNet),
+    /// What the connection is spoken over: TCP or UDP.
+    Protocol(Protocol),
+    /// User that the thread runs as.
+    Uid(u32),
+    /// Process.
+    Pid(u32),
     /// Part of the process's path or name; not empty, and without one of the two quotes.
     Keyword(String),
     /// Part of the container's name; the same.
@@ -35,6 +47,9 @@ pub(super) enum Condition {
 pub(super) enum Key {
     Dport,
     Dip,
+    Protocol,
+    Uid,
+    Pid,
     Keyword,
     Container,
 }
@@ -58,6 +73,9 @@ impl Condition {
         match self {
             Self::Dport(port) => event.destination.port() == *port,
             Self::Dip(network) => network.contains(&event.destination.ip().to_canonical()),
+            Self::Protocol(protocol) => event.protocol == *protocol,
+            Self::Uid(uid) => event.uid == *uid,
+            Self::Pid(pid) => event.pid == *pid,
             Self::Keyword(text) => {
                 let process = &event.process;
                 let names = [&process.comm, &event.comm];
@@ -76,6 +94,9 @@ impl Condition {
         match self {
             Self::Dport(_) => Key::Dport,
             Self::Dip(_) => Key::Dip,
+            Self::Protocol(_) => Key::Protocol,
+            Self::Uid(_) => Key::Uid,
+            Self::Pid(_) => Key::Pid,
             Self::Keyword(_) => Key::Keyword,
             Self::Container(_) => Key::Container,
         }
@@ -83,12 +104,23 @@ impl Condition {
 }
 
 impl Key {
-    pub(super) const ALL: [Self; 4] = [Self::Dport, Self::Dip, Self::Keyword, Self::Container];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Dport,
+        Self::Dip,
+        Self::Protocol,
+        Self::Uid,
+        Self::Pid,
+        Self::Keyword,
+        Self::Container,
+    ];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Dport => "dport",
             Self::Dip => "dip",
+            Self::Protocol => "protocol",
+            Self::Uid => "uid",
+            Self::Pid => "pid",
             Self::Keyword => "keyword",
             Self::Container => "container",
         }
@@ -116,6 +148,8 @@ impl fmt::Display for Condition {
                 write!(f, "{}", network.addr())
             }
             Self::Dip(network) => write!(f, "{network}"),
+            Self::Protocol(protocol) => write!(f, "{protocol}"),
+            Self::Uid(number) | Self::Pid(number) => write!(f, "{number}"),
             // The language has no escapes: text with one kind of quote goes into the other kind.
             Self::Keyword(text) | Self::Container(text) if text.contains('"') => {
                 write!(f, "'{text}'")
@@ -136,7 +170,7 @@ fn join<T: fmt::Display>(f: &mut fmt::Formatter<'_>, parts: &[T], operator: &str
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{net::IpAddr, sync::Arc};
 
     use proptest::prelude::*;
@@ -162,6 +196,13 @@ mod tests {
         check("dip=0.0.0.0/0", true);
         check("dip=::/0", false);
         check("dip=192.168.1.100", false); // the source address
+        check("protocol=tcp", true);
+        check("protocol=udp", false);
+        check("uid=0", true);
+        check("uid=1000", false);
+        check("pid=1234", true);
+        check("pid=1235", false); // the thread
+        check("pid=1000", false); // the parent
         check("keyword=bin/curl", true);
         check("keyword=Curl", false);
         check("keyword='https://example.org'", false); // an argument
@@ -239,7 +280,7 @@ mod tests {
         check("", false);
     }
 
-    const VALUES: [(Key, &[&str]); 4] = [
+    const VALUES: [(Key, &[&str]); 7] = [
         (Key::Dport, &["53", "80", "443"]),
         (
             Key::Dip,
@@ -253,20 +294,27 @@ mod tests {
                 "::/0",
             ],
         ),
+        (Key::Protocol, &["tcp", "udp"]),
+        (Key::Uid, &["0", "1000"]),
+        (Key::Pid, &["1", "10", "100"]),
         (Key::Keyword, &["nginx", "bin/", "worker", "x y"]),
         (Key::Container, &["redis", "-1", "nginx"]),
     ];
 
     prop_compose! {
-        fn any_event()(
+        pub(in crate::exclude) fn any_event()(
             address in prop::sample::select(vec!["10.0.0.1", "::ffff:10.0.0.1", "10.200.0.9", "8.8.8.8", "fd00::1", "fd00::2", "fe80::1"]),
             port in prop::sample::select(vec![53_u16, 80, 443]),
+            protocol in prop::sample::select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Other(0)]),
+            uid in prop::sample::select(vec![0, 1000, 10_000]),
+            pid in prop::sample::select(vec![1, 10, 11]),
             path in prop::option::of(prop::sample::select(vec!["/usr/sbin/nginx", "/opt/x y"])),
             comm in prop::sample::select(vec!["nginx", "worker", ""]),
             name in prop::option::of(prop::sample::select(vec!["redis-1", "nginx", "db"])),
         ) -> Event {
             let mut event = Event::sample();
             event.destination = (address.parse::<IpAddr>().unwrap(), port).into();
+            (event.protocol, event.uid, event.pid) = (protocol, uid, pid);
             event.comm = comm.into();
             event.process = Arc::new(Process { path: path.map(Arc::from), ..Process::default() });
             event.container = Some(Arc::new(Container { name: name.map(Arc::from), ..Container::default() }));
@@ -275,32 +323,35 @@ mod tests {
     }
 
     prop_compose! {
-        fn any_condition()(key in 0_usize..4, value in any::<prop::sample::Index>()) -> (Key, &'static str) {
+        pub(in crate::exclude) fn any_condition()(key in 0..VALUES.len(), value in any::<prop::sample::Index>()) -> (&'static str, &'static str) {
             let (key, values) = VALUES[key];
-            (key, values[value.index(values.len())])
+            (key.as_str(), values[value.index(values.len())])
         }
     }
 
     /// Decides a condition from its text alone, without the types.
-    fn naive(event: &Event, key: Key, value: &str) -> bool {
+    fn naive(event: &Event, key: &str, value: &str) -> bool {
         let bits = |address: &str| match address.parse::<IpAddr>().unwrap().to_canonical() {
             IpAddr::V4(address) => format!("4 {:032b}", address.to_bits()),
             IpAddr::V6(address) => format!("6 {:0128b}", address.to_bits()),
         };
         match key {
-            Key::Dport => event.destination.port().to_string() == value,
-            Key::Dip => {
+            "dport" => event.destination.port().to_string() == value,
+            "dip" => {
                 let (network, length) = value.split_once('/').unwrap_or((value, "128"));
                 let network = bits(network);
                 let length = 2 + length.parse::<usize>().unwrap();
                 let length = length.min(network.len());
                 bits(&event.destination.ip().to_string()).get(..length) == network.get(..length)
             }
-            Key::Keyword => {
+            "protocol" => event.protocol.to_string() == value,
+            "uid" => event.uid.to_string() == value,
+            "pid" => event.pid.to_string() == value,
+            "keyword" => {
                 let path = event.process.path.as_deref().unwrap_or("");
                 format!("{path}\0{}\0{}", event.process.comm, event.comm).contains(value)
             }
-            Key::Container => {
+            _ => {
                 let mut name = event.container.iter().flat_map(|container| &container.name);
                 name.any(|name| name.contains(value))
             }
@@ -319,7 +370,7 @@ mod tests {
             let texts: Vec<String> = groups.iter().map(|group| {
                 let conjunctions: Vec<String> = group.iter().map(|conditions| {
                     let conditions: Vec<String> = conditions.iter()
-                        .map(|(key, value)| format!("{}{space}={quote}{value}{quote}", key.as_str()))
+                        .map(|(key, value)| format!("{key}{space}={quote}{value}{quote}"))
                         .collect();
                     conditions.join(&format!("{space}&&{space}"))
                 }).collect();
@@ -327,7 +378,7 @@ mod tests {
             }).collect();
             let text = texts.join(&format!("{space};{space}"));
             let expected = groups.iter().any(|group| group.iter().any(|conditions| {
-                conditions.iter().all(|(key, value)| naive(&event, *key, value))
+                conditions.iter().all(|(key, value)| naive(&event, key, value))
             }));
             prop_assert_eq!(expr(&text).matches(&event), expected, "{}", text);
         }

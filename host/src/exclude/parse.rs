@@ -1,7 +1,11 @@
 //! Reads the text of an exclude expression; `exclude.md` is the grammar in words.
 //! Does not repair what it can't read: the first fault ends it, with the place and what was expected there.
 
-use std::{net::IpAddr, ops::Range};
+use std::{
+    net::IpAddr,
+    ops::{Range, RangeInclusive},
+    str::FromStr,
+};
 
 use ipnet::IpNet;
 use winnow::{
@@ -14,9 +18,10 @@ use winnow::{
 
 use super::{
     Expected, Fault, Problem,
-    expr::{Condition, Conjunction, Expr, Key},
+    expr::{Condition, Conjunction, Expr, Key, MAX_PID, MAX_UID},
     is_typographic,
 };
+use crate::event::Protocol;
 
 type Input<'a> = LocatingSlice<&'a str>;
 type Read<T> = ModalResult<T, Fault>;
@@ -97,8 +102,11 @@ fn value(key: Key, input: &mut Input<'_>) -> Read<Condition> {
         _ => bare(key, input)?,
     };
     let condition = match key {
-        Key::Dport => port(text, span).map(Condition::Dport),
+        Key::Dport => number(text, span, key, "port", 0..=u16::MAX).map(Condition::Dport),
         Key::Dip => network(text, span).map(Condition::Dip),
+        Key::Protocol => protocol(text, span).map(Condition::Protocol),
+        Key::Uid => number(text, span, key, "user id", 0..=MAX_UID).map(Condition::Uid),
+        Key::Pid => number(text, span, key, "process id", 1..=MAX_PID).map(Condition::Pid),
         Key::Keyword => Ok(Condition::Keyword(text.to_owned())),
         Key::Container => Ok(Condition::Container(text.to_owned())),
     };
@@ -119,8 +127,8 @@ fn quoted<'a>(quote: char, key: Key, input: &mut Input<'a>) -> Read<(&'a str, Ra
     };
     if text.is_empty() {
         let problem = match key {
-            Key::Dport | Key::Dip => Problem::Missing("value"),
             Key::Keyword | Key::Container => Problem::MatchesAll,
+            _ => Problem::Missing("value"),
         };
         return cut(start..span.end + 1, problem, Expected::Value(key));
     }
@@ -135,8 +143,8 @@ fn bare<'a>(key: Key, input: &mut Input<'a>) -> Read<(&'a str, Range<usize>)> {
             let expected = match key {
                 _ if is_typographic(c) => Expected::Quoted(c),
                 Key::Keyword | Key::Container => Expected::Quoted(c),
-                Key::Dport | Key::Dip if text.is_empty() => Expected::Value(key),
-                Key::Dport | Key::Dip => Expected::Operator,
+                _ if text.is_empty() => Expected::Value(key),
+                _ => Expected::Operator,
             };
             cut(here(input), misplaced(c), expected)
         }
@@ -150,15 +158,34 @@ fn bare<'a>(key: Key, input: &mut Input<'a>) -> Read<(&'a str, Range<usize>)> {
     }
 }
 
-fn port(text: &str, span: Range<usize>) -> Result<u16, Fault> {
-    text.parse().ok().filter(|_| is_number(text)).ok_or(Fault {
+fn number<T: FromStr + PartialOrd>(
+    text: &str,
+    span: Range<usize>,
+    key: Key,
+    what: &'static str,
+    range: RangeInclusive<T>,
+) -> Result<T, Fault> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.filter(|_| is_number(text)).ok_or(Fault {
         span,
         problem: match is_number(text) {
-            true => Problem::OutOfRange("port"),
-            false => Problem::Not("a port"),
+            true => Problem::OutOfRange(what),
+            false => Problem::Not(what),
         },
-        expected: Expected::Value(Key::Dport),
+        expected: Expected::Value(key),
     })
+}
+
+/// Those that there are events of, by the names that these have.
+fn protocol(text: &str, span: Range<usize>) -> Result<Protocol, Fault> {
+    [Protocol::Tcp, Protocol::Udp]
+        .into_iter()
+        .find(|protocol| protocol.to_string() == text)
+        .ok_or(Fault {
+            span,
+            problem: Problem::Not("protocol"),
+            expected: Expected::Value(Key::Protocol),
+        })
 }
 
 fn network(text: &str, span: Range<usize>) -> Result<IpNet, Fault> {
@@ -170,7 +197,7 @@ fn network(text: &str, span: Range<usize>) -> Result<IpNet, Fault> {
     let Ok(address) = address.parse::<IpAddr>() else {
         return Err(Fault {
             span: span.start..slash.max(span.start + 1),
-            problem: Problem::Not("an address"),
+            problem: Problem::Not("address"),
             expected: Expected::Value(Key::Dip),
         });
     };
@@ -185,7 +212,7 @@ fn network(text: &str, span: Range<usize>) -> Result<IpNet, Fault> {
             problem: match prefix {
                 "" => Problem::Missing("prefix length"),
                 _ if is_number(prefix) => Problem::OutOfRange("prefix length"),
-                _ => Problem::Not("a prefix length"),
+                _ => Problem::Not("prefix length"),
             },
             expected: Expected::Prefix(bits),
         }),
@@ -398,7 +425,10 @@ mod tests {
             ("contianer", Some(Key::Container)),
             ("conatiner", Some(Key::Container)),
             ("x", None),
-            ("pid", None),
+            ("user_id", None),
+            ("gid", Some(Key::Uid)),
+            ("ppid", Some(Key::Pid)),
+            ("proto", Some(Key::Protocol)),
             ("dst", None),
             ("host", None),
             ("containercontainercontainer", None),
@@ -466,6 +496,19 @@ mod tests {
             "dip=[::1]",
             "dip=010.0.0.1",
             "dip=10.0.0.0/8/8",
+            "protocol=",
+            "protocol=sctp",
+            "protocol=TCP",
+            "protocol=6",
+            "protocol=tcp,udp",
+            "uid=root",
+            "uid=4294967295",
+            "uid=-1",
+            "pid=0",
+            "pid=4194305",
+            "pid=''",
+            "pid>1",
+            "gid=0",
             // Quotes
             "keyword=\"",
             "keyword='a\" && dport=80",
@@ -506,7 +549,7 @@ mod tests {
         dport=80 ⟦and⟧ dip=10.0.0.1: operator missing, expected `&&`, `||` or `;`, or quotes around a value with spaces
         keyword=my ⟦app⟧: operator missing, expected `&&`, `||` or `;`, or quotes around a value with spaces
         keyword='a'⟦b⟧: operator missing, expected `&&`, `||` or `;`, or quotes around a value with spaces
-        ⟦'⟧dport=80': key missing, expected dport, dip, keyword or container
+        ⟦'⟧dport=80': key missing, expected dport, dip, protocol, uid, pid, keyword or container
         dip='10.0.0.1'⟦,⟧ dport=80: lists are not in the language (yet), expected `&&`, `||`, `;` or the end
         dport⟦!=⟧80: comparisons other than `=` are not in the language (yet), expected `=` and a value
         dport⟦==⟧80: comparisons other than `=` are not in the language (yet), expected `=` and a value
@@ -521,8 +564,8 @@ mod tests {
         dport ⟦in⟧ 80: `=` missing, expected `=` and a value
         keyword=a⟦!⟧b: comparisons other than `=` are not in the language (yet), expected quotes around the value if `!` is part of it
         ⟦Dport⟧=80: unknown key, did you mean dport?
-        ⟦dst⟧=10.0.0.1: unknown key, expected dport, dip, keyword or container
-        ⟦é⟧=1: unknown key, expected dport, dip, keyword or container
+        ⟦dst⟧=10.0.0.1: unknown key, expected dport, dip, protocol, uid, pid, keyword or container
+        ⟦é⟧=1: unknown key, expected dport, dip, protocol, uid, pid, keyword or container
         dport⟦&&⟧dip=10.0.0.1: `=` missing, expected `=` and a value
         dport= ⟦&&⟧ dip=10.0.0.1: value missing, expected a port, 0 to 65535
         dport=⟦''⟧: value missing, expected a port, 0 to 65535
@@ -544,6 +587,19 @@ mod tests {
         dip=⟦[::1]⟧: not an address, expected an address or a network, such as 10.0.0.0/8
         dip=⟦010.0.0.1⟧: not an address, expected an address or a network, such as 10.0.0.0/8
         dip=10.0.0.0/⟦8/8⟧: not a prefix length, expected a prefix length, 0 to 32
+        protocol=⟦⟧: value missing, expected tcp or udp
+        protocol=⟦sctp⟧: not a protocol, expected tcp or udp
+        protocol=⟦TCP⟧: not a protocol, expected tcp or udp
+        protocol=⟦6⟧: not a protocol, expected tcp or udp
+        protocol=tcp⟦,⟧udp: lists are not in the language (yet), expected `&&`, `||`, `;` or the end
+        uid=⟦root⟧: not a user id, expected a user id, 0 to 4294967294
+        uid=⟦4294967295⟧: user id out of range, expected a user id, 0 to 4294967294
+        uid=⟦-1⟧: not a user id, expected a user id, 0 to 4294967294
+        pid=⟦0⟧: process id out of range, expected a process id, 1 to 4194304
+        pid=⟦4194305⟧: process id out of range, expected a process id, 1 to 4194304
+        pid=⟦''⟧: value missing, expected a process id, 1 to 4194304
+        pid⟦>⟧1: comparisons other than `=` are not in the language (yet), expected `=` and a value
+        ⟦gid⟧=0: unknown key, did you mean uid?
         keyword=⟦"⟧: quote not closed, expected another " behind the value
         keyword=⟦'⟧a" && dport=80: quote not closed, expected another ' behind the value
         keyword=it⟦'⟧s: quote in the wrong place, expected quotes around the value if `'` is part of it
@@ -556,9 +612,9 @@ mod tests {
         keyword = ⟦~⟧x: comparisons other than `=` are not in the language (yet), expected a part of the name, such as "nginx"
         dport⟦~⟧80: comparisons other than `=` are not in the language (yet), expected `=` and a value
         dport ⟦80⟧: `=` missing, expected `=` and a value
-        ⟦nginx⟧: unknown key, expected dport, dip, keyword or container
-        dport=80;;⟦=⟧: key missing, expected dport, dip, keyword or container
-        ⟦áb⟧=1: unknown key, expected dport, dip, keyword or container
+        ⟦nginx⟧: unknown key, expected dport, dip, protocol, uid, pid, keyword or container
+        dport=80;;⟦=⟧: key missing, expected dport, dip, protocol, uid, pid, keyword or container
+        ⟦áb⟧=1: unknown key, expected dport, dip, protocol, uid, pid, keyword or container
         "#);
     }
 
@@ -592,7 +648,7 @@ mod tests {
         /// Text that is nearly an expression, or even one.
         fn soup()(parts in prop::collection::vec(prop_oneof![
             prop::sample::select(vec![
-                "dport", "dip", "keyword", "container", "=", "80", "10.0.0.0/8", "::ffff:1.2.3.4/97", "&&", "||", ";", " ",
+                "dport", "dip", "protocol", "uid", "pid", "keyword", "container", "=", "80", "udp", "10.0.0.0/8", "::ffff:1.2.3.4/97", "&&", "||", ";", " ",
                 "'", "\"", "'x;y'", "&", "|", "(", ",", "!", "é", "“", "\n", "\u{1b}[31m", "\u{202e}", "dport=80", "dip=::1",
             ]).prop_map(str::to_owned),
             any::<char>().prop_map(String::from),
@@ -602,12 +658,15 @@ mod tests {
     }
 
     prop_compose! {
-        fn condition()(kind in 0..4, port: u16, address: IpAddr, length in 0_u8..=128, text in "[^']{1,20}") -> String {
+        fn condition()(kind in 0..7, port: u16, address: IpAddr, uid in 0..=MAX_UID, pid in 1..=MAX_PID, length in 0_u8..=128, text in "[^']{1,20}") -> String {
             match kind {
                 0 => format!("dport={port}"),
                 1 if length.is_multiple_of(2) => format!("dip={address}"),
                 1 => format!("dip={address}/{}", if address.is_ipv4() { length / 4 } else { length }),
-                2 => format!("keyword='{text}'"),
+                2 => format!("protocol={}", if length < 64 { "tcp" } else { "udp" }),
+                3 => format!("uid={uid}"),
+                4 => format!("pid={pid}"),
+                5 => format!("keyword='{text}'"),
                 _ => format!("container='{text}'"),
             }
         }

@@ -11,6 +11,7 @@ mod wait;
 mod waiting;
 
 use std::{
+    array,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -21,7 +22,7 @@ use aya::{
     maps::{MapData, PerCpuArray, RingBuf},
 };
 use jiff::Timestamp;
-use lightmon_common::counter;
+use lightmon_common::{counter, exclude::Rule};
 
 pub use self::{
     decode::Malformed,
@@ -49,6 +50,9 @@ pub struct Options {
     pub object: Option<std::path::PathBuf>,
     /// Whether lightmon's own connections come like all others, not as [`Record::Own`].
     pub report_own: bool,
+    /// Connections that any of them matches are counted, and do not come. The first [`MAX_RULES`](lightmon_common::exclude::MAX_RULES)
+    /// are taken.
+    pub exclude: Vec<Rule>,
     /// Bytes of the kernel's ring buffer, a power of two and at least a page; the object's own default without.
     pub buffer_size: Option<u32>,
 }
@@ -66,9 +70,8 @@ pub struct EbpfSource {
     wake_by: Option<Instant>,
     /// Whether the ring buffer was empty when last looked at.
     empty: bool,
-    report_own: bool,
-    /// Lost connections and processes that were counted before, and when.
-    lost: [u64; 2],
+    /// Excluded and lost connections and lost processes that were counted before, and when.
+    kept: [u64; 3],
     looked: Timestamp,
     /// When to look again.
     look_at: Instant,
@@ -117,24 +120,27 @@ impl EbpfSource {
         Ok(())
     }
 
-    /// What the kernel program has lost since the last look.
+    /// Counts what the kernel program has kept to itself since the last look, and returns what it has lost.
     fn lost(&mut self, now: Timestamp, stats: &Stats) -> anyhow::Result<Option<Lost>> {
         let before = std::mem::replace(
-            &mut self.lost,
+            &mut self.kept,
             [
+                self.counters.get(counter::EXCLUDED)?,
                 self.counters.get(counter::LOST)?,
                 self.counters.get(counter::LOST_PROCESSES)?,
             ],
         );
+        let [excluded, connections, processes] = array::from_fn(|i| self.kept[i] - before[i]);
+        stats.seen.fetch_add(excluded + connections, Relaxed);
+        stats.excluded_kernel.fetch_add(excluded, Relaxed);
+        stats.lost_kernel.fetch_add(connections, Relaxed);
         let lost = Lost {
             since: std::mem::replace(&mut self.looked, now),
             until: now,
-            connections: self.lost[0] - before[0],
-            processes: self.lost[1] - before[1],
+            connections,
+            processes,
         };
-        stats.seen.fetch_add(lost.connections, Relaxed);
-        stats.lost_kernel.fetch_add(lost.connections, Relaxed);
-        Ok((self.lost != before).then_some(lost))
+        Ok((connections + processes > 0).then_some(lost))
     }
 }
 
@@ -143,12 +149,20 @@ impl EbpfSource {
 pub struct Counters(Arc<PerCpuArray<MapData, u64>>);
 
 impl Counters {
-    /// Connections so far, whether they were read, lost, or wait to be read.
+    /// Connections so far, whether they were read, lost, excluded, or wait to be read.
     ///
     /// # Errors
     /// When the kernel refuses to tell.
     pub fn connections(&self) -> anyhow::Result<u64> {
-        Ok(self.get(counter::SENT)? + self.get(counter::LOST)?)
+        Ok(self.get(counter::SENT)? + self.get(counter::LOST)? + self.excluded()?)
+    }
+
+    /// Those among them that were excluded.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn excluded(&self) -> anyhow::Result<u64> {
+        self.get(counter::EXCLUDED)
     }
 
     fn get(&self, counter: u32) -> anyhow::Result<u64> {
@@ -194,10 +208,7 @@ impl Source for EbpfSource {
             };
             self.wait.found();
             match decode::record(&bytes, &clock, &mut self.tasks) {
-                Ok(Decoded::Record(record)) => batch.push(match record {
-                    Record::Own(event) if self.report_own => Record::Connection(event),
-                    record => record,
-                }),
+                Ok(Decoded::Record(record)) => batch.push(record),
                 Ok(Decoded::Waiting(began)) => self.waiting.began(began),
                 Err(error) => {
                     stats.malformed.fetch_add(1, Relaxed);

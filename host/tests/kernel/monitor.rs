@@ -34,8 +34,8 @@ pub(crate) fn options() -> Options {
 }
 
 /// The live source, attached.
-pub(crate) fn source() -> EbpfSource {
-    let source = EbpfSource::open(&options()).unwrap_or_else(|error| panic!("{error}"));
+fn source(options: &Options) -> EbpfSource {
+    let source = EbpfSource::open(options).unwrap_or_else(|error| panic!("{error}"));
     assert!(source.degraded.is_empty(), "{:?}", source.degraded);
     source
 }
@@ -53,7 +53,11 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     pub(crate) fn start() -> Self {
-        let mut source = source();
+        Self::with(&options())
+    }
+
+    pub(crate) fn with(options: &Options) -> Self {
+        let mut source = source(options);
         let counters = source.counters();
         let (stop, (sender, events)) = (Stop::new().unwrap(), mpsc::channel());
         let stop_too = stop.clone();

@@ -7,6 +7,7 @@ use std::{
     mem::{size_of, zeroed},
     net::SocketAddr,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+    panic::{AssertUnwindSafe, catch_unwind},
     ptr,
 };
 
@@ -92,20 +93,47 @@ pub(crate) fn sendmmsg(fd: &OwnedFd, addresses: &[SocketAddr]) -> io::Result<usi
 
 /// Runs `child` in a process made by fork(2) that starts no program, and waits for it. `child` may only make system calls.
 pub(crate) fn in_fork(child: impl FnOnce()) -> u32 {
+    let pid = fork(child);
+    wait(pid);
+    pid
+}
+
+/// The same without waiting.
+pub(crate) fn fork(child: impl FnOnce()) -> u32 {
     // SAFETY: the child makes system calls only, and ends without running anything of this program's.
     match unsafe { libc::fork() } {
         0 => {
-            child();
-            unsafe { libc::_exit(0) }
+            let result = catch_unwind(AssertUnwindSafe(child));
+            unsafe { libc::_exit(result.is_err().into()) }
         }
-        pid => {
-            let mut status = 0;
-            // SAFETY: our own child.
-            assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-            assert_eq!(status, 0);
-            pid as u32
-        }
+        pid => check(pid).unwrap() as u32,
     }
+}
+
+/// Until a child has ended, as it should.
+pub(crate) fn wait(pid: u32) {
+    let (pid, mut status) = (pid as i32, 0);
+    // SAFETY: our own child.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    assert_eq!(status, 0);
+}
+
+/// Closes all files but this one, so that a child that lives on holds nothing that others close or detach.
+pub(crate) fn keep_only(file: &OwnedFd) {
+    let fd = file.as_raw_fd() as libc::c_uint;
+    let ranges = [(3, fd - 1), (fd + 1, libc::c_uint::MAX)];
+    for (first, last) in ranges.into_iter().filter(|(first, last)| first <= last) {
+        // SAFETY: a child that makes system calls only uses no other file.
+        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        check(result as i32).unwrap();
+    }
+}
+
+/// Makes the calling thread, and no other one, another user's: what libc has for that is for the whole process.
+pub(crate) fn become_user(uid: u32) {
+    // SAFETY: no memory involved.
+    let result = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
+    check(result as i32).unwrap();
 }
 
 extern "C" fn ignore(_: libc::c_int) {}

@@ -410,7 +410,7 @@ fn io_uring() {
 }
 
 /// Whether this kernel speaks MPTCP; one that doesn't must give no such socket either.
-fn speaks_mptcp() -> bool {
+pub(crate) fn speaks_mptcp() -> bool {
     let socket = raw::socket(libc::AF_INET, libc::SOCK_STREAM, raw::IPPROTO_MPTCP);
     let is_there = Path::new("/proc/sys/net/mptcp").exists();
     match socket {

@@ -129,23 +129,28 @@ fn each_connection_once_with_the_right_process() {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn excluded_connections_are_counted_and_sigint_ends() {
-    let lightmon = Lightmon::start(&["-f", "json", "-exclude", "dip='127.0.10.1'"]);
+    let lightmon = Lightmon::start(&[
+        "-f",
+        "json",
+        "-exclude",
+        "dip='127.0.10.1'; dip='127.0.10.3' && keyword='nc'",
+    ]);
     for _ in 0..3 {
         spawn("nc", &["-z", "127.0.10.1", "9"]);
+    }
+    for _ in 0..2 {
+        spawn("nc", &["-z", "127.0.10.3", "9"]);
     }
     spawn("nc", &["-z", "127.0.10.2", "9"]);
     lightmon.event_to("127.0.10.2", 9);
     let ended = lightmon.stop(Signal::SIGINT);
     assert_eq!(ended.status.code(), Some(0));
     let balance = ended.balance();
-    assert_eq!(balance.excluded, 3);
-    assert!(balance.seen >= 4 && balance.dropped == 0);
-    assert!(
-        ended
-            .lines
-            .iter()
-            .all(|line| !line.contains("127.0.10.1\""))
-    );
+    assert_eq!((balance.excluded, balance.excluded_kernel), (5, 3));
+    assert!(balance.seen >= 6 && balance.dropped == 0);
+    for excluded in ["127.0.10.1\"", "127.0.10.3\""] {
+        assert!(ended.lines.iter().all(|line| !line.contains(excluded)));
+    }
 }
 
 #[test]

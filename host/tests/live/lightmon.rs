@@ -169,23 +169,32 @@ impl Ended {
             .unwrap_or_else(|| {
                 panic!("no summary in {:#?}", self.messages);
             });
-        let any = |name: &str| -> Option<u64> {
-            let (_, rest) = summary.split_once(&format!("{name} "))?;
-            rest.split(|c: char| !c.is_ascii_digit())
+        let first = |text: &str| -> Option<u64> {
+            text.split(|c: char| !c.is_ascii_digit())
                 .next()?
                 .parse()
                 .ok()
+        };
+        let any = |name: &str| {
+            let (_, rest) = summary.split_once(&format!("{name} "))?;
+            first(rest)
+        };
+        // What the kernel has of it.
+        let part = |name: &str| {
+            let (_, rest) = summary.split_once(&format!("{name} ")).unwrap();
+            first(rest.split_once("(kernel ").unwrap().1).unwrap()
         };
         let number = |name| any(name).unwrap_or_else(|| panic!("no {name} in {summary}"));
         let balance = Balance {
             seen: number("seen"),
             written: number("written"),
             excluded: number("excluded"),
+            excluded_kernel: part("excluded"),
             dropped: number("dropped"),
             lost: number("lost"),
             // Left out when there are none.
             own: any("+ own").unwrap_or(0),
-            lost_kernel: number("kernel"),
+            lost_kernel: part("lost"),
         };
         let Balance {
             seen,
@@ -194,6 +203,7 @@ impl Ended {
             dropped,
             lost,
             own,
+            excluded_kernel: _,
             lost_kernel: _,
         } = balance;
         assert_eq!(seen, written + excluded + own + dropped + lost, "{summary}");
@@ -206,6 +216,8 @@ pub(crate) struct Balance {
     pub(crate) seen: u64,
     pub(crate) written: u64,
     pub(crate) excluded: u64,
+    /// Of them.
+    pub(crate) excluded_kernel: u64,
     pub(crate) dropped: u64,
     pub(crate) lost: u64,
     pub(crate) own: u64,

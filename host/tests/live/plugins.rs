@@ -89,7 +89,7 @@ fn geoip_names_the_country_of_public_destinations() {
     let (lines, summary) = run(&recording, &["geoip"]);
     assert_eq!(
         summary,
-        "lightmon: seen 10 = written 10 + excluded 0 + dropped 0 (geoip 0) + lost 0 (kernel 0, output 0)"
+        "lightmon: seen 10 = written 10 + excluded 0 (kernel 0, host 0) + dropped 0 (geoip 0) + lost 0 (kernel 0, output 0)"
     );
     for (line, (address, country)) in lines.iter().zip(countries) {
         let tags = &json(line)["tags"];
@@ -115,7 +115,7 @@ fn a_chain_drops_redacts_tags_and_formats() {
     ]
     .concat();
     let (lines, summary) = run(&recording, &["scope:keep=public", "geoip", "redact", "ecs"]);
-    let balance = "lightmon: seen 2 = written 1 + excluded 0 + dropped 1 (scope 1, geoip 0, redact 0, ecs 0) + lost 0 (kernel 0, output 0)";
+    let balance = "lightmon: seen 2 = written 1 + excluded 0 (kernel 0, host 0) + dropped 1 (scope 1, geoip 0, redact 0, ecs 0) + lost 0 (kernel 0, output 0)";
     assert_eq!(summary, balance);
     assert_eq!(lines.len(), 1);
     assert!(!lines[0].contains("s3cr3t"), "{}", lines[0]);

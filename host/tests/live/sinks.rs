@@ -175,7 +175,7 @@ fn notices_of_a_recording_are_passed_on_in_their_place() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
     assert_eq!(
         messages,
-        "lightmon: seen 3 = written 3 + excluded 0 + dropped 0 + lost 0 (kernel 0, output 0)\n"
+        "lightmon: seen 3 = written 3 + excluded 0 (kernel 0, host 0) + dropped 0 + lost 0 (kernel 0, output 0)\n"
     );
 }
 

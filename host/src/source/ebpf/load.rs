@@ -13,7 +13,10 @@ use aya::{
     },
 };
 use jiff::Timestamp;
-use lightmon_common::{Offsets, Own};
+use lightmon_common::{
+    Offsets, Own,
+    exclude::{Rule, Rules},
+};
 use nix::sys::stat::{major, minor};
 use zerocopy::IntoBytes as _;
 
@@ -196,7 +199,11 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         scope.spawn(aya::features);
         offsets(&mut degraded)
     });
-    let own = own();
+    let own = Own {
+        is_like_others: options.report_own.into(),
+        ..own()
+    };
+    let rules = rules(&options.exclude);
     let mut loader = programs::loader();
     if let Some(size) = options.buffer_size {
         loader.map_max_entries("RECORDS", size);
@@ -204,6 +211,7 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     let mut ebpf = loader
         .override_global("OFFSETS", offsets.as_bytes(), true)
         .override_global("OWN", own.as_bytes(), true)
+        .override_global("RULES", rules.as_bytes(), true)
         .load(object)?;
 
     let mut map = |name| ebpf.take_map(name).ok_or(Error::Part(name));
@@ -245,8 +253,7 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         links,
         wake_by: None,
         empty: true,
-        report_own: options.report_own,
-        lost: [0; 2],
+        kept: [0; 3],
         looked: Timestamp::now(),
         look_at: Instant::now(),
         degraded,
@@ -313,8 +320,18 @@ fn own() -> Own {
         dev: major(namespace.dev()) << 20 | minor(namespace.dev()),
         ino: namespace.ino(),
         tgid: process::id(),
-        reserved: 0,
+        is_like_others: 0,
     })
+}
+
+/// As many as there is room for.
+fn rules(exclude: &[Rule]) -> Rules {
+    let mut rules = Rules::NONE;
+    for (room, rule) in rules.rules.iter_mut().zip(exclude) {
+        *room = *rule;
+        rules.count += 1;
+    }
+    rules
 }
 
 /// The error with its causes; the verifier's own words are for `RUST_LOG=debug`.
