@@ -47,6 +47,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the socket is there, but not for us.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// Whether the server does not know the method.
     pub fn is_unimplemented(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == UNIMPLEMENTED)
