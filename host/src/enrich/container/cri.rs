@@ -11,6 +11,7 @@ use std::{
     iter,
     net::IpAddr,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -171,6 +172,31 @@ fn heard(event: Event, runtime: &Runtime, lookups: &mut Lookups) {
     }
 }
 
+/// What the runtime at this socket calls itself, and its version.
+///
+/// # Errors
+/// When nobody is there who speaks the CRI v1 API.
+pub(crate) async fn version(socket: &Path) -> Result<String, grpc::Error> {
+    let (client, connection) = Client::connect(socket).await?;
+    let mut connection = pin!(connection);
+    let answer = tokio::select! {
+        answer = ask_version(&client) => answer?,
+        ended = &mut connection => {
+            ended?;
+            return Err(grpc::Error::Malformed("the connection has ended"));
+        }
+    };
+    Ok(format!(
+        "{} {}",
+        answer.runtime_name, answer.runtime_version
+    ))
+}
+
+async fn ask_version(client: &Client) -> Result<VersionResponse, grpc::Error> {
+    let method = "/runtime.v1.RuntimeService/Version";
+    client.call(method, &VersionRequest {}).await
+}
+
 /// A runtime that answers.
 #[derive(Clone)]
 struct Server {
@@ -180,9 +206,7 @@ struct Server {
 
 impl Server {
     async fn of(client: Client) -> Result<Self, grpc::Error> {
-        let method = "/runtime.v1.RuntimeService/Version";
-        let version: VersionResponse = client.call(method, &VersionRequest {}).await?;
-        let name = version.runtime_name;
+        let name = ask_version(&client).await?.runtime_name;
         Ok(Self {
             client,
             name: (1..=MAX_NAME).contains(&name.len()).then(|| name.into()),
