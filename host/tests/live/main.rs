@@ -5,12 +5,15 @@ mod containers;
 mod docker;
 mod host;
 mod matrix;
+mod peers;
 mod plugins;
 mod pods;
 mod sinks;
 mod ticks;
 mod units;
 
+mod cgroups;
 mod containerd;
+mod cri;
 mod dockerd;
 mod lightmon;
