@@ -39,7 +39,7 @@ pub(crate) struct Containerd {
     /// Holds the namespaces.
     room: Child,
     daemon: Option<Child>,
-    _cgroups: Cgroups,
+    cgroups: Cgroups,
     pub(crate) cri: Cri,
 }
 
@@ -70,7 +70,7 @@ impl Containerd {
             folder,
             room,
             daemon: None,
-            _cgroups: cgroups,
+            cgroups,
         };
         containerd.resume();
         containerd.import_image();
@@ -79,6 +79,11 @@ impl Containerd {
 
     pub(crate) fn socket(&self) -> String {
         self.path("containerd.sock")
+    }
+
+    /// The cgroup of this test's daemons.
+    pub(crate) fn cgroup(&self) -> String {
+        self.cgroups.path()
     }
 
     pub(crate) fn path(&self, name: &str) -> String {

@@ -121,6 +121,12 @@ impl Cri {
         Ok(list.items.into_iter().map(|it| it.id).collect())
     }
 
+    /// How many of them run.
+    pub(crate) fn running_pods(&self) -> Result<usize, String> {
+        let list: Pods = self.try_call("/runtime.v1.RuntimeService/ListPodSandbox", &Empty {})?;
+        Ok(list.items.iter().filter(|it| it.state == READY).count())
+    }
+
     /// Stops a pod and its containers.
     pub(crate) fn stop(&self, pod: &str) -> Result<(), String> {
         let id = Id { id: pod.into() };
@@ -180,7 +186,11 @@ struct Pods {
 struct PodSandbox {
     #[prost(string, tag = "1")]
     id: String,
+    #[prost(int32, tag = "3")]
+    state: i32,
 }
+
+const READY: i32 = 0;
 
 #[derive(Clone, PartialEq, Message)]
 struct RunPodSandbox {
