@@ -1,4 +1,4 @@
-//! lightmon on the real kernel and beside a real Docker daemon. Looks only at what it has started itself.
+//! lightmon on the real kernel and beside real container runtimes. Looks only at what it has started itself.
 
 mod canary;
 mod containers;

@@ -1,8 +1,14 @@
 //! A Kubernetes node: a real kubelet runs pods on a real containerd, with the names, labels and cgroups that it gives them.
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
-use crate::{containerd::Containerd, cri::IMAGE, kubelet::Kubelet, lightmon::Lightmon};
+use crate::{
+    containerd::Containerd,
+    cri::IMAGE,
+    kubelet::Kubelet,
+    lightmon::{Lightmon, command},
+};
 
 /// Connects again and again to port 9 of that address, where nobody listens.
 fn beat(address: &str) -> String {
@@ -48,6 +54,20 @@ fn pods_of_a_kubelet() {
     assert_eq!(uids[0], uids[1]);
     assert!(uids[0].as_str().is_some_and(|uid| uid.len() >= 32));
     kubelet.remove_last("web");
+    doctor_names_it(&socket);
     let ended = lightmon.stop(Signal::SIGTERM);
     assert!(ended.status.success(), "{:?}", ended.messages);
+}
+
+#[track_caller]
+fn doctor_names_it(socket: &str) {
+    let mut doctor = command(&["doctor", "--json", "--cri-socket", socket]);
+    let output = doctor.output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let cri = checks.iter().find(|check| check["check"] == "CRI").unwrap();
+    assert_eq!(cri["state"], "fine", "{cri}");
+    let answers = format!("answers at {socket}: containerd ");
+    let found = cri["found"].as_str().unwrap();
+    assert!(found.starts_with(&answers), "{cri}");
 }

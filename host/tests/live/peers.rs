@@ -7,15 +7,25 @@ use serde_json::Value;
 use crate::{
     containerd::Containerd,
     cri::{Network, Pod},
-    dockerd::{Dockerd, IMAGE},
+    dockerd::{Dockerd, IMAGE, Kind},
     lightmon::Lightmon,
 };
 
-/// The address is the container's for as long as it runs.
 #[test]
 #[ignore = "needs root and dockerd: make test runs it"]
-fn containers_at_their_addresses() {
-    let dockerd = Dockerd::start();
+fn containers_of_docker_at_their_addresses() {
+    containers_at_their_addresses(Kind::Docker);
+}
+
+#[test]
+#[ignore = "needs root and podman: make test runs it"]
+fn containers_of_podman_at_their_addresses() {
+    containers_at_their_addresses(Kind::Podman);
+}
+
+/// The address is the container's for as long as it runs.
+fn containers_at_their_addresses(kind: Kind) {
+    let dockerd = Dockerd::start_kind(kind);
     let sleep = ["sleep", "1000"];
     let run = |name: &str| {
         dockerd.docker(&[&["run", "--detach", "--name", name, IMAGE], &sleep[..]].concat())
@@ -35,7 +45,8 @@ fn containers_at_their_addresses() {
     let is_peer = |event: &Value, name: &str, id: &str| {
         event["peer"]["container"] == name && {
             assert_eq!(event["peer"]["containerId"], id, "{event}");
-            assert_eq!(event["peer"]["containerImage"], IMAGE, "{event}");
+            let image = event["peer"]["containerImage"].as_str().unwrap();
+            assert!(image.ends_with(IMAGE), "{event}");
             assert_eq!(event["outcome"], "refused", "{event}");
             true
         }
