@@ -23,8 +23,8 @@ use self::{
     api::{
         ContainerState, ContainerStatusRequest, ContainerStatusResponse, Filter, ImageSpec,
         ListContainersResponse, ListPodSandboxResponse, ListRequest, NODE_NETWORK, PodSandbox,
-        PodSandboxStatusRequest, PodSandboxStatusResponse, SANDBOX_READY, VersionRequest,
-        VersionResponse,
+        PodSandboxStatus, PodSandboxStatusRequest, PodSandboxStatusResponse, SANDBOX_READY,
+        VersionRequest, VersionResponse,
     },
     events::Event,
     grpc::Client,
@@ -264,23 +264,13 @@ impl Server {
         Ok((!found.containers.is_empty()).then_some(found))
     }
 
-    /// Of a pod; none of one that has the node's network, whatever the runtime says, or does not run: another may have its address by now.
     async fn addresses(&self, sandbox: &str) -> Result<Vec<IpAddr>, grpc::Error> {
         let method = "/runtime.v1.RuntimeService/PodSandboxStatus";
         let request = PodSandboxStatusRequest {
             pod_sandbox_id: sandbox.into(),
         };
         let answer: PodSandboxStatusResponse = self.client.call(method, &request).await?;
-        let status = answer
-            .status
-            .filter(|it| it.state == SANDBOX_READY && it.network_mode() != NODE_NETWORK);
-        let network = status.and_then(|status| status.network);
-        let network = network.unwrap_or_default();
-        let more = network.additional_ips.iter().map(|it| &it.ip);
-        Ok(iter::once(&network.ip)
-            .chain(more)
-            .filter_map(|ip| ip.parse().ok())
-            .collect())
+        Ok(answer.status.map(addresses).unwrap_or_default())
     }
 
     async fn containers(&self, id: Option<&str>) -> Result<Vec<api::Container>, grpc::Error> {
@@ -414,6 +404,18 @@ fn pod(sandbox: &PodSandbox, container: Arc<str>) -> Pod {
         container,
         labels: sorted(sandbox.labels.clone()),
     }
+}
+
+/// Of a pod; none of one that has the node's network, whatever the runtime says, or does not run: another may have its address by
+/// now.
+fn addresses(status: PodSandboxStatus) -> Vec<IpAddr> {
+    if status.state != SANDBOX_READY || status.network_mode() == NODE_NETWORK {
+        return Vec::new();
+    }
+    let network = status.network.unwrap_or_default();
+    let more = network.additional_ips.iter().map(|it| &it.ip);
+    let all = iter::once(&network.ip).chain(more);
+    all.filter_map(|ip| ip.parse().ok()).collect()
 }
 
 fn sorted(labels: HashMap<String, String>) -> Vec<(Arc<str>, Arc<str>)> {

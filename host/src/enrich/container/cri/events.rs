@@ -37,17 +37,20 @@ async fn of_cri(server: &Server, events: &mpsc::Sender<Event>) -> Result<(), grp
     let method = "/runtime.v1.RuntimeService/GetContainerEvents";
     let mut answers = server.client.open(method, &GetEventsRequest {}).await?;
     while let Some(answer) = answers.next::<ContainerEventResponse>().await? {
-        let kind = answer.container_event_type();
-        let id = answer.container_id;
-        let event = match kind {
-            ContainerEventType::Created | ContainerEventType::Started => Event::Started(id),
-            ContainerEventType::Stopped | ContainerEventType::Deleted => Event::Ended(id),
-        };
-        if events.send(event).await.is_err() {
+        if events.send(of_answer(answer)).await.is_err() {
             break;
         }
     }
     Ok(())
+}
+
+fn of_answer(answer: ContainerEventResponse) -> Event {
+    let kind = answer.container_event_type();
+    let id = answer.container_id;
+    match kind {
+        ContainerEventType::Created | ContainerEventType::Started => Event::Started(id),
+        ContainerEventType::Stopped | ContainerEventType::Deleted => Event::Ended(id),
+    }
 }
 
 async fn of_containerd(server: &Server, events: &mpsc::Sender<Event>) -> Result<(), grpc::Error> {
@@ -116,6 +119,18 @@ struct Task {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_cri_tells_of_a_container() {
+        // CONTAINER_STOPPED_EVENT is 2, and CREATED, which is 0, is left out of the message.
+        let told = |bytes: &[u8]| of_answer(ContainerEventResponse::decode(bytes).unwrap());
+        assert_eq!(told(b"\x0a\x03abc"), Event::Started("abc".into()));
+        assert_eq!(told(b"\x0a\x03abc\x10\x01"), Event::Started("abc".into()));
+        for ended in [2, 3] {
+            let bytes = [&b"\x0a\x03abc\x10"[..], &[ended]].concat();
+            assert_eq!(told(&bytes), Event::Ended("abc".into()));
+        }
+    }
 
     #[test]
     fn what_containerd_tells_of_a_task() {
