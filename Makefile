@@ -24,6 +24,7 @@ build: ## build target/release/lightmon
 
 test: plugins ## install what the tests need, and run all of them
 	@host/setup.sh test
+	host/tests/kubelet.sh target/kubelet
 	ebpf/build.sh $(FRESH)
 	cargo fmt --all --check
 	cargo clippy --all-targets -- --deny warnings

@@ -6,13 +6,14 @@ declare -A package=(
     [cc]=gcc # cargo links with it
     [c++]=g++ # the fuzzer is C++
     [dockerd]=docker.io [containerd]=containerd [runc]=runc [iptables]=iptables [busybox]=busybox-static [ip]=iproute2
+    [/usr/lib/cni/bridge]=containernetworking-plugins
     [podman]=podman [conmon]=conmon [curl]=curl [nc]=netcat-openbsd [python3]=python3
     [qemu-system-x86_64]=qemu-system-x86 [cpio]=cpio [xz]=xz-utils
     [valgrind]=valgrind
 )
 case ${1:-} in
 build) needed=(cc) ;;
-test) needed=(cc dockerd containerd runc podman conmon iptables busybox ip curl nc python3) ;;
+test) needed=(cc dockerd containerd runc /usr/lib/cni/bridge podman conmon iptables busybox ip curl nc python3) ;;
 kernels) needed=(cc busybox ip cpio qemu-system-x86_64 xz) ;;
 fuzz) needed=(cc c++) ;;
 bench-check) needed=(cc valgrind) ;;

@@ -46,6 +46,10 @@ pub struct Args {
     )]
     docker_host: Option<String>,
 
+    /// Ask this containerd or CRI-O; may be repeated [default: containerd, CRI-O and k3s at their usual sockets in /run]
+    #[arg(long, value_name = "PATH", env = "LIGHTMON_CRI_SOCKET", value_delimiter = ',', hide_env = true, value_hint = ValueHint::FilePath)]
+    cri_socket: Vec<String>,
+
     /// Load this kernel object instead of the one in the binary
     #[arg(long, value_name = "FILE", env = "LIGHTMON_EBPF_OBJECT", hide = true, value_hint = ValueHint::FilePath)]
     ebpf_object: Option<PathBuf>,
@@ -58,10 +62,12 @@ pub fn run(args: Args) -> ExitCode {
     let Args {
         json,
         docker_host,
+        cri_socket,
         ebpf_object,
     } = args;
     let report = examine(
         docker_host,
+        cri_socket,
         &ebpf::Options {
             object: ebpf_object,
             ..ebpf::Options::default()
@@ -76,9 +82,13 @@ pub fn run(args: Args) -> ExitCode {
     report.exit_code()
 }
 
-fn examine(docker_host: Option<String>, options: &ebpf::Options) -> Report {
+fn examine(
+    docker_host: Option<String>,
+    cri_sockets: Vec<String>,
+    options: &ebpf::Options,
+) -> Report {
     // Runtimes may take their time, the others go on meanwhile.
-    let runtimes = thread::spawn(move || containers::runtimes(docker_host.as_deref()));
+    let runtimes = thread::spawn(move || containers::runtimes(docker_host.as_deref(), cri_sockets));
     let mut checks = kernel::checks();
     checks.extend(rights::checks());
     checks.push(containers::cgroups());

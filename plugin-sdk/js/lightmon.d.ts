@@ -87,7 +87,7 @@ export class Event {
   readonly labels: Readonly<Record<string, string | undefined>>;
   /** What earlier plugins have tagged; needs `tags`. */
   readonly tags: Readonly<Record<string, string | undefined>>;
-  /** Fields that later versions of lightmon know; needs `extra`. */
+  /** What came after this version of the contract, such as `pod.name`: wit/plugin.wit has all keys. Needs `extra`. */
   readonly extra: Readonly<Record<string, string | undefined>>;
 }
 

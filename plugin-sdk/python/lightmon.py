@@ -164,7 +164,7 @@ class Event:
 
     @property
     def extra(self) -> dict[str, str]:
-        """Fields that later versions of lightmon know. Needs EXTRA."""
+        """What came after this version of the contract, such as `pod.name`: wit/plugin.wit has all keys. Needs EXTRA."""
         return dict(self._raw.extra or ())
 
 

@@ -140,7 +140,8 @@ impl<'a> Event<'a> {
         value(self.tags(), key)
     }
 
-    /// A field that came after version 0.1 of the contract; needs [`Fields::EXTRA`](crate::Fields::EXTRA).
+    /// A field that came after version 0.1 of the contract, such as `pod.name`, `pod.namespace` and `unit`: `wit/v0.1/plugin.wit` has all
+    /// keys. Needs [`Fields::EXTRA`](crate::Fields::EXTRA); the pod's labels (`pod.labels/KEY`) need [`Fields::LABELS`](crate::Fields::LABELS) too.
     pub fn extra(&self, key: &str) -> Option<&'a str> {
         value(self.raw.extra.as_deref().unwrap_or_default(), key)
     }

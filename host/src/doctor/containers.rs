@@ -10,7 +10,10 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::{runtime, task::JoinSet, time::timeout};
 
 use super::report::Check;
-use crate::enrich::container::docker::{DEFAULT_SOCKET, PODMAN_SOCKET};
+use crate::enrich::container::{
+    cri,
+    docker::{DEFAULT_SOCKET, PODMAN_SOCKET},
+};
 
 /// How long a runtime may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,13 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Of each user's own Podman: `/run/user/UID/` and this.
 const ROOTLESS_PODMAN: &str = "podman/podman.sock";
 const RUN_USER: &str = "/run/user";
-/// The first is Docker's own, too.
-const CONTAINERD: [&str; 2] = [
-    "/run/containerd/containerd.sock",
-    "/run/k3s/containerd/containerd.sock",
-];
-const CRIO: &str = "/run/crio/crio.sock";
-
 const NAMES: &str = "names, images and labels of its containers; their id is known";
 
 /// Which hierarchies there are, from the mounts that this process sees.
@@ -72,8 +68,9 @@ enum Answer {
     Failed(String),
 }
 
-/// Asks the Docker daemon at `host` (the usual one if `None`), and looks for other runtimes.
-pub(super) fn runtimes(host: Option<&str>) -> Vec<Check> {
+/// Asks the Docker daemon at `host` (the usual one if `None`), the CRI runtimes at these sockets (the usual ones if empty), and
+/// looks for other runtimes.
+pub(super) fn runtimes(host: Option<&str>, cri_sockets: Vec<String>) -> Vec<Check> {
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -89,7 +86,12 @@ pub(super) fn runtimes(host: Option<&str>) -> Vec<Check> {
             .as_deref()
             .is_some_and(|docker| is_same(docker, podman))
     });
-    let (answer, mut podmen) = runtime.block_on(async {
+    let are_given = !cri_sockets.is_empty();
+    let (answer, mut podmen, mut cri) = runtime.block_on(async {
+        let cri: JoinSet<_> = cri::sockets(cri_sockets)
+            .into_iter()
+            .map(async |socket| (ask_cri(&socket).await, socket))
+            .collect();
         let asked: JoinSet<_> = others
             .map(async |podman| (ask(&podman).await, podman))
             .collect();
@@ -97,9 +99,10 @@ pub(super) fn runtimes(host: Option<&str>) -> Vec<Check> {
             Some(socket) => ask(socket).await,
             None => Answer::Failed("only unix sockets can be asked".to_owned()),
         };
-        (answer, asked.join_all().await)
+        (answer, asked.join_all().await, cri.join_all().await)
     });
     podmen.sort_by(|(_, a), (_, b)| a.cmp(b));
+    cri.sort_by(|(_, a), (_, b)| a.cmp(b));
     let mut checks = vec![of_docker(host, &answer)];
     checks.extend(
         podmen
@@ -107,13 +110,10 @@ pub(super) fn runtimes(host: Option<&str>) -> Vec<Check> {
             .filter_map(|(answer, socket)| of_podman(&socket, &answer, host.is_none())),
     );
     let is_docker = matches!(answer, Answer::Here(_));
-    let is_there = |socket: &str| Path::new(socket).exists();
-    for socket in CONTAINERD.into_iter().filter(|socket| is_there(socket)) {
-        checks.push(of_containerd(socket, is_docker && socket == CONTAINERD[0]));
-    }
-    if is_there(CRIO) {
-        checks.push(of_cri("CRI-O", CRIO));
-    }
+    checks.extend(
+        cri.into_iter()
+            .filter_map(|(answer, socket)| of_cri(&socket, answer.as_ref(), are_given, is_docker)),
+    );
     checks
 }
 
@@ -176,6 +176,18 @@ async fn ask(socket: &Path) -> Answer {
     }
 }
 
+/// `None`: it listens, but its CRI is off.
+async fn ask_cri(socket: &Path) -> Option<Answer> {
+    Some(match timeout(PATIENCE, cri::version(socket)).await {
+        Ok(Ok(version)) => Answer::Here(version),
+        Ok(Err(error)) if error.is_absent() => Answer::Absent,
+        Ok(Err(error)) if error.is_permission() => Answer::Denied,
+        Ok(Err(error)) if error.is_unimplemented() => return None,
+        Ok(Err(error)) => Answer::Failed(format!("{:#}", anyhow::Error::from(error))),
+        Err(_) => Answer::Failed(format!("no answer within {PATIENCE:?}")),
+    })
+}
+
 fn of_docker(host: Option<&str>, answer: &Answer) -> Check {
     let at = host.unwrap_or(DEFAULT_SOCKET);
     match answer {
@@ -222,18 +234,29 @@ fn of_podman(socket: &Path, answer: &Answer, by_itself: bool) -> Option<Check> {
     )
 }
 
-fn of_containerd(socket: &str, is_dockers: bool) -> Check {
-    match is_dockers {
-        true => Check::fine(
-            "containerd",
-            format!("is at {socket}: Docker's, or with pods of its own, which are asked for"),
-        ),
-        false => of_cri("containerd", socket),
-    }
-}
-
-fn of_cri(name: &str, socket: &str) -> Check {
-    Check::fine(name, format!("is at {socket}, which is asked for pods"))
+/// A runtime of pods. Of those that nobody has promised, only the ones that are there; Docker's own containerd has none.
+fn of_cri(
+    socket: &Path,
+    answer: Option<&Answer>,
+    is_given: bool,
+    is_docker: bool,
+) -> Option<Check> {
+    const NAME: &str = "CRI";
+    const WHERE: &str = "start it, or say where it is with --cri-socket";
+    let at = socket.display();
+    let lost = |found: String| Check::degraded(NAME, found, NAMES);
+    Some(match answer {
+        Some(Answer::Here(version)) => Check::fine(NAME, format!("answers at {at}: {version}")),
+        Some(Answer::Absent) if !is_given => return None,
+        Some(Answer::Absent) => lost(format!("nothing is at {at}")).todo(WHERE),
+        Some(Answer::Denied) => lost(format!("{at}: permission denied")).todo("run as root"),
+        Some(Answer::Failed(error)) => lost(format!("{at}: {error}")).todo(WHERE),
+        None if is_docker && !is_given => {
+            Check::fine(NAME, format!("off at {at}, which is Docker's"))
+        }
+        None => lost(format!("{at} does not speak the CRI v1 API"))
+            .todo("take `cri` out of disabled_plugins in containerd's config.toml"),
+    })
 }
 
 #[cfg(test)]
@@ -292,8 +315,51 @@ mod tests {
             state(root(Answer::Here("5.0".into()), false)),
             State::Degraded
         );
-        assert_eq!(of_containerd("/x", true).state, State::Fine);
-        assert_eq!(of_containerd("/x", false).state, State::Fine);
+    }
+
+    #[test]
+    fn what_runs_pods_says_its_version_or_why_not() {
+        let cri = |answer: Option<Answer>, is_given, is_docker| {
+            let check = of_cri(Path::new("/x"), answer.as_ref(), is_given, is_docker);
+            check.map(|check| (check.state, check.found))
+        };
+        let here = Some(Answer::Here("containerd 1.6".into()));
+        let expect = (State::Fine, "answers at /x: containerd 1.6".into());
+        assert_eq!(cri(here, false, false), Some(expect));
+        assert_eq!(cri(Some(Answer::Absent), false, false), None);
+        let state = |answer, is_given, is_docker| cri(answer, is_given, is_docker).unwrap().0;
+        assert_eq!(state(Some(Answer::Absent), true, false), State::Degraded);
+        assert_eq!(state(Some(Answer::Denied), false, true), State::Degraded);
+        assert_eq!(state(None, false, true), State::Fine);
+        assert_eq!(state(None, false, false), State::Degraded);
+        assert_eq!(state(None, true, true), State::Degraded);
+        let failed = Some(Answer::Failed("no answer".into()));
+        let expect = (State::Degraded, "/x: no answer".into());
+        assert_eq!(cri(failed, false, true), Some(expect));
+    }
+
+    #[test]
+    fn a_runtime_of_pods_that_does_not_answer_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.unwrap();
+        let answer_of = || runtime.block_on(ask_cri(&socket));
+        assert!(matches!(answer_of(), Some(Answer::Absent)));
+        let listener = UnixListener::bind(&socket).unwrap();
+        let answer = answer_of();
+        assert!(
+            matches!(&answer, Some(Answer::Failed(error)) if error.contains("2s")),
+            "{answer:?}"
+        );
+        // It hangs up on who is not HTTP/1.1, or says something that is not HTTP/2.
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            }
+        });
+        let answer = answer_of();
+        assert!(matches!(&answer, Some(Answer::Failed(_))), "{answer:?}");
     }
 
     #[test]
@@ -302,8 +368,10 @@ mod tests {
         assert_eq!(watched(Some("unix:///x")), Some("/x".into()));
         assert_eq!(watched(Some("/x")), Some("/x".into()));
         assert_eq!(watched(Some("tcp://10.0.0.1:2375")), None);
-        let checks = runtimes(Some("tcp://10.0.0.1:2375"));
+        let checks = runtimes(Some("tcp://10.0.0.1:2375"), vec!["/nonexistent".into()]);
         assert_eq!(checks[0].state, State::Degraded, "{checks:?}");
+        let last = checks.last().unwrap();
+        assert_eq!(last.found, "nothing is at /nonexistent", "{checks:?}");
     }
 
     fn answer_of(socket: &Path) -> Answer {

@@ -129,7 +129,7 @@ impl Containers {
     /// Whether the runtimes were asked for it just now, and may still answer.
     pub(super) fn is_awaited(&self, id: &str) -> bool {
         let names = self.names();
-        names.entries.get(id).is_some_and(Entry::is_awaited)
+        names.entries.get(id).is_some_and(Entry::is_awaited) && names.has_runtime()
     }
 
     /// A new runtime.
@@ -213,18 +213,21 @@ impl Runtime {
         }
     }
 
-    /// The container has these addresses, and no others; none of those that it shares with the host.
+    /// The container has these addresses, and no others; none of those that it shares with the host. One that has ended has
+    /// none, also if this was asked before.
     fn locate(&self, id: &str, addresses: impl IntoIterator<Item = IpAddr>) {
         if !self.wants_addresses() {
             return;
         }
         let mut names = self.containers.names();
         names.addresses.retain(|_, owner| **owner != *id);
-        let Some((id, _)) = names.entries.get_key_value(id) else {
+        let entry = names.entries.get_key_value(id);
+        let Some((id, _)) = entry.filter(|(_, entry)| entry.ended.is_none()) else {
             return;
         };
         let id = id.clone();
-        let addresses = addresses.into_iter().take(MAX_ADDRESSES);
+        let own = |it: &IpAddr| !it.is_loopback() && !it.is_unspecified();
+        let addresses = addresses.into_iter().filter(own).take(MAX_ADDRESSES);
         names.addresses.extend(addresses.map(|it| (it, id.clone())));
     }
 
@@ -304,6 +307,11 @@ impl Names {
             memory,
             uses: 0,
         }
+    }
+
+    /// Whether there is anybody who answers.
+    fn has_runtime(&self) -> bool {
+        self.runtimes.iter().flatten().any(|it| !it.is_closed())
     }
 
     fn get(&mut self, id: &str) -> Arc<Container> {
@@ -516,8 +524,13 @@ mod tests {
         assert_eq!(at(b).as_deref(), Some("shop"));
         runtime.tell(container("b", "db"));
         runtime.locate("b", [b]);
+        runtime.locate("b", [b, IpAddr::from([127, 0, 0, 1])]);
+        assert_eq!(at(IpAddr::from([127, 0, 0, 1])), None, "everybody's");
         runtime.end("a");
         assert_eq!(at(b).as_deref(), Some("db"), "it has another's address");
+        runtime.locate("a", [a, b]);
+        assert_eq!(at(a), None, "an answer that was late");
+        assert_eq!(at(b).as_deref(), Some("db"));
         runtime.list(vec![container("c", "new")]);
         assert_eq!(at(b), None, "the one that had it is not there any more");
     }

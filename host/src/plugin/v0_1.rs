@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
+mod extra;
 mod row;
 pub(super) mod tables;
 
@@ -63,7 +64,7 @@ pub(super) struct Event<'a> {
     pub(super) container: Option<u32>,
     pub(super) dname: Option<&'a str>,
     pub(super) tags: Option<&'a [(String, String)]>,
-    pub(super) extra: Option<&'a [(String, String)]>,
+    pub(super) extra: Option<Vec<extra::Pair<'a>>>,
     #[component(name = "source-port")]
     pub(super) source_port: u16,
     #[component(name = "destination-port")]

@@ -1,15 +1,36 @@
-//! Pods of a real containerd: the pod, its namespace and the container stand on each connection of its processes.
+//! Pods of a real containerd in each way in which their containers can come to connect: older than lightmon and newer, by exec,
+//! from the pod's network and the node's, two of a pod, short-lived, many at once, and while containerd dies and comes back.
+
+use std::{collections::HashSet, thread};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
-    containerd::{Containerd, IMAGE},
+    containerd::Containerd,
+    cri::{IMAGE, Network, Pod},
     lightmon::Lightmon,
 };
 
 /// Containers that run one command, one after the other.
-const SHORT_LIVED: usize = 50;
+const SHORT_LIVED: usize = 200;
+
+/// Containers that start at once.
+const AT_ONCE: usize = 50;
+
+/// Connects to port 9 of that address: nobody listens there, so it is refused.
+fn connect(address: &str) -> String {
+    format!("nc -w 5 {address} 9; true")
+}
+
+/// The same, and goes on.
+fn connect_and_stay(address: &str) -> String {
+    format!("{}; sleep 1000000", connect(address))
+}
+
+fn uid(number: usize) -> String {
+    format!("1f0c7d5e-{number:04}-4a4b-8c8d-000000000001")
+}
 
 #[track_caller]
 fn check(event: &Value, pod: &str, uid: &str, container: &str, id: &str) {
@@ -24,61 +45,142 @@ fn check(event: &Value, pod: &str, uid: &str, container: &str, id: &str) {
     assert_eq!(event["pod"], expect, "{event}");
 }
 
-fn connect(address: &str) -> String {
-    format!("nc -w 5 {address} 9; true")
+/// Execs in a container until lightmon has heard of it: it has its own name or none at any time.
+#[track_caller]
+fn eventually(
+    lightmon: &Lightmon,
+    containerd: &Containerd,
+    id: &str,
+    name: &str,
+    address: &str,
+) -> Value {
+    let events = (0..100).map(|_| {
+        containerd.cri.exec(id, &connect(address));
+        lightmon.event_to(address, 9)
+    });
+    let named = |event: &Value| {
+        assert_eq!(event["containerId"], id, "{event}");
+        let said = event["container"].as_str().unwrap();
+        assert!(["", name].contains(&said), "{event}");
+        said == name
+    };
+    let mut events = events;
+    events.find(named).expect("a name")
 }
 
 #[test]
 #[ignore = "needs root and containerd: make test runs it"]
 fn pods_have_their_names() {
-    let mut containerd = Containerd::start();
-    let (uid, other) = (
-        "1f0c7d5e-0001-4a4b-8c8d-000000000001",
-        "1f0c7d5e-0002-4a4b-8c8d-000000000002",
-    );
-    let early = containerd.run_pod("early", uid);
-    // Connects each second: one of them is after lightmon knows it.
-    let script = "while true; do nc -w 5 127.0.18.1 9; sleep 1; done";
-    let id = containerd.run(&early, "nginx", script);
+    let mut containerd = Containerd::start("pods");
+    let pods: Vec<Pod> = [
+        ("early", Network::Pod),
+        ("late", Network::Pod),
+        ("host", Network::Node),
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(i, (name, network))| containerd.cri.run_pod(name, &uid(i), network))
+    .collect();
+    let [early, late, host] = &pods[..] else {
+        panic!("three pods");
+    };
+    let nginx = containerd.cri.run(early, "nginx", "sleep 1000000");
     let socket = containerd.socket();
-    // These pods have no addresses of their own, and their names do not depend on that.
-    let lightmon = Lightmon::start(&["-f", "json", "--resolve-peers", "--cri-socket", &socket]);
-    let event = (0..60)
-        .map(|_| lightmon.event_to("127.0.18.1", 9))
-        .find(|event| event["container"] != "")
-        .expect("a name");
-    check(&event, "early", uid, "nginx", &id);
+    let lightmon = Lightmon::start(&["-f", "json", "--cri-socket", &socket]);
+    let event = eventually(&lightmon, &containerd, &nginx, "nginx", "127.0.18.1");
+    check(&event, "early", &uid(0), "nginx", &nginx);
     assert_eq!(event["containerProvenance"], "proc", "{event}");
 
-    let late = containerd.run_pod("late", other);
+    // In the pod's network, twice, and in the node's.
+    for (i, (pod, name, container)) in [
+        (late, "late", "web"),
+        (late, "late", "sidecar"),
+        (host, "host", "agent"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let address = format!("127.0.18.{}", 10 + i);
+        let script = connect_and_stay(&address);
+        let id = containerd.cri.run(pod, container, &script);
+        let uid = if name == "late" { uid(1) } else { uid(2) };
+        let event = lightmon.event_to(&address, 9);
+        check(&event, name, &uid, container, &id);
+        assert_eq!(event["containerProvenance"], "exec", "{event}");
+        containerd.cri.exec(&id, &connect("127.0.18.20"));
+        let event = lightmon.event_to("127.0.18.20", 9);
+        check(&event, name, &uid, container, &id);
+    }
+    // To the node, whose firewall and neighbours see the pod's address: it is its own.
+    let own = containerd.cri.address(late);
+    let id = containerd.cri.run(late, "out", &connect("10.88.7.1"));
+    let event = lightmon.event_to("10.88.7.1", 9);
+    check(&event, "late", &uid(1), "out", &id);
+    assert_eq!(event["saddr"], own, "{event}");
+
     for i in 1..=SHORT_LIVED {
         let (name, address) = (format!("once-{i}"), format!("127.0.19.{i}"));
-        let id = containerd.run(&late, &name, &connect(&address));
+        let id = containerd.cri.run(late, &name, &connect(&address));
         let event = lightmon.event_to(&address, 9);
-        check(&event, "late", other, &name, &id);
+        check(&event, "late", &uid(1), &name, &id);
         assert_eq!(event["containerProvenance"], "exec", "{event}");
     }
+    at_once(&containerd, &lightmon, [late, host]);
+
+    // A pod takes the place of another of its name.
+    containerd.cri.remove(&host.id).unwrap();
+    let heir = containerd.cri.run_pod("host", &uid(3), Network::Node);
+    let id = containerd.cri.run(&heir, "agent", &connect("127.0.18.30"));
+    let event = lightmon.event_to("127.0.18.30", 9);
+    check(&event, "host", &uid(3), "agent", &id);
 
     // It dies and comes back; what it had told stays right meanwhile.
+    let script = "while true; do nc -w 5 127.0.18.2 9; sleep 1; done";
+    let beat = containerd.cri.run(early, "beat", script);
+    check(
+        &lightmon.event_to("127.0.18.2", 9),
+        "early",
+        &uid(0),
+        "beat",
+        &beat,
+    );
     containerd.crash();
     check(
-        &lightmon.event_to("127.0.18.1", 9),
+        &lightmon.event_to("127.0.18.2", 9),
         "early",
-        uid,
-        "nginx",
-        &id,
+        &uid(0),
+        "beat",
+        &beat,
     );
     containerd.resume();
-    let script = "while true; do nc -w 5 127.0.18.2 9; sleep 1; done";
-    let after = containerd.run(&late, "after", script);
-    let event = (0..60)
-        .map(|_| lightmon.event_to("127.0.18.2", 9))
-        .find(|event| {
-            assert_eq!(event["containerId"], *after, "{event}");
-            event["container"] != ""
-        })
-        .expect("a name");
-    check(&event, "late", other, "after", &after);
+    let after = containerd.cri.run(late, "after", "sleep 1000000");
+    let event = eventually(&lightmon, &containerd, &after, "after", "127.0.18.3");
+    check(&event, "late", &uid(1), "after", &after);
+    let event = eventually(&lightmon, &containerd, &nginx, "nginx", "127.0.18.4");
+    check(&event, "early", &uid(0), "nginx", &nginx);
     let ended = lightmon.stop(Signal::SIGTERM);
+    let balance = ended.balance();
+    assert_eq!(balance.seen, balance.written, "{:?}", ended.messages);
     assert!(ended.status.success(), "{:?}", ended.messages);
+}
+
+fn at_once(containerd: &Containerd, lightmon: &Lightmon, pods: [&Pod; 2]) {
+    let name = |i: usize| format!("swarm-{i}");
+    thread::scope(|scope| {
+        for lane in 0..5 {
+            scope.spawn(move || {
+                for i in (lane..AT_ONCE).step_by(5) {
+                    let script = connect_and_stay("127.0.18.40");
+                    containerd.cri.run(pods[i % 2], &name(i), &script);
+                }
+            });
+        }
+    });
+    let names: HashSet<_> = (0..AT_ONCE)
+        .map(|_| {
+            let event = lightmon.event_to("127.0.18.40", 9);
+            event["container"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(names, (0..AT_ONCE).map(name).collect());
 }

@@ -58,6 +58,23 @@ fn fields_and_line_are_set_for_the_right_event_only() {
 }
 
 #[test]
+fn what_came_after_the_contract_is_extra() {
+    let mut run = Host::new(patient())
+        .with("e.wasm", component(&["extra_line"]), "")
+        .run();
+    let mut of_a_unit = event(80);
+    of_a_unit.container = None;
+    let nothing = run.pass(vec![of_a_unit.clone()]);
+    assert_eq!(nothing[0].line, None);
+    of_a_unit.unit = Some(std::sync::Arc::new(lightmon::event::Unit {
+        name: "nginx.service".into(),
+        slice: "system.slice".into(),
+    }));
+    let out = run.pass(vec![of_a_unit]);
+    assert_eq!(out[0].line.as_deref(), Some("unitnginx.service"));
+}
+
+#[test]
 fn settings_arrive_as_json() {
     let bytes = module(&["config_line"]);
     let mut run = Host::new(patient())

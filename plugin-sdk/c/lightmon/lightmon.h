@@ -154,7 +154,7 @@ typedef struct {
     uint32_t container_index;
     lm_maybe_text dname;  /* LM_DNAME: the name that the destination was looked up by */
     lm_maybe_pairs tags;  /* LM_TAGS: what earlier plugins have tagged */
-    lm_maybe_pairs extra; /* LM_EXTRA: fields that later versions of lightmon know */
+    lm_maybe_pairs extra; /* LM_EXTRA: what came after this version, such as `pod.name`; plugin.wit has all keys */
     uint16_t source_port, destination_port;
     uint16_t error; /* 0, or the errno that the connection ended with (Linux numbers) */
     uint8_t kind;   /* 1 connection; more may come */

@@ -26,7 +26,7 @@ type Event struct {
 	DName string
 	// Tags are what earlier plugins have tagged.
 	Tags Pairs
-	// Extra are fields that later versions of lightmon know.
+	// Extra is what came after this version of the contract, such as `pod.name`: wit/v0.1/plugin.wit has all keys.
 	Extra Pairs
 	// Errno is 0, or what the connection ended with (Linux numbers).
 	Errno uint16

@@ -1,16 +1,17 @@
 //! Watches a Kubernetes container runtime, such as containerd and CRI-O, through the CRI v1 API: the pods and containers
-//! that there are, then what happens to them. Where the server has no events (containerd before 1.7) it is asked for each
-//! container that is seen, once. Only tells [`Containers`] what there is: whose connection it is, is decided there.
+//! that there are, then what happens to them. Where it tells no events it is asked for each container that is seen, once. Only tells [`Containers`] what there is: whose connection it is, is decided there.
 
 mod api;
+mod events;
 pub mod grpc;
 
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
-    io, iter,
+    iter,
     net::IpAddr,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,11 +21,12 @@ use tracing::{debug, info, warn};
 
 use self::{
     api::{
-        ContainerEventResponse, ContainerEventType, ContainerState, ContainerStatusRequest,
-        ContainerStatusResponse, Filter, GetEventsRequest, ImageSpec, ListContainersResponse,
-        ListPodSandboxResponse, ListRequest, PodSandbox, PodSandboxStatusRequest,
-        PodSandboxStatusResponse, SANDBOX_READY, VersionRequest, VersionResponse,
+        ContainerState, ContainerStatusRequest, ContainerStatusResponse, Filter, ImageSpec,
+        ListContainersResponse, ListPodSandboxResponse, ListRequest, NODE_NETWORK, PodSandbox,
+        PodSandboxStatus, PodSandboxStatusRequest, PodSandboxStatusResponse, SANDBOX_READY,
+        VersionRequest, VersionResponse,
     },
+    events::Event,
     grpc::Client,
 };
 use super::{Containers, Runtime, cgroup, socket};
@@ -70,14 +72,22 @@ pub fn sockets(given: Vec<String>) -> Vec<PathBuf> {
 
 /// Watches the runtime at this socket for as long as it is polled. Where there is none it goes on looking for one, ever more
 /// rarely; the same after it has gone.
-pub async fn watch(containers: Containers, socket: PathBuf) {
+///
+/// It can be asked as soon as this returns: who is seen before it has told what there is waits for it.
+pub fn watch(containers: Containers, socket: PathBuf) -> impl Future<Output = ()> + Send {
     let runtime = containers.runtime();
+    let questions = runtime.connect();
+    run(runtime, questions, socket)
+}
+
+async fn run(runtime: Runtime, questions: mpsc::Receiver<Arc<str>>, socket: PathBuf) {
+    let mut first = Some(questions);
     let mut pause = PAUSES.0;
     let mut warned = false;
     loop {
         let begun = Instant::now();
         let mut connected = false;
-        let Err(error) = session(&socket, &runtime, &mut connected).await;
+        let Err(error) = session(&socket, &runtime, first.take(), &mut connected).await;
         if connected {
             info!(?socket, %error, "CRI connection lost, looking for it again");
             // Not for one that lets us in and throws us out at once.
@@ -100,22 +110,23 @@ pub async fn watch(containers: Containers, socket: PathBuf) {
     }
 }
 
-/// From connecting to the end of the connection.
+/// From connecting to the end of the connection. Without `questions` it can be asked as soon as somebody listens.
 async fn session(
     socket: &Path,
     runtime: &Runtime,
+    questions: Option<mpsc::Receiver<Arc<str>>>,
     connected: &mut bool,
 ) -> Result<Infallible, Error> {
     let (client, connection) = Client::connect(socket).await?;
+    let mut questions = questions.unwrap_or_else(|| runtime.connect());
     let mut connection = tokio::spawn(connection);
     let server = Server::of(client).await?;
-    let mut questions = runtime.connect();
     let mut lookups = Lookups::new(server.clone(), runtime.wants_addresses());
 
     // The events begin before the list is made, so that little is missed between them; what is, is asked for when it is seen.
     let (sender, mut events) = mpsc::channel(MAX_EVENTS);
     let mut listener = JoinSet::new();
-    listener.spawn(listen(server.clone(), sender));
+    listener.spawn(events::listen(server.clone(), sender));
     let list = server.list().await?;
     info!(?socket, runtime = ?server.name, containers = list.len(), "CRI runtime connected");
     *connected = true;
@@ -136,7 +147,8 @@ async fn session(
         tokio::select! {
             _ = &mut connection => return Err(Error::Ended),
             Some(event) = events.recv() => heard(event, runtime, &mut lookups),
-            Some(id) = questions.recv(), if lookups.has_room() => lookups.start(id),
+            // It may have been told meanwhile.
+            Some(id) = questions.recv(), if lookups.has_room() => if !runtime.is_told(&id) { lookups.start(id) },
             Some(found) = lookups.next() => {
                 for container in found.containers {
                     runtime.tell(container);
@@ -149,42 +161,40 @@ async fn session(
     }
 }
 
-/// Passes the events on for as long as there are any. A server that tells none is asked instead.
-async fn listen(server: Server, events: mpsc::Sender<ContainerEventResponse>) {
-    let pass = async {
-        let request = GetEventsRequest {};
-        let mut answers = server
-            .client
-            .open("/runtime.v1.RuntimeService/GetContainerEvents", &request)
-            .await?;
-        while let Some(event) = answers.next().await? {
-            if events.send(event).await.is_err() {
-                break;
-            }
+fn heard(event: Event, runtime: &Runtime, lookups: &mut Lookups) {
+    match event {
+        Event::Started(id) if cgroup::is_id(id.as_bytes()) && !runtime.is_told(&id) => {
+            lookups.start(id.into());
         }
-        Ok::<_, grpc::Error>(())
-    };
-    match pass.await {
-        Err(error) if !error.is_unimplemented() => {
-            debug!(%error, "no more CRI events: the runtime is asked for each container")
-        }
-        _ => debug!("the CRI runtime has no events: it is asked for each container"),
+        Event::Started(_) => {}
+        // For good: what is started again is another container.
+        Event::Ended(id) => runtime.end(&id),
     }
 }
 
-fn heard(event: ContainerEventResponse, runtime: &Runtime, lookups: &mut Lookups) {
-    let kind = event.container_event_type();
-    let id = event.container_id;
-    if !cgroup::is_id(id.as_bytes()) {
-        return;
-    }
-    match kind {
-        ContainerEventType::Created | ContainerEventType::Started if !runtime.is_told(&id) => {
-            lookups.start(id.into());
+/// What the runtime at this socket calls itself, and its version.
+///
+/// # Errors
+/// When nobody is there who speaks the CRI v1 API.
+pub(crate) async fn version(socket: &Path) -> Result<String, grpc::Error> {
+    let (client, connection) = Client::connect(socket).await?;
+    let mut connection = pin!(connection);
+    let answer = tokio::select! {
+        answer = ask_version(&client) => answer?,
+        ended = &mut connection => {
+            ended?;
+            return Err(grpc::Error::Malformed("the connection has ended"));
         }
-        ContainerEventType::Deleted => runtime.end(&id),
-        _ => {}
-    }
+    };
+    Ok(format!(
+        "{} {}",
+        answer.runtime_name, answer.runtime_version
+    ))
+}
+
+async fn ask_version(client: &Client) -> Result<VersionResponse, grpc::Error> {
+    let method = "/runtime.v1.RuntimeService/Version";
+    client.call(method, &VersionRequest {}).await
 }
 
 /// A runtime that answers.
@@ -196,9 +206,7 @@ struct Server {
 
 impl Server {
     async fn of(client: Client) -> Result<Self, grpc::Error> {
-        let method = "/runtime.v1.RuntimeService/Version";
-        let version: VersionResponse = client.call(method, &VersionRequest {}).await?;
-        let name = version.runtime_name;
+        let name = ask_version(&client).await?.runtime_name;
         Ok(Self {
             client,
             name: (1..=MAX_NAME).contains(&name.len()).then(|| name.into()),
@@ -256,21 +264,13 @@ impl Server {
         Ok((!found.containers.is_empty()).then_some(found))
     }
 
-    /// Of a pod; none of one that has the node's network, or does not run: another may have its address by now.
     async fn addresses(&self, sandbox: &str) -> Result<Vec<IpAddr>, grpc::Error> {
         let method = "/runtime.v1.RuntimeService/PodSandboxStatus";
         let request = PodSandboxStatusRequest {
             pod_sandbox_id: sandbox.into(),
         };
         let answer: PodSandboxStatusResponse = self.client.call(method, &request).await?;
-        let status = answer.status.filter(|it| it.state == SANDBOX_READY);
-        let network = status.and_then(|status| status.network);
-        let network = network.unwrap_or_default();
-        let more = network.additional_ips.iter().map(|it| &it.ip);
-        Ok(iter::once(&network.ip)
-            .chain(more)
-            .filter_map(|ip| ip.parse().ok())
-            .collect())
+        Ok(answer.status.map(addresses).unwrap_or_default())
     }
 
     async fn containers(&self, id: Option<&str>) -> Result<Vec<api::Container>, grpc::Error> {
@@ -406,6 +406,18 @@ fn pod(sandbox: &PodSandbox, container: Arc<str>) -> Pod {
     }
 }
 
+/// Of a pod; none of one that has the node's network, whatever the runtime says, or does not run: another may have its address by
+/// now.
+fn addresses(status: PodSandboxStatus) -> Vec<IpAddr> {
+    if status.state != SANDBOX_READY || status.network_mode() == NODE_NETWORK {
+        return Vec::new();
+    }
+    let network = status.network.unwrap_or_default();
+    let more = network.additional_ips.iter().map(|it| &it.ip);
+    let all = iter::once(&network.ip).chain(more);
+    all.filter_map(|ip| ip.parse().ok()).collect()
+}
+
 fn sorted(labels: HashMap<String, String>) -> Vec<(Arc<str>, Arc<str>)> {
     let mut labels: Vec<_> = labels
         .into_iter()
@@ -437,7 +449,7 @@ fn digest(image_ref: &str) -> Option<&str> {
 
 /// Whether the socket is there, but not for us.
 fn is_permission(error: &Error) -> bool {
-    matches!(error, Error::Call(grpc::Error::Io(error)) if error.kind() == io::ErrorKind::PermissionDenied)
+    matches!(error, Error::Call(error) if error.is_permission())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    error::Error as StdError,
     io,
     net::IpAddr,
     pin::pin,
@@ -23,7 +22,7 @@ use bollard::{
 };
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use tokio::task::JoinSet;
+use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
 use tracing::{debug, info, warn};
 
 use super::{Containers, Runtime, cgroup, socket};
@@ -62,6 +61,8 @@ const EVENTS: [&str; 9] = [
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
+    Connect(#[from] io::Error),
+    #[error(transparent)]
     Docker(#[from] DockerError),
     #[error("the event stream has ended")]
     Ended,
@@ -86,7 +87,15 @@ pub fn hosts(given: Vec<String>) -> Vec<String> {
 
 /// Watches the daemon at `host` (a path or `unix://` and a path) for as long as it is
 /// polled. Where there is none it goes on looking for one, ever more rarely; the same after it has gone.
-pub async fn watch(containers: Containers, host: String) {
+///
+/// It can be asked as soon as this returns: who is seen before it has told what there is waits for it.
+pub fn watch(containers: Containers, host: String) -> impl Future<Output = ()> + Send {
+    let runtime = containers.runtime();
+    let questions = runtime.connect();
+    run(runtime, questions, host)
+}
+
+async fn run(runtime: Runtime, questions: mpsc::Receiver<Arc<str>>, host: String) {
     let socket = host.strip_prefix("unix://").unwrap_or(&host);
     if !socket.starts_with('/') {
         warn!(
@@ -95,20 +104,20 @@ pub async fn watch(containers: Containers, host: String) {
         );
         return;
     }
-    let runtime = containers.runtime();
+    let mut first = Some(questions);
     let mut pause = PAUSES.0;
     let mut warned = false;
     loop {
         let begun = Instant::now();
         let mut connected = false;
-        let Err(error) = session(socket, &runtime, &mut connected).await;
+        let Err(error) = session(socket, &runtime, first.take(), &mut connected).await;
         if connected {
             info!(socket, %error, "docker connection lost, looking for it again");
             // Not for one that lets us in and throws us out at once.
             if begun.elapsed() >= pause {
                 pause = PAUSES.0;
             }
-        } else if is_permission(socket, &error) {
+        } else if is_permission(&error) {
             if !warned {
                 warn!(
                     socket,
@@ -124,17 +133,20 @@ pub async fn watch(containers: Containers, host: String) {
     }
 }
 
-/// From connecting to the end of the connection.
+/// From connecting to the end of the connection. Without `questions` it can be asked as soon as somebody listens.
 async fn session(
     socket: &str,
     runtime: &Runtime,
+    questions: Option<mpsc::Receiver<Arc<str>>>,
     connected: &mut bool,
 ) -> Result<Infallible, Error> {
+    // bollard says of each failure to connect the same, and only with the first question.
+    drop(UnixStream::connect(socket).await?);
+    let mut questions = questions.unwrap_or_else(|| runtime.connect());
     let docker = Docker::connect_with_unix(socket, ANSWER_SECONDS, API_DEFAULT_VERSION)?
         .negotiate_version()
         .await?;
     let name = runtime_name(&docker.version().await?);
-    let mut questions = runtime.connect();
     let mut lookups = Lookups::new(docker.clone(), name);
 
     // The stream begins before the list is made, so that nothing is missed between them: Docker keeps recent events.
@@ -142,11 +154,13 @@ async fn session(
     let all = ListContainersOptionsBuilder::new().all(true).build();
     let mut list = docker.list_containers(Some(all)).await?;
     list.sort_by_key(|summary| summary.state == Some(ContainerSummaryStateEnum::RUNNING));
-    let addresses: Vec<_> = list
+    // Podman leaves them out here.
+    let addresses: HashMap<String, Vec<IpAddr>> = list
         .iter()
         .filter_map(|summary| {
             let networks = summary.network_settings.as_ref()?.networks.as_ref()?;
-            Some((summary.id.clone()?, addresses(networks)))
+            let is_told = !networks.is_empty();
+            is_told.then_some((summary.id.clone()?, addresses(networks)))
         })
         .collect();
     let from_summary = |summary| from_summary(summary, name);
@@ -155,7 +169,10 @@ async fn session(
     *connected = true;
     let incomplete: Vec<_> = list
         .iter()
-        .filter(|container| container.image.is_none())
+        .filter(|container| {
+            let is_at = addresses.contains_key(&*container.id);
+            container.image.is_none() || (runtime.wants_addresses() && !is_at)
+        })
         .map(|container| container.id.clone())
         .collect();
     runtime.list(list);
@@ -174,7 +191,8 @@ async fn session(
     loop {
         tokio::select! {
             event = events.next() => heard(event.ok_or(Error::Ended)??, runtime, &mut lookups),
-            Some(id) = questions.recv(), if lookups.has_room() => lookups.start(id),
+            // It may have been told meanwhile.
+            Some(id) = questions.recv(), if lookups.has_room() => if !runtime.is_told(&id) { lookups.start(id) },
             Some((container, addresses)) = lookups.next() => {
                 let id = container.id.clone();
                 runtime.tell(container);
@@ -395,25 +413,17 @@ fn bare(name: &str) -> &str {
 }
 
 /// Whether the socket is there, but not for us.
-fn is_permission(socket: &str, error: &Error) -> bool {
-    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    // A folder that may not be entered looks like an absent socket to the library.
-    if matches!(error, Error::Docker(DockerError::SocketNotFoundError(_))) {
-        return std::fs::metadata(socket).is_err_and(|error| denied(&error));
-    }
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref().is_some_and(denied) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+fn is_permission(error: &Error) -> bool {
+    matches!(error, Error::Connect(error) if error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        enrich::Enrich,
+        event::{Event, Record},
+    };
     use bollard::models::SystemVersionComponents;
     use std::{
         fs,
@@ -552,10 +562,15 @@ mod tests {
 
         /// The first requests of a session, with no containers; the stream for the events.
         fn connect(&self) -> UnixStream {
+            self.connect_with("[]")
+        }
+
+        /// The same with this list of containers.
+        fn connect_with(&self, list: &str) -> UnixStream {
             for _to_agree_and_for_the_name in 0..2 {
                 self.answer("/version", "200 OK", r#"{"ApiVersion":"1.41"}"#);
             }
-            self.answer("/containers/json?all=true", "200 OK", "[]");
+            self.answer("/containers/json?all=true", "200 OK", list);
             let events = self.expect("/events?since=");
             write!(&events, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").unwrap();
             events
@@ -600,12 +615,17 @@ mod tests {
 
     #[track_caller]
     fn wait(containers: &Containers, what: impl Fn(&Container) -> bool) {
+        wait_for(containers, A, what);
+    }
+
+    #[track_caller]
+    fn wait_for(containers: &Containers, id: &str, what: impl Fn(&Container) -> bool) {
         let begun = Instant::now();
-        while !what(&containers.by_id(A)) {
+        while !what(&containers.by_id(id)) {
             assert!(
                 begun.elapsed() < Duration::from_secs(30),
                 "{:?}",
-                containers.by_id(A)
+                containers.by_id(id)
             );
             thread::yield_now();
         }
@@ -664,6 +684,65 @@ mod tests {
     }
 
     #[test]
+    fn who_is_seen_before_the_list_waits_for_it() {
+        let docker = Fake::start();
+        let containers = Containers::new();
+        let mut enrich = Enrich::new(containers.clone());
+        let version = r#"{"ApiVersion":"1.41"}"#;
+        let list =
+            |id: &str, name: &str| format!(r#"[{{"Id":"{id}","Names":["/{name}"],"Image":"bb"}}]"#);
+
+        // Nobody has even connected yet.
+        let watcher = watch(containers.clone(), docker.socket());
+        see(&mut enrich, A);
+        let _watching = background(watcher);
+        let stream = docker.connect_with(&list(A, "web"));
+        wait_for(&containers, A, is_named("web"));
+        assert_eq!(released(&mut enrich).as_deref(), Some("web"));
+
+        // It has gone and comes back. Who is on the list is not asked for any more.
+        drop(stream);
+        let asked = docker.expect("/version");
+        let other = A.replace('f', "0");
+        see(&mut enrich, &other);
+        answer(&asked, "200 OK", version);
+        docker.answer("/version", "200 OK", version);
+        let all = list(&other, "db");
+        docker.answer("/containers/json?all=true", "200 OK", &all);
+        docker.expect("/events?since=");
+        wait_for(&containers, &other, is_named("db"));
+        assert_eq!(released(&mut enrich).as_deref(), Some("db"));
+    }
+
+    /// The first connection of a new container, which must wait.
+    #[track_caller]
+    fn see(enrich: &mut Enrich, id: &str) {
+        let event = Event {
+            cgroup_id: 4711,
+            container: None,
+            ..Event::sample()
+        };
+        let made = Record::Cgroup {
+            id: event.cgroup_id,
+            path: format!("/docker/{id}").into_bytes(),
+        };
+        let mut events = Vec::new();
+        enrich.apply([made, Record::Connection(event.into())], &mut events);
+        assert_eq!((enrich.held(), events.len()), (1, 0));
+    }
+
+    /// The container's name in the event that has waited.
+    #[track_caller]
+    fn released(enrich: &mut Enrich) -> Option<Arc<str>> {
+        let mut events = Vec::new();
+        enrich.apply([], &mut events);
+        let [event] = &events[..] else {
+            panic!("one event, not {events:?}");
+        };
+        event.container.as_ref()?.name.clone()
+    }
+
+    #[test]
     fn nonsense_ends_the_session_only() {
         let docker = Fake::start();
         let containers = Containers::new();
@@ -672,7 +751,7 @@ mod tests {
         let _watching = background(async move {
             let runtime = told.runtime();
             loop {
-                let Err(_) = session(&socket, &runtime, &mut false).await;
+                let Err(_) = session(&socket, &runtime, None, &mut false).await;
             }
         });
         docker.answer("/version", "500 Internal Server Error", "\x1b[31m");
@@ -706,8 +785,8 @@ mod tests {
                 .unwrap();
             let ask = |socket: &str| {
                 let Err(error) =
-                    runtime.block_on(session(socket, &containers.runtime(), &mut false));
-                is_permission(socket, &error)
+                    runtime.block_on(session(socket, &containers.runtime(), None, &mut false));
+                is_permission(&error)
             };
             let in_folder = ask(&socket);
             fs::set_permissions(docker.folder.path(), fs::Permissions::from_mode(0o755)).ok();

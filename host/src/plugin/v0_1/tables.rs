@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::{Batch, Container, Event, Fields, Ip, Parent, Process, Row};
+use super::{Batch, Container, Event, Fields, Ip, Parent, Process, Row, extra};
 use crate::event;
 
 /// `event.kind` of a connection, and so of all events that there are.
@@ -45,6 +45,10 @@ impl<'a> Tables<'a> {
                 process,
                 container,
                 tags: list(&event.tags, needs.tags),
+                extra: needs
+                    .extra
+                    .then(|| extra::of(event, needs.labels))
+                    .flatten(),
                 ..scalars(event)
             }));
         }
@@ -69,6 +73,7 @@ struct Needs {
     container: bool,
     labels: bool,
     tags: bool,
+    extra: bool,
 }
 
 impl From<Fields> for Needs {
@@ -83,6 +88,7 @@ impl From<Fields> for Needs {
             container: has(Fields::CONTAINER) || labels,
             labels,
             tags: has(Fields::TAGS),
+            extra: has(Fields::EXTRA),
         }
     }
 }
@@ -189,16 +195,19 @@ mod tests {
     use super::*;
 
     fn all() -> Fields {
-        Fields::ARGS | Fields::PARENTS | Fields::LABELS | Fields::TAGS
+        Fields::ARGS | Fields::PARENTS | Fields::LABELS | Fields::TAGS | Fields::EXTRA
     }
 
     #[test]
     fn only_what_is_needed() {
-        let event = event::Event::sample();
+        let mut event = event::Event::sample();
+        let container = Arc::make_mut(event.container.as_mut().expect("in a container"));
+        container.runtime = Some("docker".into());
         let tables = Tables::new([&event].into_iter(), Fields::default());
         assert!(tables.processes.is_empty() && tables.containers.is_empty());
         let row = &tables.events[0].0;
         assert_eq!((row.process, row.container, row.tags), (None, None, None));
+        assert!(row.extra.is_none());
         assert_eq!((row.source.hi, row.source.lo), (0, 0xffff_c0a8_0164));
         assert_eq!((row.source_port, row.destination_port), (34567, 443));
         assert_eq!(row.time, 1_795_446_245_123_456_789);
@@ -216,6 +225,7 @@ mod tests {
         assert_eq!(tables.processes[0].parents.as_ref().map(Vec::len), Some(1));
         assert_eq!(tables.containers[0].labels.map(<[_]>::len), Some(1));
         assert_eq!(tables.events[0].0.tags.map(<[_]>::len), Some(1));
+        assert_eq!(tables.events[0].0.extra.as_ref().map(Vec::len), Some(1));
     }
 
     #[test]

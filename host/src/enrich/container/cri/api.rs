@@ -12,6 +12,8 @@ pub(super) struct VersionRequest {}
 pub(super) struct VersionResponse {
     #[prost(string, tag = "2")]
     pub(super) runtime_name: String,
+    #[prost(string, tag = "3")]
+    pub(super) runtime_version: String,
 }
 
 /// All there are without a filter.
@@ -123,6 +125,38 @@ pub(super) struct PodSandboxStatus {
     pub(super) state: i32,
     #[prost(message, optional, tag = "5")]
     pub(super) network: Option<PodSandboxNetworkStatus>,
+    #[prost(message, optional, tag = "6")]
+    pub(super) linux: Option<LinuxPodSandboxStatus>,
+}
+
+/// Of `NamespaceMode`: it is the node's.
+pub(super) const NODE_NETWORK: i32 = 2;
+
+impl PodSandboxStatus {
+    /// Whose network it has; 0, the pod's own, where nothing is said.
+    pub(super) fn network_mode(&self) -> i32 {
+        let namespaces = self.linux.as_ref().and_then(|it| it.namespaces.as_ref());
+        let options = namespaces.and_then(|it| it.options.as_ref());
+        options.map_or(0, |it| it.network)
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct LinuxPodSandboxStatus {
+    #[prost(message, optional, tag = "1")]
+    pub(super) namespaces: Option<Namespace>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Namespace {
+    #[prost(message, optional, tag = "2")]
+    pub(super) options: Option<NamespaceOption>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct NamespaceOption {
+    #[prost(int32, tag = "1")]
+    pub(super) network: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]

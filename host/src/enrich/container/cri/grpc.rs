@@ -47,6 +47,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether there is no socket.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether the socket is there, but not for us.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// Whether the server does not know the method.
     pub fn is_unimplemented(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == UNIMPLEMENTED)
@@ -205,6 +215,7 @@ mod tests {
     fn messages_are_cut_out_of_what_was_read() {
         let version = VersionResponse {
             runtime_name: "containerd".into(),
+            runtime_version: "1.6".into(),
         };
         let bytes = framed(&version);
         for part in 0..bytes.len() {

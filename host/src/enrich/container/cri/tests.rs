@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    api::{LinuxPodSandboxStatus, Namespace, NamespaceOption, PodIp, PodSandboxNetworkStatus},
+    *,
+};
 
 const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -28,6 +31,34 @@ fn only_a_whole_sha256_is_a_digest() {
     for other in [HEX, "nginx:1.27", "sha256:", &id[..70], &format!("{id}0")] {
         assert_eq!(digest(other), None, "{other}");
     }
+}
+
+#[test]
+fn a_pod_that_runs_in_its_own_network_has_addresses() {
+    let status = |state, network| PodSandboxStatus {
+        state,
+        network: Some(PodSandboxNetworkStatus {
+            ip: "10.88.7.2".into(),
+            additional_ips: ["fd00::2", "", "none"]
+                .map(|ip| PodIp { ip: ip.into() })
+                .to_vec(),
+        }),
+        linux: Some(LinuxPodSandboxStatus {
+            namespaces: Some(Namespace {
+                options: Some(NamespaceOption { network }),
+            }),
+        }),
+    };
+    let own = 0;
+    let expected: [IpAddr; 2] = ["10.88.7.2", "fd00::2"].map(|it| it.parse().unwrap());
+    assert_eq!(addresses(status(SANDBOX_READY, own)), expected);
+    assert!(addresses(status(SANDBOX_READY + 1, own)).is_empty());
+    assert!(addresses(status(SANDBOX_READY, NODE_NETWORK)).is_empty());
+    let unsaid = PodSandboxStatus {
+        linux: None,
+        ..status(SANDBOX_READY, NODE_NETWORK)
+    };
+    assert_eq!(addresses(unsaid), expected);
 }
 
 #[test]

@@ -1,0 +1,16 @@
+;; Writes the first event's first extra field as its line, if it has one: the key and the value, without anything between them.
+(func (export "lightmon:plugin/filter@0.1.0#process") (param $ps i32) (param $pn i32) (param $cs i32) (param $cn i32) (param $events i32) (param $n i32) (result i32)
+  (local $pair i32)
+  ;; extra at 112 (present), 116 (list), 120 (length); each: key (8), value (8)
+  (if (i32.eqz (i32.load8_u offset=112 (local.get $events))) (then (return (call $answer (i32.const 0)))))
+  (local.set $pair (i32.load offset=116 (local.get $events)))
+  (memory.copy (i32.const 32768) (i32.load (local.get $pair)) (i32.load offset=4 (local.get $pair)))
+  (memory.copy
+    (i32.add (i32.const 32768) (i32.load offset=4 (local.get $pair)))
+    (i32.load offset=8 (local.get $pair))
+    (i32.load offset=12 (local.get $pair)))
+  (i32.store8 (i32.const 1024) (i32.const 3))
+  (i32.store (i32.const 1028) (i32.const 0))
+  (i32.store (i32.const 1032) (i32.const 32768))
+  (i32.store (i32.const 1036) (i32.add (i32.load offset=4 (local.get $pair)) (i32.load offset=12 (local.get $pair))))
+  (call $answer (i32.const 1)))
