@@ -4,6 +4,7 @@ use std::{
     cmp::Reverse,
     collections::HashMap,
     num::NonZero,
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
 };
@@ -12,7 +13,12 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{Program, ProgramError},
 };
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{
+    sched::{CloneFlags, unshare},
+    unistd::chroot,
+};
+
+use super::requirements::BTF;
 
 /// So many programs are checked at the same time, at most.
 const MAX_THREADS: usize = 4;
@@ -21,19 +27,18 @@ const MAX_THREADS: usize = 4;
 pub(super) type Refusals = HashMap<String, ProgramError>;
 
 /// aya 0.14 parses all of the kernel's type information for each loader, which takes tens of megabytes and of milliseconds, for
-/// relocations that our program has none of. Where it can't open the file it goes on without: while no file can be opened.
-pub(super) fn loader<'a>() -> EbpfLoader<'a> {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return EbpfLoader::new();
+/// relocations that our program has none of. It goes on without where it can't find the file: in a thread that looks for it in
+/// another root. Who may not have one waits a little longer.
+pub(super) fn loader() -> EbpfLoader<'static> {
+    let elsewhere = || {
+        let root = Path::new(BTF)
+            .parent()
+            .expect("invariant: a file in a folder");
+        // Of this thread only, which ends here.
+        let _ = unshare(CloneFlags::CLONE_FS).and_then(|()| chroot(root));
+        EbpfLoader::new()
     };
-    let limit = |soft| setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
-    let is_limited = limit(0).is_ok();
-    let loader = EbpfLoader::new();
-    if is_limited {
-        // Up to the hard limit it may be raised by anyone.
-        let _ = limit(soft);
-    }
-    loader
+    thread::scope(|scope| scope.spawn(elsewhere).join()).unwrap_or_else(|_| EbpfLoader::new())
 }
 
 /// Has these programs checked, several at once: the first ones first, so the longest should be among them.
