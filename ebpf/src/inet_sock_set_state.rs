@@ -4,7 +4,10 @@
 //! that has interrupted some other process. The raw tracepoint, which the kernel calls in any softirq; see
 //! [`inet_sock_set_state`] for what the other one misses.
 
+use core::hint::black_box;
+
 use aya_ebpf::{
+    bindings::{BPF_EXIST, BPF_NOEXIST},
     helpers::{bpf_get_current_pid_tgid, generated::bpf_ktime_get_boot_ns},
     macros::{raw_tracepoint, tracepoint},
     programs::{RawTracePointContext, TracePointContext},
@@ -55,13 +58,52 @@ pub fn tcp_end(ctx: RawTracePointContext) -> u32 {
 #[inline(always)]
 fn end_of(sk: u64, new: i32) {
     if let Some(pending) = take(sk) {
-        let mut ends = Ends::unknown(IPPROTO_TCP);
-        ends.read(sk);
-        // A closed socket has given back its port, and keeps it here.
-        ends.source_port = u16::from_be(read(sk, offsets().inet_sport));
-        end(sk, new, &pending, &ends);
+        end(sk, new, &pending, &ends_of(sk));
     }
 }
+
+#[inline(always)]
+fn ends_of(sk: u64) -> Ends {
+    let mut ends = Ends::unknown(IPPROTO_TCP);
+    ends.read(sk);
+    // A closed socket has given back its port, and keeps it here.
+    ends.source_port = u16::from_be(read(sk, offsets().inet_sport));
+    ends
+}
+
+/// Whether a socket in this state, 0 where it is not known, still waits for an answer.
+#[inline(always)]
+pub fn is_waiting(state: u8) -> bool {
+    matches!(i32::from(state), 0 | TCP_SYN_SENT | TCP_SYN_RECV)
+}
+
+/// Reports a connection that has ended without a program being run for it: the host finds it among those that wait. The state
+/// changes after the programs have run (inet_sk_state_store() of net/ipv4/af_inet.c).
+#[inline(always)]
+pub fn missed(sk: u64, state: u8) {
+    let Some(pending) = take(sk) else {
+        return;
+    };
+    let closed = i32::from(state) == TCP_CLOSE;
+    let errno = read::<u32>(sk, offsets().sock_err);
+    if closed && matches!(errno, 0 | EPIPE | ECONNRESET) {
+        // It may have been established in between: nobody can tell any more.
+        return emit::count(counter::LOST);
+    }
+    let (stage, errno) = if closed {
+        (stage::CLOSED, errno as u16)
+    } else {
+        (stage::ESTABLISHED, 0)
+    };
+    // SAFETY: takes no argument.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    let Pending { began_ns, task, .. } = pending;
+    emit::connection(&ends_of(sk), &task, began_ns, now, stage, errno);
+}
+
+// include/uapi/asm-generic/errno-base.h, errno.h
+const EPIPE: u32 = 32;
+const ECONNRESET: u32 = 104;
 
 // The fields of the tracepoint, include/trace/events/sock.h; `protocol` is a u16 since Linux 5.6.
 const SK: usize = 8;
@@ -142,28 +184,37 @@ fn begin(sk: u64, peer: impl FnOnce() -> Option<Peer>) {
     let (owner, mptcp_sk) = match call {
         Some(call) => {
             call.syn_sk = sk;
-            (None, (call.is_mptcp != 0).then_some(call.sk))
+            (None, if call.is_mptcp == 0 { 0 } else { call.sk })
         }
-        None => (owner_of_subflow(sk), None),
+        None => (owner_of_subflow(sk), 0),
     };
+    // From memory: else the compiler saves words of it that are not there when there is none, which the verifier refuses.
+    let owner = black_box(owner);
     // What is left out costs no more than this: neither its end nor its call finds anything.
     let is_excluded = exclude::has_rules()
         && peer().is_some_and(|peer| exclude::takes(&peer, IPPROTO_TCP, owner.as_ref()));
-    if is_excluded && mptcp_sk.is_none() {
+    if is_excluded && mptcp_sk == 0 {
         return;
     }
     // SAFETY: takes no argument.
     let began_ns = unsafe { bpf_ktime_get_boot_ns() };
     let task = owner.unwrap_or_else(task::current);
-    if let Some(mptcp_sk) = mptcp_sk {
+    if mptcp_sk != 0 {
         // Full: its further subflows are the kernel thread's then.
         let _ = MPTCP.insert(mptcp_sk, task, 0);
     }
     if is_excluded {
         return;
     }
-    if PENDING.insert(sk, Pending { began_ns, task }, 0).is_err() {
+    let pending = Pending {
+        began_ns,
+        task,
+        is_reported: 0,
+    };
+    if PENDING.insert(sk, &pending, BPF_NOEXIST.into()).is_err() {
+        // No room; or its end was missed, and so was the socket's next beginning until now.
         emit::count(counter::LOST);
+        let _ = PENDING.insert(sk, &pending, BPF_EXIST.into());
     }
     waiting::arm(began_ns);
 }
@@ -183,9 +234,10 @@ fn owner_of_subflow(sk: u64) -> Option<Task> {
 /// Who has begun a connection that ends now; none of one that was accepted, or begun before we were here.
 #[inline(always)]
 fn take(sk: u64) -> Option<Pending> {
-    // SAFETY: a copy is made before the entry is removed, and only this socket's owner removes it.
+    // SAFETY: a copy is made before the entry is removed.
     let pending = unsafe { PENDING.get(sk) }.copied()?;
-    let _ = PENDING.remove(sk);
+    // Who removes it has it.
+    PENDING.remove(sk).ok()?;
     Some(pending)
 }
 

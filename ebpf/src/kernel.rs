@@ -24,6 +24,7 @@ pub fn offsets() -> &'static Offsets {
 pub unsafe trait Plain {}
 
 // SAFETY: numbers, and arrays of them.
+unsafe impl Plain for u8 {}
 unsafe impl Plain for u16 {}
 unsafe impl Plain for u32 {}
 unsafe impl Plain for u64 {}

@@ -1,13 +1,16 @@
 //! Connections without an answer. The host looks after them: an eBPF program can't wait, and timers are newer than the
-//! oldest kernel we run on. It finds the old entries of [`PENDING`] and has each reported here, where their sockets can be
-//! read: it puts the socket into [`ASK`] and calls connect(2) with a descriptor that does not exist.
+//! oldest kernel we run on. It finds the old entries of [`PENDING`] and asks about each here, where their sockets can be
+//! read: it puts the socket into [`ASK`] and calls connect(2) with a descriptor that does not exist. One that still waits is
+//! reported as pending, once; one that does not has an end that was missed, which is made good for.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
-use lightmon_common::{Waiting, kind, stage};
+use lightmon_common::{Pending, Waiting, kind, stage};
 
 use crate::{
     emit,
     ends::{Ends, IPPROTO_TCP},
+    inet_sock_set_state,
+    kernel::{offsets, read},
     maps::{ARMED, ASK, PENDING, RECORDS},
     task, wake,
 };
@@ -38,7 +41,7 @@ pub fn arm(began_ns: u64) {
     entry.submit(wake::up());
 }
 
-/// Whether the current connect(2) is the host's question; answers it with a record if the connection still waits.
+/// Whether the current connect(2) is the host's question; answers it with a record if there is something new to say.
 #[inline(always)]
 pub fn answer(fd: u32) -> bool {
     let Some(ask) = ASK.get_ptr_mut(0) else {
@@ -57,9 +60,20 @@ pub fn answer(fd: u32) -> bool {
 
 #[inline(always)]
 fn report(sk: u64) {
-    // SAFETY: a copy; whoever removes the entry does not use it any more.
-    let Some(pending) = (unsafe { PENDING.get(sk) }).copied() else {
+    let state = read(sk, offsets().sock_state);
+    if !inet_sock_set_state::is_waiting(state) {
+        return inet_sock_set_state::missed(sk, state);
+    }
+    let Some(entry) = PENDING.get_ptr_mut(sk) else {
         return;
+    };
+    // SAFETY: an entry of a map, which only the host has marked; a copy, since whoever removes it does not use it any more.
+    let pending = unsafe {
+        if (*entry).is_reported != 0 {
+            return;
+        }
+        (*entry).is_reported = 1;
+        *entry
     };
     let mut ends = Ends::unknown(IPPROTO_TCP);
     ends.read(sk);
@@ -69,13 +83,7 @@ fn report(sk: u64) {
     if is_same && ends.family != 0 {
         // SAFETY: takes no argument.
         let now = unsafe { bpf_ktime_get_boot_ns() };
-        emit::connection(
-            &ends,
-            &pending.task,
-            pending.began_ns,
-            now,
-            stage::PENDING,
-            0,
-        );
+        let Pending { began_ns, task, .. } = pending;
+        emit::connection(&ends, &task, began_ns, now, stage::PENDING, 0);
     }
 }

@@ -206,6 +206,8 @@ record! {
         pub began_ns: u64,
         /// Only SYN_SENT is surely entered in the caller's context.
         pub task: Task,
+        /// Not 0: it was reported as pending.
+        pub is_reported: u64,
     }
 }
 
@@ -239,7 +241,7 @@ const _: () = assert!(size_of::<Exec>() == 96);
 const _: () = assert!(size_of::<Cgroup>() == 16);
 const _: () = assert!(size_of::<Fork>() == 88);
 const _: () = assert!(size_of::<Waiting>() == 16);
-const _: () = assert!(size_of::<Pending>() == 80);
+const _: () = assert!(size_of::<Pending>() == 88);
 const _: () = assert!(size_of::<Own>() == 24);
 
 macro_rules! offsets {
@@ -326,6 +328,8 @@ offsets! {
     sock_protocol: "sock" "sk_protocol",
     /// u16.
     sock_family: "sock" "__sk_common.skc_family",
+    /// u8.
+    sock_state: "sock" "__sk_common.skc_state",
     /// `__be16`.
     sock_dport: "sock" "__sk_common.skc_dport",
     /// u16 in host order: the own port.

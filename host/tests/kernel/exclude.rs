@@ -303,11 +303,13 @@ fn a_pending_connection_is_excluded_once() {
     in_own_network(|| {
         let everything = Monitor::start();
         let (_deaf, _filler, address) = deaf_port(&everything);
-        let exclude = Exclude::parse([format!("uid={}", USERS[2])]).unwrap();
+        // Whom no other test is.
+        let user = 77_009;
+        let exclude = Exclude::parse([format!("uid={user}")]).unwrap();
         let monitor = with_rules(&exclude);
         let counters = monitor.counters.clone();
         let connecting = thread::spawn(move || {
-            raw::become_user(USERS[2]);
+            raw::become_user(user);
             let connecting = tcp(address.ip(), SockFlag::SOCK_NONBLOCK);
             assert_eq!(connect(&connecting, address), Err(Errno::EINPROGRESS));
             connecting

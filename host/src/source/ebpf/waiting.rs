@@ -1,9 +1,10 @@
-//! Looks after TCP connections that have no answer yet: after a second each is reported as pending.
+//! Looks after TCP connections that have no answer yet: after a second each is reported as pending, and one whose answer the kernel
+//! program has missed is made good for.
 //!
 //! The kernel program says when the first of them was begun, then nothing more until we have looked: an idle host has no
 //! wake-ups, a busy one has one a second. See `ebpf/src/waiting.rs` for the other half.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use aya::maps::{Array, HashMap, MapData, MapError};
@@ -27,8 +28,6 @@ pub(super) struct Waiting {
     ask: Array<MapData, u64>,
     /// When to look, since boot.
     due: Option<Duration>,
-    /// Those that were reported and wait still: socket and beginning.
-    reported: HashSet<(u64, u64)>,
 }
 
 impl Waiting {
@@ -42,7 +41,6 @@ impl Waiting {
             armed,
             ask,
             due: None,
-            reported: HashSet::new(),
         }
     }
 
@@ -62,7 +60,8 @@ impl Waiting {
         self.due.map(|due| due.saturating_sub(now))
     }
 
-    /// Has the kernel program send a record for each connection that has waited for this long and is not reported yet.
+    /// Has the kernel program send a record for each connection that has waited for this long and is not reported yet, and for
+    /// each that does not wait any more, which it has missed.
     ///
     /// # Errors
     /// When a map can't be read or written.
@@ -70,8 +69,8 @@ impl Waiting {
         const WHAT: &str = "look after connections without an answer";
         // First: what is begun from now on tells us again.
         self.armed.set(0, 0, 0).context(WHAT)?;
-        let mut waiting = HashSet::new();
         let mut next = None;
+        let mut remind = |at: Duration| next = Some(next.map_or(at, |next: Duration| next.min(at)));
         // An entry that vanishes under the iteration starts it again: bounded, and what is missed comes with the next look.
         let at_most = 2 * MAX_PENDING;
         for entry in self.pending.iter().take(at_most) {
@@ -84,16 +83,14 @@ impl Waiting {
                 .expect("invariant: the value has the size of a Pending");
             let began = Duration::from_nanos(pending.began_ns);
             if began + patience > now {
-                next = Some(next.map_or(began, |next: Duration| next.min(began)));
-            } else if waiting.insert((sk, pending.began_ns))
-                && !self.reported.contains(&(sk, pending.began_ns))
-            {
-                self.ask.set(0, sk, 0).context(WHAT)?;
-                // Fails: nobody has the descriptor.
-                let _ = connect(NO_FD, &SockaddrIn::new(0, 0, 0, 0, 0));
+                remind(began);
+                continue;
             }
+            remind(now);
+            self.ask.set(0, sk, 0).context(WHAT)?;
+            // Fails: nobody has the descriptor.
+            let _ = connect(NO_FD, &SockaddrIn::new(0, 0, 0, 0, 0));
         }
-        self.reported = waiting;
         self.due = next.map(|began| began + PATIENCE);
         Ok(())
     }
