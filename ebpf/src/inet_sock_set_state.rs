@@ -43,8 +43,8 @@ pub fn tcp_state(ctx: RawTracePointContext) -> u32 {
     0
 }
 
-/// Beside [`tcp_state`], for ends that this one is not run for: the kernel runs no program inside itself, and a softirq interrupts
-/// one of the two at most. Nothing begins in a softirq.
+/// Beside [`tcp_state`], for ends that this one is not run for: the kernel runs no program inside itself. Nothing begins in a softirq.
+/// What neither is run for is found by [`waiting`].
 #[raw_tracepoint]
 pub fn tcp_end(ctx: RawTracePointContext) -> u32 {
     let (sk, old, new) = (ctx.arg::<u64>(0), ctx.arg::<i32>(1), ctx.arg::<i32>(2));
