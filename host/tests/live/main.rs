@@ -19,3 +19,4 @@ mod cri;
 mod dockerd;
 mod kubelet;
 mod lightmon;
+mod turn;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     dockerd::{Dockerd, IMAGE, Kind},
     lightmon::Lightmon,
+    turn,
 };
 
 /// Containers that run one command, one after the other.
@@ -93,8 +94,10 @@ impl Matrix {
         ]);
         self.exec("late", "127.0.14.8");
 
+        let turn = turn::wait();
         self.short_lived();
         self.at_once();
+        drop(turn);
 
         // The daemon dies and comes back; nothing has a wrong name meanwhile.
         self.engine.crash();

@@ -10,6 +10,7 @@ use crate::{
     containerd::Containerd,
     cri::{IMAGE, Network, Pod},
     lightmon::Lightmon,
+    turn,
 };
 
 /// Containers that run one command, one after the other.
@@ -118,6 +119,7 @@ fn pods_have_their_names() {
     check(&event, "late", &uid(1), "out", &id);
     assert_eq!(event["saddr"], own, "{event}");
 
+    let turn = turn::wait();
     for i in 1..=SHORT_LIVED {
         let (name, address) = (format!("once-{i}"), format!("127.0.19.{i}"));
         let id = containerd.cri.run(late, &name, &connect(&address));
@@ -126,6 +128,7 @@ fn pods_have_their_names() {
         assert_eq!(event["containerProvenance"], "exec", "{event}");
     }
     at_once(&containerd, &lightmon, [late, host]);
+    drop(turn);
 
     // A pod takes the place of another of its name.
     containerd.cri.remove(&host.id).unwrap();
