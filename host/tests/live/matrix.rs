@@ -94,10 +94,8 @@ impl Matrix {
         ]);
         self.exec("late", "127.0.14.8");
 
-        let turn = turn::wait();
         self.short_lived();
         self.at_once();
-        drop(turn);
 
         // The daemon dies and comes back; nothing has a wrong name meanwhile.
         self.engine.crash();
@@ -174,11 +172,13 @@ impl Matrix {
 #[test]
 #[ignore = "needs root and dockerd: make test runs it"]
 fn docker() {
+    let _turn = turn::wait();
     Matrix::start(Kind::Docker).all();
 }
 
 #[test]
 #[ignore = "needs root and podman: make test runs it"]
 fn podman() {
+    let _turn = turn::wait();
     Matrix::start(Kind::Podman).all();
 }

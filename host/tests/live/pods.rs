@@ -72,6 +72,7 @@ fn eventually(
 #[test]
 #[ignore = "needs root and containerd: make test runs it"]
 fn pods_have_their_names() {
+    let _turn = turn::wait();
     let mut containerd = Containerd::start("pods");
     let pods: Vec<Pod> = [
         ("early", Network::Pod),
@@ -119,7 +120,6 @@ fn pods_have_their_names() {
     check(&event, "late", &uid(1), "out", &id);
     assert_eq!(event["saddr"], own, "{event}");
 
-    let turn = turn::wait();
     for i in 1..=SHORT_LIVED {
         let (name, address) = (format!("once-{i}"), format!("127.0.19.{i}"));
         let id = containerd.cri.run(late, &name, &connect(&address));
@@ -128,7 +128,6 @@ fn pods_have_their_names() {
         assert_eq!(event["containerProvenance"], "exec", "{event}");
     }
     at_once(&containerd, &lightmon, [late, host]);
-    drop(turn);
 
     // A pod takes the place of another of its name.
     containerd.cri.remove(&host.id).unwrap();
