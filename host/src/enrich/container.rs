@@ -191,6 +191,22 @@ impl Runtime {
             .tell(self.index, container, Instant::now());
     }
 
+    /// What is known of a container of which its runtime has not told yet: believed if it does not in time.
+    fn hint(&self, container: Container) {
+        let mut names = self.containers.names();
+        if !names.entries.contains_key(&container.id) {
+            names.make_room(Instant::now());
+        }
+        let id = container.id.clone();
+        let entry = names
+            .entries
+            .entry(id)
+            .or_insert_with_key(|id| Entry::untold(id));
+        if entry.teller.is_none() {
+            entry.hint = Some(Arc::new(bounded(container)));
+        }
+    }
+
     /// Whether addresses are of interest.
     fn wants_addresses(&self) -> bool {
         self.containers.0.peers.load(Relaxed)
@@ -266,6 +282,8 @@ struct Entry {
     container: Arc<Container>,
     /// The runtime that told about it; without one the container has only an id.
     teller: Option<usize>,
+    /// What it probably will tell.
+    hint: Option<Arc<Container>>,
     /// When all runtimes were asked for it: it would be of no use to ask again.
     asked: Option<Instant>,
     ended: Option<Instant>,
@@ -281,6 +299,7 @@ impl Entry {
         Self {
             container: Arc::new(container),
             teller: None,
+            hint: None,
             asked: None,
             ended: None,
             used: 0,
@@ -329,6 +348,9 @@ impl Names {
         if entry.teller.is_none() && entry.asked.is_none() {
             entry.asked = ask(&self.runtimes, &entry.container.id).then(Instant::now);
         }
+        if entry.hint.is_some() && !entry.is_awaited() {
+            entry.container = entry.hint.take().expect("invariant: it is some");
+        }
         entry.container.clone()
     }
 
@@ -351,6 +373,7 @@ impl Names {
         let entry = Entry {
             container: Arc::new(bounded(container)),
             teller: Some(teller),
+            hint: None,
             asked: None,
             ended,
             used: self.uses,
@@ -495,6 +518,31 @@ mod tests {
         assert_eq!(name(&containers, "a").as_deref(), Some("shop"));
         containers.names().forget(end + MEMORY);
         assert_eq!(*containers.by_id("a"), only_id("a"));
+    }
+
+    #[test]
+    fn hint_is_believed_when_the_runtime_does_not_answer_in_time() {
+        let containers = Containers::new();
+        let runtime = containers.runtime();
+        runtime.hint(container("a", "web"));
+        assert_eq!(
+            name(&containers, "a").as_deref(),
+            Some("web"),
+            "nobody to ask"
+        );
+        let _questions = runtime.connect();
+        runtime.hint(container("b", "db"));
+        assert_eq!(
+            (name(&containers, "b"), containers.is_awaited("b")),
+            (None, true)
+        );
+        let late = Instant::now().checked_sub(PATIENCE).unwrap();
+        containers.names().entries.get_mut("b").unwrap().asked = Some(late);
+        assert_eq!(name(&containers, "b").as_deref(), Some("db"));
+        // What the runtime says is worth more, before and after.
+        runtime.tell(container("b", "told"));
+        runtime.hint(container("b", "db"));
+        assert_eq!(name(&containers, "b").as_deref(), Some("told"));
     }
 
     #[test]

@@ -13,11 +13,10 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use tokio::{sync::mpsc, task::JoinSet};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use self::{
     api::{
@@ -29,7 +28,7 @@ use self::{
     events::Event,
     grpc::Client,
 };
-use super::{Containers, Runtime, cgroup, socket};
+use super::{Containers, Runtime, cgroup, socket::Attempts};
 use crate::event::{Container, Pod};
 
 /// Where runtimes listen unless it is told otherwise: containerd, CRI-O, k3s. Not cri-dockerd: Docker itself is watched.
@@ -38,9 +37,6 @@ const SOCKETS: [&str; 3] = [
     "/run/crio/crio.sock",
     "/run/k3s/containerd/containerd.sock",
 ];
-
-/// Pauses between attempts to connect: each twice as long as the one before.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// Most containers that are looked up at the same time.
 const MAX_LOOKUPS: usize = 64;
@@ -81,32 +77,15 @@ pub fn watch(containers: Containers, socket: PathBuf) -> impl Future<Output = ()
 }
 
 async fn run(runtime: Runtime, questions: mpsc::Receiver<Arc<str>>, socket: PathBuf) {
+    let refused = "pods and their containers will have no names; run as root";
+    let mut attempts = Attempts::new(&socket, "CRI", refused);
     let mut first = Some(questions);
-    let mut pause = PAUSES.0;
-    let mut warned = false;
     loop {
-        let begun = Instant::now();
         let mut connected = false;
         let Err(error) = session(&socket, &runtime, first.take(), &mut connected).await;
-        if connected {
-            info!(?socket, %error, "CRI connection lost, looking for it again");
-            // Not for one that lets us in and throws us out at once.
-            if begun.elapsed() >= pause {
-                pause = PAUSES.0;
-            }
-        } else if is_permission(&error) {
-            if !warned {
-                warn!(
-                    ?socket,
-                    "pods and their containers will have no names: permission denied; run as root"
-                );
-                warned = true;
-            }
-        } else if pause == PAUSES.0 {
-            debug!(?socket, %error, "no CRI runtime here yet");
-        }
-        socket::wait(&socket, pause).await;
-        pause = (pause * 2).min(PAUSES.1);
+        attempts
+            .again(connected, &error, is_permission(&error))
+            .await;
     }
 }
 

@@ -1,18 +1,76 @@
-//! Waits for a runtime's socket to appear, without looking for it again and again. Connects to nothing.
+//! When to connect to a runtime's socket again: as soon as it appears, without looking for it again and again. Connects to nothing.
 
 use std::{
+    fmt::Display,
     io,
     os::fd::{AsFd as _, AsRawFd, RawFd},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::{Interest, unix::AsyncFd};
+use tracing::{debug, info, warn};
+
+/// Pauses between attempts to connect: each twice as long as the one before.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// Attempts to talk to who listens on a socket.
+pub(super) struct Attempts<'a> {
+    socket: &'a Path,
+    /// What is spoken there.
+    api: &'static str,
+    /// What it means when we may not connect, and what to do then.
+    refused: &'static str,
+    pause: Duration,
+    warned: bool,
+    begun: Instant,
+}
+
+impl<'a> Attempts<'a> {
+    /// The first one begins now.
+    pub(super) fn new(socket: &'a Path, api: &'static str, refused: &'static str) -> Self {
+        Self {
+            socket,
+            api,
+            refused,
+            pause: PAUSES.0,
+            warned: false,
+            begun: Instant::now(),
+        }
+    }
+
+    /// Says why the last one has ended, and waits until the next one is worth while.
+    pub(super) async fn again(
+        &mut self,
+        connected: bool,
+        error: impl Display,
+        is_permission: bool,
+    ) {
+        let Self { socket, api, .. } = *self;
+        if connected {
+            info!(?socket, %error, "{api} connection lost, looking for it again");
+            // Not for one that lets us in and throws us out at once.
+            if self.begun.elapsed() >= self.pause {
+                self.pause = PAUSES.0;
+            }
+        } else if is_permission {
+            if !self.warned {
+                warn!(?socket, "permission denied: {}", self.refused);
+                self.warned = true;
+            }
+        } else if self.pause == PAUSES.0 {
+            debug!(?socket, %error, "no {api} here yet");
+        }
+        wait(socket, self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSES.1);
+        self.begun = Instant::now();
+    }
+}
 
 /// How long to wait before connecting again: until the socket is there, when it is not; else for `pause`, since nobody says when
 /// somebody listens again on one that is.
-pub(super) async fn wait(socket: &Path, pause: Duration) {
+async fn wait(socket: &Path, pause: Duration) {
     if socket.exists() || appears(socket).await.is_err() {
         tokio::time::sleep(pause).await;
     }
