@@ -10,6 +10,7 @@ use aya_ebpf::{
 use lightmon_common::{Cgroup, MAX_PATH, kind};
 
 use crate::{
+    kernel::field,
     maps::{CGROUP, RECORDS},
     wake,
 };
@@ -36,9 +37,9 @@ fn try_mkdir(ctx: &TracePointContext) -> Result<(), i32> {
     // SAFETY: the offsets and types are those of the tracepoint's format.
     let (root, id, path) = unsafe {
         (
-            ctx.read_at::<i32>(ROOT)?,
-            ctx.read_at::<u64>(ID)?,
-            ctx.read_at::<u32>(PATH)?,
+            field::<i32>(ctx, ROOT),
+            field::<u64>(ctx, ID),
+            field::<u32>(ctx, PATH),
         )
     };
     if root != UNIFIED {

@@ -10,11 +10,9 @@ use lightmon_common::{counter, stage};
 
 use crate::{
     emit,
-    ends::{
-        AF_INET, AF_INET6, Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, MAPPED, Peer, peer_at,
-    },
+    ends::{AF_INET, AF_INET6, Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, peer_at},
     exclude,
-    kernel::{offsets, read},
+    kernel::{field, offsets, read},
     maps::{CALLS, Call},
     task, waiting,
 };
@@ -45,86 +43,50 @@ const RETURN: usize = 16;
 /// match-proto:v5.8:net/socket.c:int __sys_connect(int fd, struct sockaddr __user *uservaddr, int addrlen)
 #[tracepoint]
 pub fn sys_enter_connect(ctx: TracePointContext) -> u32 {
-    let _ = try_enter(&ctx);
-    0
-}
-
-#[inline(always)]
-fn try_enter(ctx: &TracePointContext) -> Result<(), i32> {
     // SAFETY: the offsets and types are those of the tracepoint's format.
     let (fd, address, length) = unsafe {
         (
-            ctx.read_at::<u64>(FD)? as u32,
-            ctx.read_at::<u64>(ADDRESS)?,
-            ctx.read_at::<u64>(LENGTH)? as u32,
+            field::<u64>(&ctx, FD) as u32,
+            field(&ctx, ADDRESS),
+            field::<u64>(&ctx, LENGTH) as u32,
         )
     };
-    if waiting::answer(fd) {
-        return Ok(());
+    if !waiting::answer(fd) {
+        begin(fd, address, length);
     }
-    begin(fd, address, length)
+    0
 }
 
-/// Remembers what the current call, connect(2) or one that sends with the first SYN, is asked for.
+/// Remembers what the current call, connect(2) or one that sends with the first SYN, is asked for. As little as can be: most
+/// calls send a SYN, after which the socket tells all.
 #[inline(always)]
-pub fn begin(fd: u32, address: u64, length: u32) -> Result<(), i32> {
-    let (peer, unread) = match peer_at(address) {
-        Ok(Some(peer)) => (peer, 0),
-        Ok(None) => return Ok(()),
-        // The kernel will fetch the page, we can't.
-        Err(_) => (Peer::default(), address),
-    };
-    // The kernel refuses it, whatever is in it.
-    if (peer.family == AF_INET && length < SHORTEST.0)
-        || (peer.family == AF_INET6 && length < SHORTEST.1)
-    {
-        return Ok(());
+pub fn begin(fd: u32, address: u64, length: u32) {
+    if length < SHORTEST.0 {
+        return; // the kernel refuses it, whatever is in it
     }
-
     let at = offsets();
     let socket = task::socket_of(fd);
-    let sk = read(socket, at.socket_sk);
-    let protocol = read(sk, at.sock_protocol);
-    let is_mptcp = protocol == IPPROTO_MPTCP;
-    let protocol = if is_mptcp { IPPROTO_TCP } else { protocol };
-    if protocol == IPPROTO_TCP && read::<u32>(socket, at.socket_state) > SS_UNCONNECTED {
-        return Ok(()); // asks how a connection stands that an earlier call has begun
+    if read::<u32>(socket, at.socket_state) > SS_UNCONNECTED {
+        return; // asks how a connection stands that an earlier call has begun
     }
-    let call = Call {
-        // SAFETY: takes no argument.
-        began_ns: unsafe { bpf_ktime_get_boot_ns() },
-        sk,
-        syn_sk: 0,
-        source: [0; 16],
-        destination: peer.address,
-        source_port: 0,
-        destination_port: peer.port,
-        family: peer.family,
-        protocol,
-        closed: 0,
-        is_mptcp: is_mptcp as u32,
-        unread,
-        messages: 0,
-    };
-    if CALLS.insert(bpf_get_current_pid_tgid(), call, 0).is_err() && protocol != IPPROTO_TCP {
+    let sk = read(socket, at.socket_sk);
+    if !matches!(read(sk, at.sock_family), 0 | AF_INET | AF_INET6) {
+        return;
+    }
+    // SAFETY: takes no argument.
+    let began_ns = unsafe { bpf_ktime_get_boot_ns() };
+    let call = Call::new(began_ns, socket, address, length);
+    if CALLS.insert(bpf_get_current_pid_tgid(), call, 0).is_err() && protocol_of(sk) != IPPROTO_TCP
+    {
         emit::count(counter::LOST);
     }
-    Ok(())
 }
 
 /// The other half of [`sys_enter_connect`].
 #[tracepoint]
 pub fn sys_exit_connect(ctx: TracePointContext) -> u32 {
-    let _ = try_exit(&ctx);
-    0
-}
-
-#[inline(always)]
-fn try_exit(ctx: &TracePointContext) -> Result<(), i32> {
     // SAFETY: the offset and type are those of the tracepoint's format.
-    let result = unsafe { ctx.read_at::<i64>(RETURN)? };
-    end_connect(result);
-    Ok(())
+    end_connect(unsafe { field(&ctx, RETURN) })
 }
 
 /// Ends what [`begin`] has begun. A function of its own for the verifier, which goes through it once, and not once for
@@ -140,39 +102,37 @@ pub extern "C" fn end_connect(result: i64) -> u32 {
 fn try_end(result: i64) -> Result<(), i32> {
     let thread = bpf_get_current_pid_tgid();
     // SAFETY: a copy is made before the entry is removed, by the thread that it belongs to.
-    let Some(mut call) = (unsafe { CALLS.get(thread) }).copied() else {
+    let Some(call) = (unsafe { CALLS.get(thread) }).copied() else {
         return Ok(());
     };
     let _ = CALLS.remove(thread);
-    if call.unread != 0 {
-        let Some(peer) = peer_at(call.unread)? else {
-            return Ok(());
-        };
-        (call.family, call.destination, call.destination_port) =
-            (peer.family, peer.address, peer.port);
+    if call.syn_sk != 0 && call.closed == 0 {
+        return Ok(()); // the socket's state tells the outcome
     }
-    if call.family == AF_INET && call.syn_sk == 0 {
-        call.source = MAPPED;
+    let is_connected = result == 0;
+    if !is_connected && !is_outcome(-result) {
+        return Ok(());
     }
-
-    let mut ends = Ends {
-        family: call.family,
-        protocol: call.protocol,
-        source: call.source,
-        destination: call.destination,
-        source_port: call.source_port,
-        destination_port: call.destination_port,
-    };
-    let stage = match (result, call.protocol) {
-        _ if call.syn_sk != 0 && call.closed == 0 => return Ok(()),
-        (0, IPPROTO_UDP) => {
-            ends.read(call.sk);
-            stage::CONNECTED
-        }
-        (_, 0 | IPPROTO_TCP | IPPROTO_UDP) if is_outcome(-result) => stage::REJECTED,
+    let sk = read(call.socket, offsets().socket_sk);
+    let protocol = protocol_of(sk);
+    let stage = match protocol {
+        IPPROTO_UDP if is_connected => stage::CONNECTED,
+        0 | IPPROTO_TCP | IPPROTO_UDP if !is_connected => stage::REJECTED,
         _ => return Ok(()),
     };
-    if exclude::takes(&ends.peer(), ends.protocol, None) {
+    let Some(peer) = peer_at(call.address)? else {
+        return Ok(()); // it has taken away a datagram socket's peer, say
+    };
+    if peer.family == AF_INET6 && call.length < SHORTEST.1 {
+        return Ok(()); // as in `begin`
+    }
+    let mut ends = Ends::to(&peer, protocol);
+    if call.closed != 0 {
+        ends = call.ends;
+    } else if is_connected {
+        ends.read(sk);
+    }
+    if exclude::takes(&ends.peer(), protocol, None) {
         return Ok(());
     }
     // SAFETY: takes no argument.
@@ -186,6 +146,15 @@ fn try_end(result: i64) -> Result<(), i32> {
         -result as u16,
     );
     Ok(())
+}
+
+/// 0 where it is not known.
+#[inline(always)]
+fn protocol_of(sk: u64) -> u16 {
+    match read(sk, offsets().sock_protocol) {
+        IPPROTO_MPTCP => IPPROTO_TCP,
+        protocol => protocol,
+    }
 }
 
 #[inline(always)]

@@ -39,34 +39,42 @@ impl Ends {
         }
     }
 
+    /// To there; the own end is not known yet.
+    #[inline(always)]
+    pub fn to(peer: &Peer, protocol: u16) -> Self {
+        Self {
+            family: peer.family,
+            source: if peer.family == AF_INET {
+                MAPPED
+            } else {
+                [0; 16]
+            },
+            destination: peer.address,
+            destination_port: peer.port,
+            ..Self::unknown(protocol)
+        }
+    }
+
     /// Takes over what the kernel has, which user memory can't forge: both ends.
     #[inline(always)]
     pub fn read(&mut self, sk: u64) {
-        let family = self.read_source(sk);
-        if family == 0 {
+        let Some((peer, source, source_port)) = both(sk) else {
             return;
-        }
-        self.family = family;
-        self.destination = destination_of(sk, family).unwrap_or(self.destination);
-        self.destination_port = destination_port_of(sk).unwrap_or(self.destination_port);
+        };
+        self.family = peer.family;
+        self.destination = peer.address;
+        self.destination_port = peer.port;
+        self.source = source;
+        self.source_port = source_port;
     }
 
-    /// Likewise, the own end only: the socket has no peer. Returns the socket's family, 0 when there is none to be read.
+    /// Likewise, the own end only: the socket has no peer.
     #[inline(always)]
-    pub fn read_source(&mut self, sk: u64) -> u16 {
-        let at = offsets();
-        let family = read(sk, at.sock_family);
-        if family == 0 {
-            return 0;
+    pub fn read_source(&mut self, sk: u64) {
+        if let Some((_, source, source_port)) = both(sk) {
+            self.source = source;
+            self.source_port = source_port;
         }
-        let source = if family == AF_INET {
-            known(sk, at.sock_rcv_saddr).map(mapped)
-        } else {
-            known(sk, at.sock_v6_rcv_saddr)
-        };
-        self.source = source.unwrap_or(self.source);
-        self.source_port = read(sk, at.sock_num);
-        family
     }
 
     /// The other end.
@@ -88,30 +96,35 @@ pub struct Peer {
     pub address: [u8; 16],
 }
 
-/// What a socket is connected to, or is about to be.
+/// What a socket is connected to, or is about to be; `None` when that can't be read.
 #[inline(always)]
 pub fn peer_of(sk: u64) -> Option<Peer> {
-    let family = read(sk, offsets().sock_family);
-    Some(Peer {
-        family,
-        port: destination_port_of(sk)?,
-        address: destination_of(sk, family)?,
-    })
+    both(sk).map(|(peer, ..)| peer)
 }
 
+/// A socket's peer, its own address and its own port.
 #[inline(always)]
-fn destination_of(sk: u64, family: u16) -> Option<[u8; 16]> {
+fn both(sk: u64) -> Option<(Peer, [u8; 16], u16)> {
     let at = offsets();
-    if family == AF_INET {
-        known(sk, at.sock_daddr).map(mapped)
-    } else {
-        known(sk, at.sock_v6_daddr)
-    }
-}
-
-#[inline(always)]
-fn destination_port_of(sk: u64) -> Option<u16> {
-    known(sk, offsets().sock_dport).map(u16::from_be)
+    let family = read(sk, at.sock_family);
+    let (destination, source) = match family {
+        0 => return None,
+        AF_INET => {
+            let [destination, source] = known(sk, at.sock_addrpair)?;
+            (mapped(destination), mapped(source))
+        }
+        _ => (
+            known(sk, at.sock_v6_daddr)?,
+            known(sk, at.sock_v6_rcv_saddr)?,
+        ),
+    };
+    let [port, source_port] = known(sk, at.sock_portpair)?;
+    let peer = Peer {
+        family,
+        port: u16::from_be(port),
+        address: destination,
+    };
+    Some((peer, source, source_port))
 }
 
 /// Reads a `struct sockaddr_in` (port at 2, address at 4) or `sockaddr_in6` (port at 2, address at 8) from user memory;
@@ -119,21 +132,21 @@ fn destination_port_of(sk: u64) -> Option<u16> {
 #[inline(always)]
 pub fn peer_at(at: u64) -> Result<Option<Peer>, i32> {
     // SAFETY: the helper fails where user memory is not readable.
-    let peer = unsafe {
-        let family = bpf_probe_read_user(at as *const u16)?;
-        let address = match family {
-            AF_INET => mapped(bpf_probe_read_user((at + 4) as *const [u8; 4])?),
-            AF_INET6 => bpf_probe_read_user((at + 8) as *const [u8; 16])?,
-            _ => return Ok(None),
-        };
-        let port = u16::from_be(bpf_probe_read_user((at + 2) as *const u16)?);
-        Peer {
-            family,
-            port,
-            address,
+    let [family, port, a, b] = unsafe { bpf_probe_read_user(at as *const [u16; 4])? };
+    let address = match family {
+        AF_INET => {
+            let ([a, b], [c, d]) = (a.to_ne_bytes(), b.to_ne_bytes());
+            mapped([a, b, c, d])
         }
+        // SAFETY: as above.
+        AF_INET6 => unsafe { bpf_probe_read_user((at + 8) as *const [u8; 16])? },
+        _ => return Ok(None),
     };
-    Ok(Some(peer))
+    Ok(Some(Peer {
+        family,
+        port: u16::from_be(port),
+        address,
+    }))
 }
 
 #[inline(always)]

@@ -16,9 +16,9 @@ use lightmon_common::{ERRNO_UNKNOWN, Pending, Task, counter, stage};
 
 use crate::{
     emit,
-    ends::{Ends, IPPROTO_TCP, Peer, peer_of},
+    ends::{Ends, IPPROTO_MPTCP, IPPROTO_TCP, Peer, peer_of},
     exclude,
-    kernel::{known, offsets, read},
+    kernel::{field, known, offsets, read},
     maps::{CALLS, MPTCP, PENDING},
     task, waiting,
 };
@@ -66,8 +66,10 @@ fn end_of(sk: u64, new: i32) {
 fn ends_of(sk: u64) -> Ends {
     let mut ends = Ends::unknown(IPPROTO_TCP);
     ends.read(sk);
-    // A closed socket has given back its port, and keeps it here.
-    ends.source_port = u16::from_be(read(sk, offsets().inet_sport));
+    if ends.source_port == 0 {
+        // A closed socket has given back its port, and keeps it here.
+        ends.source_port = u16::from_be(read(sk, offsets().inet_sport));
+    }
     ends
 }
 
@@ -121,28 +123,22 @@ const DADDR_V6: usize = 56;
 /// attached by perf_event_open(2), or a call of bpf(2).
 #[tracepoint]
 pub fn inet_sock_set_state(ctx: TracePointContext) -> u32 {
-    let _ = try_inet_sock_set_state(&ctx);
-    0
-}
-
-#[inline(always)]
-fn try_inet_sock_set_state(ctx: &TracePointContext) -> Result<(), i32> {
     // SAFETY: the offsets and types are those of the tracepoint's format.
     let (sk, protocol, old, new) = unsafe {
         (
-            ctx.read_at::<u64>(SK)?,
-            ctx.read_at::<u16>(PROTOCOL)?,
-            ctx.read_at::<i32>(OLD_STATE)?,
-            ctx.read_at::<i32>(NEW_STATE)?,
+            field::<u64>(&ctx, SK),
+            field::<u16>(&ctx, PROTOCOL),
+            field::<i32>(&ctx, OLD_STATE),
+            field::<i32>(&ctx, NEW_STATE),
         )
     };
     if begins(old, new) && protocol == IPPROTO_TCP {
         // SAFETY: as above.
         begin(sk, || unsafe {
             Some(Peer {
-                family: ctx.read_at(FAMILY).ok()?,
-                port: ctx.read_at(DPORT).ok()?,
-                address: ctx.read_at(DADDR_V6).ok()?,
+                family: field(&ctx, FAMILY),
+                port: field(&ctx, DPORT),
+                address: address(&ctx, DADDR_V6),
             })
         });
     } else if ends(old, new)
@@ -151,17 +147,29 @@ fn try_inet_sock_set_state(ctx: &TracePointContext) -> Result<(), i32> {
         // SAFETY: as above.
         let ends = unsafe {
             Ends {
-                family: ctx.read_at(FAMILY)?,
+                family: field(&ctx, FAMILY),
                 protocol,
-                source: ctx.read_at(SADDR_V6)?,
-                destination: ctx.read_at(DADDR_V6)?,
-                source_port: ctx.read_at(SPORT)?,
-                destination_port: ctx.read_at(DPORT)?,
+                source: address(&ctx, SADDR_V6),
+                destination: address(&ctx, DADDR_V6),
+                source_port: field(&ctx, SPORT),
+                destination_port: field(&ctx, DPORT),
             }
         };
         end(sk, new, &pending, &ends);
     }
-    Ok(())
+    0
+}
+
+/// The 16 bytes at this place of the tracepoint's record.
+///
+/// # Safety
+/// They must be there, at a multiple of 8.
+#[inline(always)]
+unsafe fn address(ctx: &TracePointContext, offset: usize) -> [u8; 16] {
+    // SAFETY: the caller's.
+    let [low, high] = unsafe { [field::<u64>(ctx, offset), field::<u64>(ctx, offset + 8)] };
+    // This target is a little-endian one.
+    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
 }
 
 #[inline(always)]
@@ -181,12 +189,13 @@ fn begin(sk: u64, peer: impl FnOnce() -> Option<Peer>) {
     let call = CALLS
         .get_ptr_mut(bpf_get_current_pid_tgid())
         .map(|call| unsafe { &mut *call });
+    let conn = mptcp_socket_of(sk);
     let (owner, mptcp_sk) = match call {
         Some(call) => {
             call.syn_sk = sk;
-            (None, if call.is_mptcp == 0 { 0 } else { call.sk })
+            (None, conn)
         }
-        None => (owner_of_subflow(sk), 0),
+        None => (owner_of(conn), 0),
     };
     // From memory: else the compiler saves words of it that are not there when there is none, which the verifier refuses.
     let owner = black_box(owner);
@@ -219,14 +228,27 @@ fn begin(sk: u64, peer: impl FnOnce() -> Option<Peer>) {
     waiting::arm(began_ns);
 }
 
-/// Who has connected the MPTCP socket that a thread of the kernel, if it is the current one, begins a further subflow of.
+/// The MPTCP socket that a socket is a subflow of, or 0.
 #[inline(always)]
-fn owner_of_subflow(sk: u64) -> Option<Task> {
-    if task::image(task::pointer_to_current()) != 0 {
+fn mptcp_socket_of(sk: u64) -> u64 {
+    let at = offsets();
+    let subflow: u64 = read(sk, at.sock_ulp_data);
+    if subflow == 0 {
+        return 0; // as nearly all are
+    }
+    let conn = read(subflow, at.subflow_conn);
+    match read(conn, at.sock_protocol) {
+        IPPROTO_MPTCP => conn,
+        _ => 0,
+    }
+}
+
+/// Who has connected this MPTCP socket, of which a thread of the kernel, if it is the current one, begins a further subflow.
+#[inline(always)]
+fn owner_of(conn: u64) -> Option<Task> {
+    if conn == 0 || task::image(task::pointer_to_current()) != 0 {
         return None;
     }
-    let at = offsets();
-    let conn: u64 = read(read(sk, at.sock_ulp_data), at.subflow_conn);
     // SAFETY: a copy; a task that is replaced meanwhile is another one of the same socket.
     unsafe { MPTCP.get(conn) }.copied()
 }
@@ -283,13 +305,6 @@ fn closed_in_its_call(sk: u64, ends: &Ends) -> bool {
         return false;
     }
     call.closed = 1;
-    call.source = ends.source;
-    call.source_port = ends.source_port;
-    Peer {
-        family: call.family,
-        port: call.destination_port,
-        address: call.destination,
-    } = ends.peer();
-    call.unread = 0;
+    call.ends = *ends;
     true
 }

@@ -3,7 +3,9 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use aya_ebpf::{
+    EbpfContext, helpers::generated::bpf_probe_read_kernel, programs::TracePointContext,
+};
 use lightmon_common::Offsets;
 
 /// Set by the host before it loads the program.
@@ -28,8 +30,22 @@ unsafe impl Plain for u8 {}
 unsafe impl Plain for u16 {}
 unsafe impl Plain for u32 {}
 unsafe impl Plain for u64 {}
-unsafe impl Plain for [u8; 4] {}
+unsafe impl Plain for i32 {}
+unsafe impl Plain for i64 {}
 unsafe impl Plain for [u8; 16] {}
+unsafe impl Plain for [u16; 2] {}
+unsafe impl Plain for [[u8; 4]; 2] {}
+
+/// Reads a field of a tracepoint's record, at this place in its `format`.
+///
+/// # Safety
+/// There must be a `T` in the record, at a multiple of its size.
+#[inline(always)]
+pub unsafe fn field<T: Plain>(ctx: &TracePointContext, offset: usize) -> T {
+    // Not by a helper that reads kernel memory, and not merged with its neighbours: the verifier lets a program read this as it is.
+    // SAFETY: the caller's.
+    unsafe { ctx.as_ptr().byte_add(offset).cast::<T>().read_volatile() }
+}
 
 /// Reads a `T` at `base + offset`; 0 of a null pointer, at an unknown offset, or where nothing can be read.
 #[inline(always)]

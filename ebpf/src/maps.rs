@@ -6,6 +6,8 @@ use aya_ebpf::{
 };
 use lightmon_common::{Cgroup, Exec, MAX_ARGS, MAX_PATH, Pending, Task, counter};
 
+use crate::ends::Ends;
+
 /// Records for the host. The host sets the size before it loads the program.
 #[map]
 pub static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
@@ -66,29 +68,40 @@ pub struct Flow {
     pub errno: u16,
 }
 
-/// What connect(2) or a send call was asked for, and what became of it so far.
+/// A connect(2) or send call, and what became of it so far. Its destination is looked up when the call has ended, and only if it
+/// has sent no SYN: then there is nobody else who knows it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Call {
     pub began_ns: u64,
-    /// The socket that `fd` stands for; 0 without BTF.
-    pub sk: u64,
-    /// The socket that went to SYN_SENT in this call (a subflow of `sk` with MPTCP), or 0: no SYN was sent.
+    /// The `struct socket *` that `fd` stands for; 0 without BTF.
+    pub socket: u64,
+    /// Where the destination is in user memory; the messages of sendmmsg(2), each with a destination of its own.
+    pub address: u64,
+    /// The `struct sock *` that went to SYN_SENT in this call (a subflow with MPTCP), or 0: no SYN was sent.
     pub syn_sk: u64,
-    pub source: [u8; 16],
-    pub destination: [u8; 16],
-    pub source_port: u16,
-    pub destination_port: u16,
-    pub family: u16,
-    /// 0 without BTF.
-    pub protocol: u16,
-    /// `syn_sk` was closed again in this call, without an error of its own: the call's errno says why.
+    /// Not 0 when `syn_sk` was closed again in this call, without an error of its own: the call's errno says why.
     pub closed: u32,
-    pub is_mptcp: u32,
-    /// Where the destination is in user memory, if it could not be read yet: its page was not there. Else 0.
-    pub unread: u64,
-    /// The messages of sendmmsg(2) in user memory, each with a destination of its own. Else 0.
-    pub messages: u64,
+    /// Of the destination; 0 of a call that sends datagrams.
+    pub length: u32,
+    /// Of `syn_sk` when it was closed.
+    pub ends: Ends,
+}
+
+impl Call {
+    /// One that begins now.
+    #[inline(always)]
+    pub fn new(began_ns: u64, socket: u64, address: u64, length: u32) -> Self {
+        Self {
+            began_ns,
+            socket,
+            address,
+            syn_sk: 0,
+            closed: 0,
+            length,
+            ends: Ends::unknown(0),
+        }
+    }
 }
 
 /// An [`Exec`] with the arguments and the path behind it, and room for one more name than the path may have.

@@ -13,7 +13,7 @@ use lightmon_common::{Exec, MAX_ARGS, MAX_PATH, counter, kind};
 
 use crate::{
     emit,
-    kernel::{known, offsets, read},
+    kernel::{field, known, offsets, read},
     maps::{EXEC, ExecBuffer, NAME_MAX, RECORDS},
     task, wake,
 };
@@ -184,9 +184,7 @@ fn set_path_len(buffer: &mut ExecBuffer, len: usize) {
 #[inline(always)]
 fn copy_filename(ctx: &TracePointContext, buffer: &mut ExecBuffer, start: usize) -> usize {
     // SAFETY: the offset and type are those of the tracepoint's format.
-    let Ok(location) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else {
-        return 0;
-    };
+    let location = unsafe { field::<u32>(ctx, FILENAME) };
     copy_text(
         buffer,
         start,

@@ -11,9 +11,9 @@ use lightmon_common::{FLOW_NS, counter, stage};
 
 use crate::{
     connect, emit,
-    ends::{AF_INET, Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, MAPPED, Peer, peer_at},
+    ends::{Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, Peer, peer_at},
     exclude,
-    kernel::{offsets, read},
+    kernel::{field, offsets, read},
     maps::{CALLS, Call, FLOWS, Flow},
     task,
 };
@@ -46,185 +46,118 @@ const RETURN: usize = 16;
 const MSG_NAME: u64 = 0;
 const MSG_NAMELEN: u64 = 8;
 const MMSGHDR: u64 = 64;
+/// No length that an address may have.
+const DATAGRAM: u32 = 0;
 /// Messages of one call whose destinations are looked at; what more there is counts as lost.
 const MAX_MESSAGES: u64 = 64;
 
 /// match-proto:v5.8:net/socket.c:int __sys_sendto(int fd, void __user *buff, size_t len, unsigned int flags, struct sockaddr __user *addr, int addr_len)
 #[tracepoint]
 pub fn sys_enter_sendto(ctx: TracePointContext) -> u32 {
-    let _ = try_enter_sendto(&ctx);
-    0
-}
-
-#[inline(always)]
-fn try_enter_sendto(ctx: &TracePointContext) -> Result<(), i32> {
-    let address = argument(ctx, 4)?;
-    if address == 0 {
-        return Ok(()); // to the socket's peer
+    let address = argument(&ctx, 4);
+    // Else to the socket's peer.
+    if address != 0 {
+        let (fd, flags, length) = (argument(&ctx, 0), argument(&ctx, 3), argument(&ctx, 5));
+        begin(fd as u32, address, length as u32, flags as u32);
     }
-    let (fd, flags, length) = (argument(ctx, 0)?, argument(ctx, 3)?, argument(ctx, 5)?);
-    begin(fd as u32, address, length as u32, flags as u32)
+    0
 }
 
 /// match-proto:v5.8:net/socket.c:long __sys_sendmsg(int fd, struct user_msghdr __user *msg, unsigned int flags, bool forbid_cmsg_compat)
 #[tracepoint]
 pub fn sys_enter_sendmsg(ctx: TracePointContext) -> u32 {
-    let _ = try_enter_sendmsg(&ctx);
+    if let Ok(Some((address, length))) = name_of(argument(&ctx, 1)) {
+        let (fd, flags) = (argument(&ctx, 0), argument(&ctx, 2));
+        begin(fd as u32, address, length, flags as u32);
+    }
     0
-}
-
-#[inline(always)]
-fn try_enter_sendmsg(ctx: &TracePointContext) -> Result<(), i32> {
-    let message = argument(ctx, 1)?;
-    let Some((address, length)) = name_of(message)? else {
-        return Ok(());
-    };
-    let (fd, flags) = (argument(ctx, 0)?, argument(ctx, 2)?);
-    begin(fd as u32, address, length, flags as u32)
 }
 
 /// match-proto:v5.8:net/socket.c:int __sys_sendmmsg(int fd, struct mmsghdr __user *mmsg, unsigned int vlen, unsigned int flags, bool forbid_cmsg_compat)
 #[tracepoint]
 pub fn sys_enter_sendmmsg(ctx: TracePointContext) -> u32 {
-    let _ = try_enter_sendmmsg(&ctx);
+    let (fd, messages) = (argument(&ctx, 0), argument(&ctx, 1));
+    let socket = task::socket_of(fd as u32);
+    if protocol_of(socket) == IPPROTO_UDP {
+        remember(socket, messages);
+    }
     0
 }
 
 #[inline(always)]
-fn try_enter_sendmmsg(ctx: &TracePointContext) -> Result<(), i32> {
-    let (fd, messages) = (argument(ctx, 0)?, argument(ctx, 1)?);
-    let (sk, protocol) = socket(fd as u32);
-    if protocol == IPPROTO_UDP {
-        remember(Call {
-            messages,
-            ..datagram(sk, Peer::default(), 0)
-        });
-    }
-    Ok(())
-}
-
-#[inline(always)]
-fn begin(fd: u32, address: u64, length: u32, flags: u32) -> Result<(), i32> {
-    let (peer, unread) = match peer_at(address) {
-        Ok(Some(peer)) => (peer, 0),
-        Ok(None) => return Ok(()),
-        // The kernel will fetch the page, we can't.
-        Err(_) => (Peer::default(), address),
-    };
+fn begin(fd: u32, address: u64, length: u32, flags: u32) {
     let is_fast_open = flags & MSG_FASTOPEN != 0;
-    if unread == 0 && !is_fast_open && is_fresh(&flow(peer.address, peer.port, 0), now()) {
-        return Ok(());
+    let is_reported = match peer_at(address) {
+        Ok(Some(peer)) => !is_fast_open && is_fresh(&flow(peer.address, peer.port, 0), now()),
+        Ok(None) => true,
+        // The kernel will fetch the page, we can't.
+        Err(_) => false,
+    };
+    if is_reported {
+        return;
     }
-    let (sk, protocol) = socket(fd);
-    match protocol {
-        IPPROTO_UDP => remember(datagram(sk, peer, unread)),
-        IPPROTO_TCP | IPPROTO_MPTCP if is_fast_open => {
-            connect::begin(fd, address, length)?;
-        }
+    let socket = task::socket_of(fd);
+    match protocol_of(socket) {
+        IPPROTO_UDP => remember(socket, address),
+        IPPROTO_TCP | IPPROTO_MPTCP if is_fast_open => connect::begin(fd, address, length),
         _ => {}
     }
-    Ok(())
 }
 
 #[inline(always)]
-fn remember(call: Call) {
+fn remember(socket: u64, address: u64) {
+    let call = Call::new(now(), socket, address, DATAGRAM);
     if CALLS.insert(bpf_get_current_pid_tgid(), call, 0).is_err() {
         emit::count(counter::LOST);
-    }
-}
-
-#[inline(always)]
-fn datagram(sk: u64, peer: Peer, unread: u64) -> Call {
-    Call {
-        began_ns: now(),
-        sk,
-        syn_sk: 0,
-        source: [0; 16],
-        destination: peer.address,
-        source_port: 0,
-        destination_port: peer.port,
-        family: peer.family,
-        protocol: IPPROTO_UDP,
-        closed: 0,
-        is_mptcp: 0,
-        unread,
-        messages: 0,
     }
 }
 
 /// The other half of [`sys_enter_sendto`] and of [`sys_enter_sendmsg`].
 #[tracepoint]
 pub fn sys_exit_send(ctx: TracePointContext) -> u32 {
-    let _ = try_exit(&ctx);
-    0
-}
-
-#[inline(always)]
-fn try_exit(ctx: &TracePointContext) -> Result<(), i32> {
     let Some(call) = CALLS.get_ptr(bpf_get_current_pid_tgid()) else {
-        return Ok(());
+        return 0;
     };
     // SAFETY: the offset and type are those of the tracepoint's format.
-    let result = unsafe { ctx.read_at::<i64>(RETURN)? };
+    let result = unsafe { field::<i64>(&ctx, RETURN) };
     // SAFETY: the entry of this thread, which is in this call.
-    if unsafe { (*call).protocol } == IPPROTO_UDP {
-        end_send(result);
+    if unsafe { (*call).length } == DATAGRAM {
+        end_send(result)
     } else {
-        connect::end_connect(if result > 0 { 0 } else { result });
+        connect::end_connect(if result > 0 { 0 } else { result })
     }
-    Ok(())
 }
 
 /// Ends what [`begin`] has begun for a datagram; for the verifier as [`connect::end_connect`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn end_send(result: i64) -> u32 {
-    let _ = try_end(result);
-    0
-}
-
-#[inline(always)]
-fn try_end(result: i64) -> Result<(), i32> {
     let thread = bpf_get_current_pid_tgid();
     let Some(call) = CALLS.get_ptr(thread) else {
-        return Ok(());
+        return 0;
     };
     // SAFETY: the entry of this thread, which is in this call.
     let call = unsafe { &*call };
-    let peer = if call.unread == 0 {
-        Some(Peer {
-            family: call.family,
-            port: call.destination_port,
-            address: call.destination,
-        })
-    } else {
-        peer_at(call.unread)?
-    };
-    if let Some(peer) = peer {
-        sent(call.sk, call.began_ns, &peer, result);
+    if let Ok(Some(peer)) = peer_at(call.address) {
+        sent(call.socket, call.began_ns, &peer, result);
     }
     let _ = CALLS.remove(thread);
-    Ok(())
+    0
 }
 
 /// The other half of [`sys_enter_sendmmsg`].
 #[tracepoint]
 pub fn sys_exit_sendmmsg(ctx: TracePointContext) -> u32 {
-    let _ = try_exit_sendmmsg(&ctx);
-    0
-}
-
-#[inline(always)]
-fn try_exit_sendmmsg(ctx: &TracePointContext) -> Result<(), i32> {
     let thread = bpf_get_current_pid_tgid();
     let Some(call) = CALLS.get_ptr(thread) else {
-        return Ok(());
+        return 0;
     };
     // SAFETY: the entry of this thread, which is in this call.
-    let (sk, began_ns, messages) = unsafe { ((*call).sk, (*call).began_ns, (*call).messages) };
+    let (socket, began_ns, messages) =
+        unsafe { ((*call).socket, (*call).began_ns, (*call).address) };
     let _ = CALLS.remove(thread);
     // SAFETY: the offset and type are those of the tracepoint's format.
-    let result = unsafe { ctx.read_at::<i64>(RETURN)? };
+    let result = unsafe { field::<i64>(&ctx, RETURN) };
     // A failure is the first message's: otherwise the call tells how many were sent.
     let count = if result < 0 { 1 } else { result as u64 };
     for i in 0..MAX_MESSAGES {
@@ -232,27 +165,27 @@ fn try_exit_sendmmsg(ctx: &TracePointContext) -> Result<(), i32> {
             break;
         }
         // A connection is named by its time: each has its own.
-        sent_message(sk, began_ns + i, messages + i * MMSGHDR, result);
+        sent_message(socket, began_ns + i, messages + i * MMSGHDR, result);
     }
     emit::add(counter::LOST, count.saturating_sub(MAX_MESSAGES));
-    Ok(())
+    0
 }
 
 /// One message of several; for the verifier as [`connect::end_connect`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn sent_message(sk: u64, began_ns: u64, message: u64, result: i64) -> u32 {
+extern "C" fn sent_message(socket: u64, began_ns: u64, message: u64, result: i64) -> u32 {
     if let Ok(Some((address, _))) = name_of(message)
         && let Ok(Some(peer)) = peer_at(address)
     {
-        sent(sk, began_ns, &peer, result);
+        sent(socket, began_ns, &peer, result);
     }
     0
 }
 
 /// Reports a datagram, unless one like it was reported within the minute.
 #[inline(always)]
-fn sent(sk: u64, began_ns: u64, peer: &Peer, result: i64) {
+fn sent(socket: u64, began_ns: u64, peer: &Peer, result: i64) {
     let errno = if result < 0 { -result } else { 0 };
     if errno != 0 && !is_outcome(errno) {
         return;
@@ -264,19 +197,8 @@ fn sent(sk: u64, began_ns: u64, peer: &Peer, result: i64) {
     if exclude::takes(peer, IPPROTO_UDP, None) {
         return;
     }
-    let mut ends = Ends {
-        family: peer.family,
-        protocol: IPPROTO_UDP,
-        source: if peer.family == AF_INET {
-            MAPPED
-        } else {
-            [0; 16]
-        },
-        destination: peer.address,
-        source_port: 0,
-        destination_port: peer.port,
-    };
-    ends.read_source(sk);
+    let mut ends = Ends::to(peer, IPPROTO_UDP);
+    ends.read_source(read(socket, offsets().socket_sk));
     let stage = if errno == 0 {
         stage::SENT
     } else {
@@ -337,12 +259,11 @@ fn is_outcome(errno: i64) -> bool {
         )
 }
 
-/// The `struct sock *` behind a file descriptor, and its protocol; zeros without BTF.
+/// Of a `struct socket *`; 0 without BTF.
 #[inline(always)]
-fn socket(fd: u32) -> (u64, u16) {
+fn protocol_of(socket: u64) -> u16 {
     let at = offsets();
-    let sk = read(task::socket_of(fd), at.socket_sk);
-    (sk, read(sk, at.sock_protocol))
+    read(read(socket, at.socket_sk), at.sock_protocol)
 }
 
 /// The destination of a `struct user_msghdr`, and its length; none: the socket's peer.
@@ -359,9 +280,9 @@ fn name_of(message: u64) -> Result<Option<(u64, u32)>, i32> {
 }
 
 #[inline(always)]
-fn argument(ctx: &TracePointContext, n: usize) -> Result<u64, i32> {
+fn argument(ctx: &TracePointContext, n: usize) -> u64 {
     // SAFETY: the offsets and types are those of the tracepoint's format.
-    unsafe { ctx.read_at(ARGUMENT[n]) }
+    unsafe { field(ctx, ARGUMENT[n]) }
 }
 
 #[inline(always)]

@@ -88,15 +88,12 @@ pub fn pointer_to_current() -> u64 {
     unsafe { generated::bpf_get_current_task() }
 }
 
-/// The `struct socket *` of a file descriptor of the current task; 0 without BTF. A descriptor of another kind of file gives
-/// something that is no socket: the system call says ENOTSOCK then.
+/// The `struct socket *` of a file descriptor of the current task; 0 without BTF. A descriptor of another kind of file, or of none,
+/// gives something that is no socket: the system call says ENOTSOCK or EBADF then.
 #[inline(always)]
 pub fn socket_of(fd: u32) -> u64 {
     let at = offsets();
     let table = read(read(pointer_to_current(), at.task_files), at.files_fdt);
-    if fd >= read(table, at.fdtable_max_fds) {
-        return 0;
-    }
     let array: u64 = read(table, at.fdtable_fd);
     let file = read(array + u64::from(fd) * 8, 0);
     read(file, at.file_private_data)

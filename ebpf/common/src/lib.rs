@@ -292,8 +292,6 @@ offsets! {
     files_fdt: "files_struct" "fdt",
     /// `struct file **`.
     fdtable_fd: "fdtable" "fd",
-    /// `unsigned int`.
-    fdtable_max_fds: "fdtable" "max_fds",
     /// `void *`; of a socket's file: `struct socket *`.
     file_private_data: "file" "private_data",
     /// `struct dentry *`.
@@ -330,16 +328,12 @@ offsets! {
     sock_family: "sock" "__sk_common.skc_family",
     /// u8.
     sock_state: "sock" "__sk_common.skc_state",
-    /// `__be16`.
-    sock_dport: "sock" "__sk_common.skc_dport",
-    /// u16 in host order: the own port.
-    sock_num: "sock" "__sk_common.skc_num",
+    /// `__be16 skc_dport`, and `__u16 skc_num`, the own port in host order.
+    sock_portpair: "sock" "__sk_common.skc_portpair",
     /// `__be16`: the own port, also when the socket is closed.
     inet_sport: "inet_sock" "inet_sport",
-    /// `__be32`.
-    sock_daddr: "sock" "__sk_common.skc_daddr",
-    /// `__be32`.
-    sock_rcv_saddr: "sock" "__sk_common.skc_rcv_saddr",
+    /// `__be32 skc_daddr`, and `__be32 skc_rcv_saddr`.
+    sock_addrpair: "sock" "__sk_common.skc_addrpair",
     /// `struct in6_addr`.
     sock_v6_daddr: "sock" "__sk_common.skc_v6_daddr",
     /// `struct in6_addr`.
@@ -355,10 +349,9 @@ impl Offsets {
         ![
             self.sock_protocol,
             self.sock_family,
-            self.sock_dport,
+            self.sock_portpair,
             self.inet_sport,
-            self.sock_daddr,
-            self.sock_rcv_saddr,
+            self.sock_addrpair,
             self.sock_v6_daddr,
             self.sock_v6_rcv_saddr,
         ]
