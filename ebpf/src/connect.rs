@@ -11,6 +11,7 @@ use lightmon_common::{counter, stage};
 use crate::{
     emit,
     ends::{AF_INET, AF_INET6, Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, peer_at},
+    errno::{EALREADY, EBADF, EFAULT, EINPROGRESS, EISCONN, ENOTSOCK, Errnos, LAST_ERRNO},
     exclude,
     kernel::{field, offsets, read},
     maps::{CALLS, Call},
@@ -20,16 +21,8 @@ use crate::{
 /// `SS_UNCONNECTED` of include/uapi/linux/net.h: no call has begun to connect this socket. What is not known is less.
 const SS_UNCONNECTED: u32 = 1;
 
-// include/uapi/asm-generic/errno-base.h, errno.h: a mistake of the program, not a connection …
-const EBADF: i64 = 9;
-const EFAULT: i64 = 14;
-const ENOTSOCK: i64 = 88;
-// … or a call about a connection that was reported before.
-const EISCONN: i64 = 106;
-const EALREADY: i64 = 114;
-const EINPROGRESS: i64 = 115;
-/// `MAX_ERRNO` that user space sees; above are the kernel's own, for calls that go on after a signal.
-const LAST_ERRNO: i64 = 133;
+/// A mistake of the program, not a connection; or a call about a connection that was reported before.
+const NO_OUTCOME: Errnos = Errnos::of(&[EBADF, EFAULT, ENOTSOCK, EISCONN, EALREADY, EINPROGRESS]);
 
 /// `sizeof(struct sockaddr_in)`, and `SIN6_LEN_RFC2133` of include/net/ipv6.h.
 const SHORTEST: (u32, u32) = (16, 24);
@@ -159,10 +152,5 @@ fn protocol_of(sk: u64) -> u16 {
 
 #[inline(always)]
 fn is_outcome(errno: i64) -> bool {
-    errno > 0
-        && errno <= LAST_ERRNO
-        && !matches!(
-            errno,
-            EBADF | EFAULT | ENOTSOCK | EISCONN | EALREADY | EINPROGRESS
-        )
+    errno > 0 && errno <= LAST_ERRNO && !NO_OUTCOME.has(errno)
 }

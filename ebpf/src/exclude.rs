@@ -50,7 +50,7 @@ pub fn takes(peer: &Peer, protocol: u16, owner: Option<&Task>) -> bool {
     };
     let [a, b, c, d] = fields.words();
     let is_taken = any_matches(a, b, c, d) != 0
-        && !owner.map_or_else(task::is_counted_apart, |owner| owner.own != 0);
+        && !owner.map_or_else(|| task::is_counted_apart() != 0, |owner| owner.own != 0);
     if is_taken {
         emit::count(counter::EXCLUDED);
     }

@@ -17,6 +17,7 @@ use lightmon_common::{ERRNO_UNKNOWN, Pending, Task, counter, stage};
 use crate::{
     emit,
     ends::{Ends, IPPROTO_MPTCP, IPPROTO_TCP, Peer, peer_of},
+    errno::{ECONNRESET, EPIPE},
     exclude,
     kernel::{field, known, offsets, read},
     maps::{CALLS, MPTCP, PENDING},
@@ -87,7 +88,7 @@ pub fn missed(sk: u64, state: u8) {
         return;
     };
     let closed = i32::from(state) == TCP_CLOSE;
-    let errno = read::<u32>(sk, offsets().sock_err);
+    let errno = read::<i32>(sk, offsets().sock_err).into();
     if closed && matches!(errno, 0 | EPIPE | ECONNRESET) {
         // It may have been established in between: nobody can tell any more.
         return emit::count(counter::LOST);
@@ -102,10 +103,6 @@ pub fn missed(sk: u64, state: u8) {
     let Pending { began_ns, task, .. } = pending;
     emit::connection(&ends_of(sk), &task, began_ns, now, stage, errno);
 }
-
-// include/uapi/asm-generic/errno-base.h, errno.h
-const EPIPE: u32 = 32;
-const ECONNRESET: u32 = 104;
 
 // The fields of the tracepoint, include/trace/events/sock.h; `protocol` is a u16 since Linux 5.6.
 const SK: usize = 8;

@@ -2,7 +2,7 @@
 //! Decides nothing but what a connection is, and which ones the user has excluded by what the kernel knows; names, all other
 //! filters and formats are the host's.
 //!
-//! One file a hook; what they share is in [`maps`], [`emit`], [`ends`], [`exclude`], [`kernel`], [`task`], [`waiting`] and
+//! One file a hook; what they share is in [`maps`], [`emit`], [`ends`], [`errno`], [`exclude`], [`kernel`], [`task`], [`waiting`] and
 //! [`wake`].
 //!
 //! # Minimum kernel version
@@ -20,6 +20,7 @@ mod send;
 
 mod emit;
 mod ends;
+mod errno;
 mod exclude;
 mod kernel;
 mod maps;

@@ -109,9 +109,12 @@ impl Call {
 pub struct ExecBuffer {
     pub exec: Exec,
     pub data: [u8; MAX_ARGS + MAX_PATH + NAME_MAX],
-    /// Length of the path so far. Kept here and not in a register, so that the verifier, which follows each value
-    /// that a register can have, finds every turn of the loop alike.
+    /// Length of the path so far.
     pub path_len: u64,
+    /// Where the way up to the root has come: a `struct dentry *` …
+    pub dentry: u64,
+    /// … and its `struct vfsmount *`.
+    pub mnt: u64,
 }
 
 /// A [`Cgroup`] with its path behind it.

@@ -37,7 +37,11 @@ pub fn sched_process_exec(ctx: TracePointContext) -> u32 {
 fn try_exec(ctx: &TracePointContext) -> Option<()> {
     // SAFETY: the element of this CPU; a tracepoint program is not entered again on the same CPU.
     let buffer = unsafe { &mut *EXEC.get_ptr_mut(0)? };
-    let (args_len, args_cut) = copy_args(buffer);
+    let args = copy_args();
+    let (args_len, args_cut) = ((args & !CUT) as usize, (args & CUT != 0) as u8);
+    if args_len > MAX_ARGS {
+        return None;
+    }
     let (path_len, path_is_text) = match copy_path(args_len as u64) as usize {
         0 => (copy_filename(ctx, buffer, args_len), 1),
         len => (len, 0),
@@ -49,9 +53,9 @@ fn try_exec(ctx: &TracePointContext) -> Option<()> {
         // SAFETY: takes no argument.
         time_ns: unsafe { bpf_ktime_get_boot_ns() },
         task: task::current(),
-        args_cut: args_cut as u8,
+        args_cut,
         path_is_text,
-        is_deleted: is_deleted() as u8,
+        is_deleted: is_deleted(),
         reserved: [0; 5],
     };
     let len = args_len + path_len;
@@ -70,9 +74,18 @@ fn try_exec(ctx: &TracePointContext) -> Option<()> {
     (result == 0).then_some(())
 }
 
-/// Copies the arguments to the start of `data`: their length and whether they were cut.
-#[inline(always)]
-fn copy_args(buffer: &mut ExecBuffer) -> (usize, bool) {
+/// In the length of arguments: there are more.
+const CUT: u64 = 1 << 32;
+
+/// Copies the arguments to the start of `data`: their length, and whether they were cut. A function of its own for the verifier, as
+/// [`is_counted_apart`](task::is_counted_apart).
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn copy_args() -> u64 {
+    // SAFETY: as in `try_exec`, which waits for us.
+    let Some(buffer) = EXEC.get_ptr_mut(0).map(|buffer| unsafe { &mut *buffer }) else {
+        return 0;
+    };
     let at = offsets();
     let mm = read(task::pointer_to_current(), at.task_mm);
     let (start, end): (u64, u64) = (read(mm, at.mm_arg_start), read(mm, at.mm_arg_end));
@@ -90,16 +103,15 @@ fn copy_args(buffer: &mut ExecBuffer) -> (usize, bool) {
             start as *const _,
         )
     };
-    if result == 0 {
-        (len as usize, whole > len)
-    } else {
-        (0, false)
+    match result {
+        0 if whole > len => len | CUT,
+        0 => len,
+        _ => 0,
     }
 }
 
 /// Copies the names from the program's file up to the root behind the arguments, as d_path() of fs/d_path.c
-/// walks them: their length, or 0 without BTF. A function of its own for the verifier, which goes through it once, whatever was
-/// copied before.
+/// walks them: their length, or 0 without BTF. A function of its own for the verifier, as [`copy_args`].
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn copy_path(start: u64) -> u64 {
@@ -107,65 +119,86 @@ extern "C" fn copy_path(start: u64) -> u64 {
     let Some(buffer) = EXEC.get_ptr_mut(0).map(|buffer| unsafe { &mut *buffer }) else {
         return 0;
     };
-    walk(buffer, start as usize).unwrap_or(0) as u64
+    let at = offsets();
+    let file = read(read(task::pointer_to_current(), at.task_mm), at.mm_exe_file);
+    buffer.dentry = read(file, at.file_dentry);
+    buffer.mnt = read(file, at.file_mnt);
+    set_path_len(buffer, 0);
+    for _ in 0..MAX_DEPTH {
+        match step(start) {
+            GO_ON => {}
+            END => break,
+            _ => return 0,
+        }
+    }
+    match path_len(buffer) {
+        len if len <= MAX_PATH => len as u64,
+        _ => 0,
+    }
+}
+
+// What a step of the way says.
+const GO_ON: u32 = 0;
+const END: u32 = 1;
+const FAILED: u32 = 2;
+
+/// One step of the way up. A function of its own for the verifier, which goes through it once, and not once for each turn of the
+/// loop: where it stands is kept in the buffer.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn step(start: u64) -> u32 {
+    // SAFETY: as in `try_exec`, which waits for us.
+    let Some(buffer) = EXEC.get_ptr_mut(0).map(|buffer| unsafe { &mut *buffer }) else {
+        return FAILED;
+    };
+    try_step(buffer, start as usize).unwrap_or(FAILED)
 }
 
 #[inline(always)]
-fn walk(buffer: &mut ExecBuffer, start: usize) -> Option<usize> {
+fn try_step(buffer: &mut ExecBuffer, start: usize) -> Option<u32> {
     let at = offsets();
-    let file = read(read(task::pointer_to_current(), at.task_mm), at.mm_exe_file);
-    let (mut dentry, mut mnt): (u64, u64) =
-        (known(file, at.file_dentry)?, known(file, at.file_mnt)?);
-    set_path_len(buffer, 0);
-    for _ in 0..MAX_DEPTH {
-        let (root, parent): (u64, u64) = (
-            known(mnt, at.vfsmount_root)?,
-            known(dentry, at.dentry_parent)?,
-        );
-        if parent == 0 {
-            return None;
-        }
-        if dentry == root {
-            let mount = mnt - u64::from(at.mount_mnt);
-            let above: u64 = known(mount, at.mount_parent)?;
-            if above == mount {
-                break;
-            }
-            (mnt, dentry) = (
-                above + u64::from(at.mount_mnt),
-                known(mount, at.mount_mountpoint)?,
-            );
-            continue;
-        }
-        // A file without a folder, as a memfd, has nothing but its name.
-        let is_alone = parent == dentry;
-        let len = path_len(buffer);
-        if is_alone && len > 0 {
-            break;
-        }
-        if len > MAX_PATH {
-            return None;
-        }
-        match copy_text(buffer, start + len, known(dentry, at.dentry_name)?) {
-            0 => return None,
-            n => set_path_len(buffer, len + n),
-        }
-        if is_alone {
-            break;
-        }
-        dentry = parent;
+    let (dentry, mnt) = (buffer.dentry, buffer.mnt);
+    let root: u64 = known(mnt, at.vfsmount_root)?;
+    let parent: u64 = known(dentry, at.dentry_parent)?;
+    if parent == 0 {
+        return None;
     }
-    Some(path_len(buffer)).filter(|len| *len <= MAX_PATH)
+    if dentry == root {
+        let mount = mnt - u64::from(at.mount_mnt);
+        let above: u64 = known(mount, at.mount_parent)?;
+        if above == mount {
+            return Some(END);
+        }
+        buffer.mnt = above + u64::from(at.mount_mnt);
+        buffer.dentry = known(mount, at.mount_mountpoint)?;
+        return Some(GO_ON);
+    }
+    // A file without a folder, as a memfd, has nothing but its name.
+    let is_alone = parent == dentry;
+    let len = path_len(buffer);
+    if is_alone && len > 0 {
+        return Some(END);
+    }
+    if len > MAX_PATH {
+        return None;
+    }
+    match copy_text(buffer, start + len, known(dentry, at.dentry_name)?) {
+        0 => return None,
+        n => set_path_len(buffer, len + n),
+    }
+    buffer.dentry = parent;
+    Some(if is_alone { END } else { GO_ON })
 }
 
 /// Whether the program's file has no name in a folder any more, or never had one: d_unlinked() of
 /// include/linux/dcache.h, and simple_dname() of fs/d_path.c.
-#[inline(always)]
-fn is_deleted() -> bool {
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn is_deleted() -> u8 {
     let at = offsets();
     let file = read(read(task::pointer_to_current(), at.task_mm), at.mm_exe_file);
     let dentry = read(file, at.file_dentry);
-    known(dentry, at.dentry_hashed) == Some(0_u64)
+    (known(dentry, at.dentry_hashed) == Some(0_u64)).into()
 }
 
 #[inline(always)]

@@ -12,6 +12,10 @@ use lightmon_common::{FLOW_NS, counter, stage};
 use crate::{
     connect, emit,
     ends::{Ends, IPPROTO_MPTCP, IPPROTO_TCP, IPPROTO_UDP, Peer, peer_at},
+    errno::{
+        EAGAIN, EBADF, EDESTADDRREQ, EEXIST, EFAULT, EINTR, EINVAL, EMSGSIZE, ENOBUFS, ENOMEM,
+        ENOTSOCK, EOPNOTSUPP, EPIPE, Errnos, LAST_ERRNO,
+    },
     exclude,
     kernel::{field, offsets, read},
     maps::{CALLS, Call, FLOWS, Flow},
@@ -21,22 +25,21 @@ use crate::{
 /// include/linux/socket.h
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 
-// include/uapi/asm-generic/errno-base.h, errno.h: nothing was sent, and that says nothing about the destination.
-const EINTR: i64 = 4;
-const EBADF: i64 = 9;
-const EAGAIN: i64 = 11;
-const ENOMEM: i64 = 12;
-const EFAULT: i64 = 14;
-const EINVAL: i64 = 22;
-const EPIPE: i64 = 32;
-const ENOTSOCK: i64 = 88;
-const EDESTADDRREQ: i64 = 89;
-const EMSGSIZE: i64 = 90;
-const EOPNOTSUPP: i64 = 95;
-const ENOBUFS: i64 = 105;
-/// `MAX_ERRNO` that user space sees; above are the kernel's own, for calls that go on after a signal.
-const LAST_ERRNO: i64 = 133;
-const EEXIST: i32 = 17;
+/// Nothing was sent, and that says nothing about the destination.
+const NOTHING_SENT: Errnos = Errnos::of(&[
+    EINTR,
+    EBADF,
+    EAGAIN,
+    ENOMEM,
+    EFAULT,
+    EINVAL,
+    EPIPE,
+    ENOTSOCK,
+    EDESTADDRREQ,
+    EMSGSIZE,
+    EOPNOTSUPP,
+    ENOBUFS,
+]);
 
 // Fields of the tracepoints, `syscalls/sys_enter_*/format`: six arguments, and what the call returns.
 const ARGUMENT: [usize; 6] = [16, 24, 32, 40, 48, 56];
@@ -187,11 +190,12 @@ extern "C" fn sent_message(socket: u64, began_ns: u64, message: u64, result: i64
 #[inline(always)]
 fn sent(socket: u64, began_ns: u64, peer: &Peer, result: i64) {
     let errno = if result < 0 { -result } else { 0 };
-    if errno != 0 && !is_outcome(errno) {
+    if !is_outcome(errno) {
         return;
     }
     let now = now();
-    if !is_news(&flow(peer.address, peer.port, errno as u16), now) {
+    let [a, b] = halves(peer.address);
+    if is_news(a, b, peer.port, errno as u16, now) == 0 {
         return;
     }
     if exclude::takes(peer, IPPROTO_UDP, None) {
@@ -205,6 +209,12 @@ fn sent(socket: u64, began_ns: u64, peer: &Peer, result: i64) {
         stage::REJECTED
     };
     emit::connection(&ends, &task::current(), began_ns, now, stage, errno as u16);
+}
+
+#[inline(always)]
+fn halves(address: [u8; 16]) -> [u64; 2] {
+    let address = u128::from_le_bytes(address);
+    [address as u64, (address >> 64) as u64]
 }
 
 #[inline(always)]
@@ -224,39 +234,29 @@ fn is_fresh(flow: &Flow, now: u64) -> bool {
     unsafe { FLOWS.get(flow) }.is_some_and(|at| now.saturating_sub(*at) < FLOW_NS)
 }
 
-/// Whether the flow was not reported lately; it is now.
-#[inline(always)]
-fn is_news(flow: &Flow, now: u64) -> bool {
+/// 1 when the flow to that destination (its two halves) was not reported lately, else 0; it is now. A function of its own for the
+/// verifier, as [`task::is_counted_apart`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn is_news(a: u64, b: u64, port: u16, errno: u16, now: u64) -> u32 {
+    let destination = u128::from(a) | u128::from(b) << 64;
+    let flow = flow(destination.to_le_bytes(), port, errno);
     // SAFETY: as above.
     match unsafe { FLOWS.get(flow) } {
-        Some(at) if now.saturating_sub(*at) < FLOW_NS => false,
+        Some(at) if now.saturating_sub(*at) < FLOW_NS => 0,
         Some(_) => {
             let _ = FLOWS.insert(flow, now, 0);
-            true
+            1
         }
         // Another thread may be as far as we are: one of us is the first.
-        None => FLOWS.insert(flow, now, u64::from(BPF_NOEXIST)) != Err(-EEXIST),
+        None => (FLOWS.insert(flow, now, u64::from(BPF_NOEXIST)) != Err(-EEXIST)).into(),
     }
 }
 
+/// Whether this, or 0, says something about the destination.
 #[inline(always)]
 fn is_outcome(errno: i64) -> bool {
-    errno <= LAST_ERRNO
-        && !matches!(
-            errno,
-            EINTR
-                | EBADF
-                | EAGAIN
-                | ENOMEM
-                | EFAULT
-                | EINVAL
-                | EPIPE
-                | ENOTSOCK
-                | EDESTADDRREQ
-                | EMSGSIZE
-                | EOPNOTSUPP
-                | ENOBUFS
-        )
+    errno <= LAST_ERRNO && !NOTHING_SENT.has(errno)
 }
 
 /// Of a `struct socket *`; 0 without BTF.

@@ -7,9 +7,11 @@ use aya_ebpf::bindings::{
 
 use crate::maps::{AWAKE, RECORDS};
 
-/// For a record that is to be read soon: how to submit it.
-#[inline(always)]
-pub fn up() -> u64 {
+/// For a record that is to be read soon: how to submit it. A function of its own for the verifier, as
+/// [`is_counted_apart`](crate::task::is_counted_apart).
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn up() -> u64 {
     match AWAKE.get_ptr_mut(0) {
         // SAFETY: a word of a map; two who set it at once wake the host once too often.
         Some(awake) if unsafe { awake.read_volatile() } == 0 => {
@@ -22,8 +24,9 @@ pub fn up() -> u64 {
 }
 
 /// For a record that can wait until there is one that can't.
-#[inline(always)]
-pub fn when_filling() -> u64 {
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn when_filling() -> u64 {
     let is_filling =
         RECORDS.query(BPF_RB_AVAIL_DATA.into()) > RECORDS.query(BPF_RB_RING_SIZE.into()) / 2;
     if is_filling {
