@@ -52,10 +52,11 @@ pub fn record(bytes: &[u8]) -> bool {
 
 /// Type information of a kernel.
 pub fn btf(bytes: &[u8]) -> bool {
-    let Some(btf) = Btf::parse(bytes) else {
+    let members = lightmon_common::Offsets::MEMBERS.iter();
+    let structures: Vec<_> = members.clone().map(|(name, _)| *name).collect();
+    let Some(btf) = Btf::parse(bytes, &structures) else {
         return false;
     };
-    let members = lightmon_common::Offsets::MEMBERS.iter();
     members
         .filter(|(structure, path)| btf.offset_of(structure, path).is_some())
         .count()

@@ -7,6 +7,7 @@ mod load;
 mod programs;
 pub mod requirements;
 mod skipped;
+mod vmlinux;
 mod wait;
 mod waiting;
 

@@ -22,10 +22,10 @@ use zerocopy::IntoBytes as _;
 
 use super::{
     Counters, EbpfSource, Options,
-    btf::Btf,
     programs::{self, Refusals},
     requirements::{self, BTF},
     skipped::Skipped,
+    vmlinux,
     wait::Wait,
     waiting::Waiting,
 };
@@ -355,20 +355,12 @@ fn reason(error: &ProgramError) -> String {
 
 /// Offsets of the running kernel, none without BTF.
 fn offsets(degraded: &mut Vec<Degraded>) -> Offsets {
-    let mut without = |reason: String| {
+    vmlinux::offsets(|_, _| ()).unwrap_or_else(|error| {
         degraded.push(Degraded {
             hook: "BTF".to_owned(),
             lost: requirements::WITHOUT_BTF,
-            reason,
+            reason: format!("read {BTF}: {error}"),
         });
         Offsets::NONE
-    };
-    let bytes = match fs::read(BTF) {
-        Ok(bytes) => bytes,
-        Err(error) => return without(format!("read {BTF}: {error}")),
-    };
-    match Btf::parse(&bytes) {
-        Some(btf) => Offsets::resolve(|structure, member| btf.offset_of(structure, member)),
-        None => without(format!("{BTF} is not understood")),
-    }
+    })
 }

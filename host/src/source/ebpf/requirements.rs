@@ -8,7 +8,6 @@ use aya::{
     programs::ProgramType,
     sys::{is_map_supported, is_program_supported},
 };
-use lightmon_common::Offsets;
 use nix::{
     mount::{MsFlags, mount},
     sys::{
@@ -17,7 +16,7 @@ use nix::{
     },
 };
 
-use super::{btf::Btf, load::Error};
+use super::{load::Error, vmlinux};
 
 /// The ring buffer is the newest thing that nothing works without.
 const OLDEST_KERNEL: (u32, u32) = (5, 8);
@@ -158,13 +157,9 @@ pub fn lacks() -> anyhow::Result<Vec<&'static str>> {
 /// # Errors
 /// When there is no BTF, or it is not understood.
 pub fn missing_members() -> io::Result<Vec<String>> {
-    let bytes = fs::read(BTF)?;
-    let btf = Btf::parse(&bytes).ok_or(io::ErrorKind::InvalidData)?;
-    Ok(Offsets::MEMBERS
-        .iter()
-        .filter(|(structure, path)| btf.offset_of(structure, path).is_none())
-        .map(|(structure, path)| format!("{structure}.{path}"))
-        .collect())
+    let mut missing = Vec::new();
+    vmlinux::offsets(|structure, member| missing.push(format!("{structure}.{member}")))?;
+    Ok(missing)
 }
 
 /// Where the tracepoints are.
