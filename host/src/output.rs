@@ -28,7 +28,7 @@ mod terminal;
 mod tests;
 mod writer;
 
-use std::{borrow::Borrow, io, mem, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{borrow::Borrow, env, fs, io, mem, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -38,7 +38,7 @@ pub use self::{
 };
 use self::{
     queue::{Chunk, Queue},
-    sink::Sink,
+    sink::{Shared, Sink},
     writer::Writer,
 };
 use crate::{
@@ -85,7 +85,7 @@ impl Options {
             pods: false,
             labels: Vec::new(),
             is_patient: false,
-            zone: TimeZone::system(),
+            zone: zone(),
             terminal: Terminal::of_stdout(),
             clock: Timestamp::now,
         }
@@ -96,6 +96,16 @@ impl Options {
             .with_pods(self.pods)
             .with_labels(self.labels.clone())
     }
+}
+
+/// The system's time zone. jiff would look through all zones that there are to find what this one is called, which nobody asks.
+pub(crate) fn zone() -> TimeZone {
+    let local = || TimeZone::tzif("", &fs::read("/etc/localtime").ok()?).ok();
+    match env::var_os("TZ") {
+        Some(_) => None,
+        None => local(),
+    }
+    .unwrap_or_else(TimeZone::system)
 }
 
 /// Why something could not be written. The text names the cause: it is no `source`, lest it be said twice.
@@ -142,6 +152,8 @@ pub struct Output {
     formatter: Formatter,
     chunk: Chunk,
     queue: Arc<Queue>,
+    /// Where a batch goes without the writer when that takes no waiting: to wake a thread costs more than a small batch.
+    direct: Option<Shared>,
     is_patient: bool,
 }
 
@@ -168,6 +180,10 @@ impl Output {
         closed: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Error> {
         let queue = Arc::new(Queue::new(stats, options.is_patient));
+        let direct = match &sink {
+            Sink::Stdout(stdout) => Some(stdout.clone()),
+            Sink::Files(_) => None,
+        };
         let writer = Writer {
             sink,
             formatter: options.formatter(),
@@ -191,6 +207,7 @@ impl Output {
             formatter: options.formatter(),
             chunk: Chunk::default(),
             queue,
+            direct,
             is_patient: options.is_patient,
         };
         output.write::<Event>(&[]);
@@ -205,7 +222,8 @@ impl Output {
         stats: Arc<Stats>,
     ) -> Self {
         let lines = sink::Lines::never_blocking(file.into().into()).expect("a file has metadata");
-        Self::start(options, Sink::Stdout(lines), stats, || ()).expect("a thread can be started")
+        Self::start(options, Sink::Stdout(Shared::new(lines)), stats, || ())
+            .expect("a thread can be started")
     }
 
     /// Hands a batch over to be written. Each of its events will be counted as written or lost, now or later.
@@ -235,9 +253,19 @@ impl Output {
     }
 
     fn push(&mut self) {
-        if !self.chunk.bytes.is_empty() {
-            self.chunk.bytes = self.queue.push(mem::take(&mut self.chunk));
+        if self.chunk.bytes.is_empty() {
+            return;
         }
+        let chunk = mem::take(&mut self.chunk);
+        let written = self
+            .direct
+            .as_ref()
+            .filter(|_| self.queue.is_idle())
+            .and_then(|stdout| stdout.append_now(&chunk.bytes));
+        self.chunk.bytes = match written {
+            Some((written, result)) => self.queue.passed(chunk, written, result),
+            None => self.queue.push(chunk),
+        };
     }
 
     /// For other threads.

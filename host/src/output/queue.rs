@@ -87,6 +87,8 @@ struct State {
     /// In the chunks that wait, and in the one that is being written.
     events: u64,
     buffers: Vec<Vec<u8>>,
+    /// Who waits for the writer: to call nobody costs a system call.
+    waiting: usize,
     /// What is left of [`GRACE`].
     grace: Duration,
     /// Nothing is taken after it.

@@ -8,12 +8,14 @@ use std::{
         fd::{AsFd as _, AsRawFd as _},
         unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
     },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
 use nix::{
     errno::Errno,
     fcntl::OFlag,
+    libc::PIPE_BUF,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::socket::{MsgFlags, send},
 };
@@ -26,8 +28,36 @@ const TURN: u16 = 20;
 /// Where lines go.
 #[derive(Debug)]
 pub(super) enum Sink {
-    Stdout(Lines),
+    Stdout(Shared),
     Files(Files),
+}
+
+/// Standard output, for the writer and for those who don't want to wait.
+#[derive(Clone, Debug)]
+pub(super) struct Shared(Arc<Mutex<Lines>>);
+
+impl Shared {
+    pub(super) fn new(lines: Lines) -> Self {
+        Self(Arc::new(Mutex::new(lines)))
+    }
+
+    /// Appends whole lines as [`Lines::append`] does, if nobody else is at it, and it takes them whole or not at all without
+    /// being waited for; else `None`.
+    pub(super) fn append_now(&self, lines: &[u8]) -> Option<(usize, Result<(), Error>)> {
+        let mut file = self.0.try_lock().ok()?;
+        if lines.len() > file.at_once {
+            return None;
+        }
+        match file.append(lines, &|| true) {
+            (0, Err(error)) if error.kind() == ErrorKind::TimedOut => None,
+            (written, result) => Some((written, result.map_err(of_stdout))),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        // Whoever panicked in the middle of a line: it says itself that it is torn.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Sink {
@@ -36,7 +66,9 @@ impl Sink {
             Some(directory) if options.format != Format::Table => {
                 Files::open(directory, options.zone.clone(), (options.clock)()).map(Self::Files)
             }
-            _ => Lines::stdout().map(Self::Stdout).map_err(of_stdout),
+            _ => Lines::stdout()
+                .map(|lines| Self::Stdout(Shared::new(lines)))
+                .map_err(of_stdout),
         }
     }
 
@@ -49,7 +81,7 @@ impl Sink {
     ) -> (usize, Result<(), Error>) {
         match self {
             Self::Stdout(stdout) => {
-                let (written, result) = stdout.append(lines, give_up);
+                let (written, result) = stdout.lock().append(lines, give_up);
                 (written, result.map_err(of_stdout))
             }
             Self::Files(files) => files.append(now, lines, give_up),
@@ -81,6 +113,8 @@ fn of_stdout(cause: io::Error) -> Error {
 pub(super) struct Lines {
     file: File,
     is_socket: bool,
+    /// So many bytes it takes whole or not at all, and without being waited for.
+    at_once: usize,
     /// The last line is there in part only: the next must not become its continuation.
     torn: bool,
 }
@@ -90,6 +124,7 @@ impl Lines {
         Self {
             file,
             is_socket: false,
+            at_once: 0,
             torn,
         }
     }
@@ -111,10 +146,16 @@ impl Lines {
                 .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
         };
         let again = (kind.is_fifo() || file.is_terminal()).then(again);
+        let again = again.and_then(Result::ok);
         Ok(Self {
-            // Where it can't be, as with a terminal of another user, writes block as ever.
-            file: again.and_then(Result::ok).unwrap_or(file),
             is_socket: kind.is_socket(),
+            at_once: match again {
+                _ if kind.is_file() => usize::MAX,
+                Some(_) if kind.is_fifo() => PIPE_BUF, // pipe(7)
+                _ => 0,
+            },
+            // Where it can't be, as with a terminal of another user, writes block as ever.
+            file: again.unwrap_or(file),
             torn: false,
         })
     }
@@ -218,6 +259,31 @@ mod tests {
             drop(file);
             assert!(reader.join().unwrap() == lines);
         }
+    }
+
+    #[test]
+    fn without_waiting_all_or_nothing() {
+        let lines = |n: usize| "0123456789abcde\n".repeat(n).into_bytes();
+        let (read, write) = pipe().unwrap();
+        let file = Shared::new(Lines::never_blocking(write.into()).unwrap());
+        assert!(file.append_now(&lines(PIPE_BUF / 16 + 1)).is_none());
+        let mut taken = 0;
+        while let Some((written, result)) = file.append_now(&lines(100)) {
+            result.unwrap();
+            assert_eq!(written, 1600);
+            taken += written;
+        }
+        assert!(taken > 0, "full now");
+        let busy = file.lock();
+        assert!(file.append_now(b"line\n").is_none());
+        drop(busy);
+        let mut all = vec![0; taken];
+        File::from(read).read_exact(&mut all).unwrap();
+        assert_eq!(all, lines(taken / 16));
+        assert!(matches!(
+            file.append_now(b"line\n"),
+            Some((0, Err(Error::Closed)))
+        ));
     }
 
     #[test]

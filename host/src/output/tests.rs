@@ -127,7 +127,7 @@ fn a_reader_that_has_gone_is_told_of_and_all_is_lost() {
     drop(read);
     let stats = Arc::new(Stats::default());
     let (sender, closed) = mpsc::channel();
-    let sink = Sink::Stdout(sink::Lines::new(write.into(), false));
+    let sink = Sink::Stdout(sink::Shared::new(sink::Lines::new(write.into(), false)));
     let closing = move || sender.send(()).unwrap();
     let mut output = Output::start(&options(Format::Json), sink, stats.clone(), closing).unwrap();
     output.write(&[Event::sample()]);
@@ -273,7 +273,7 @@ fn a_write_that_cannot_be_ended_is_left_behind() {
     let (read, write) = pipe().unwrap();
     let stats = Arc::new(Stats::default());
     // As it is where it can't be opened again.
-    let sink = Sink::Stdout(sink::Lines::new(write.into(), false));
+    let sink = Sink::Stdout(sink::Shared::new(sink::Lines::new(write.into(), false)));
     let mut output = Output::start(&options(Format::Json), sink, stats.clone(), || ()).unwrap();
     output.write(&vec![Event::sample(); 1000]);
     output.remote().end_within(Duration::ZERO);

@@ -15,7 +15,7 @@ use jiff::tz::TimeZone;
 use super::{Fault, own, text::printable};
 use crate::{
     event::{Container, Event, Process},
-    output::json,
+    output::{self, json},
 };
 
 /// Bytes of a file; when it is full, it takes the place of the one before it, `FILE.1`.
@@ -43,7 +43,7 @@ impl Letters {
     pub(super) fn new(path: Option<PathBuf>) -> Self {
         Self {
             path,
-            zone: TimeZone::system(),
+            zone: output::zone(),
             hides: false,
             since: Instant::now(),
             count: 0,

@@ -9,6 +9,24 @@ use super::{CHUNK, Chunk, GRACE, MOST, Queue, SPARE, State, wait};
 use crate::output::Error;
 
 impl Queue {
+    /// Whether lines may go past the queue: nothing is before them.
+    pub(in crate::output) fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.events == 0 && state.chunks.is_empty() && !state.is_over()
+    }
+
+    /// What became of lines that went past it. Returns an empty buffer for the next ones.
+    pub(in crate::output) fn passed(
+        &self,
+        chunk: Chunk,
+        written: usize,
+        result: Result<(), Error>,
+    ) -> Vec<u8> {
+        self.lock().events += chunk.events;
+        self.settle(chunk, written, result);
+        self.lock().buffers.pop().unwrap_or_default()
+    }
+
     /// Hands lines over, or loses them when there is no room for long enough. Returns an empty buffer for the next ones.
     pub(in crate::output) fn push(&self, chunk: Chunk) -> Vec<u8> {
         let mut state = self.wait_for_room(chunk.bytes.len());
@@ -54,9 +72,20 @@ impl Queue {
             } else {
                 Some(began + state.grace)
             };
-            state = wait(&self.room, state, until);
+            state = self.wait_for_writer(state, until);
             state.grace = state.grace.saturating_sub(began.elapsed());
         }
+        state
+    }
+
+    fn wait_for_writer<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        until: Option<Instant>,
+    ) -> MutexGuard<'a, State> {
+        state.waiting += 1;
+        let mut state = wait(&self.room, state, until);
+        state.waiting -= 1;
         state
     }
 
@@ -87,7 +116,7 @@ impl Queue {
                 return None;
             }
             let deadline = state.deadline;
-            state = wait(&self.room, state, deadline);
+            state = self.wait_for_writer(state, deadline);
         }
     }
 
@@ -104,7 +133,7 @@ impl Queue {
                 self.end(&mut state);
                 break;
             }
-            state = wait(&self.room, state, until);
+            state = self.wait_for_writer(state, until);
         }
         let failure = state.failure.take();
         drop(state);

@@ -73,8 +73,11 @@ impl Queue {
         state.give_back(chunk.bytes);
         let flows = state.bytes <= MOST / 2 && result.is_ok();
         let resumes = flows && state.stalled.set(false, Instant::now());
+        let is_awaited = state.waiting > 0;
         self.attempted(state, result, resumes);
-        self.room.notify_all();
+        if is_awaited {
+            self.room.notify_all();
+        }
         self.tell(false);
     }
 
