@@ -49,7 +49,8 @@ pub(crate) struct Membership(pub(crate) Vec<u8>);
 impl Membership {
     /// `None`: the process is gone.
     fn read(proc: &Path, pid: u32) -> Option<Self> {
-        let mut text = Vec::new();
+        // Of nearly all: one read.
+        let mut text = Vec::with_capacity(4096);
         let file = File::open(proc.join(pid.to_string()).join("cgroup")).ok()?;
         file.take(MAX_TEXT).read_to_end(&mut text).ok()?;
         Some(Self(text))
@@ -114,6 +115,8 @@ pub(crate) struct Cgroups {
     proc: PathBuf,
     /// Where the cgroup2 tree is. Without one all tasks have the same cgroup id, which then says nothing.
     tree: Option<PathBuf>,
+    /// Of the root of the tree, which stays as long as the tree.
+    root: Option<u64>,
     /// No version 1 hierarchy: then the cgroup2 path says it all. Elsewhere a runtime may use only version 1, and its
     /// containers' cgroup2 is `/` or the runtime's own.
     only_unified: bool,
@@ -136,9 +139,11 @@ impl Cgroups {
     }
 
     fn new(proc: PathBuf, tree: Option<PathBuf>, only_unified: bool) -> Self {
+        let root = tree.as_ref().and_then(|tree| fs::metadata(tree).ok());
         Self {
             proc,
             tree,
+            root: root.map(|root| root.ino()),
             only_unified,
             cache: Recent::default(),
             seen: Recent::default(),
@@ -207,6 +212,9 @@ impl Cgroups {
 
     /// The inode of a cgroup, which is its id.
     fn inode(&self, path: &[u8]) -> Option<u64> {
+        if path == b"/" {
+            return self.root; // where no hierarchy of version 2 is in use, that of each process
+        }
         // `/../x` is a path outside of the own cgroup namespace.
         if path.split(|&b| b == b'/').any(|folder| folder == b"..") {
             return None;
