@@ -37,6 +37,8 @@ use crate::{args, kind::Kind};
 const AT_REST: &str = "rest";
 /// How long a tool is watched in it.
 const IDLE: Duration = Duration::from_secs(3);
+/// And before, without connections.
+const SETTLE: Duration = Duration::from_secs(2);
 const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// Measures what is asked for, and shows all results. Returns whether that was possible.
@@ -195,6 +197,8 @@ impl<'a> Bench<'a> {
         }
         let mut running = Running::start(command, &self.programs.folder)?;
         running.at_rest();
+        // What looks after connections for a while goes on after the last one.
+        thread::sleep(SETTLE);
         let process = running.process();
         let now = || {
             (
