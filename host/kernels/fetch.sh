@@ -2,8 +2,8 @@
 # Fetches a kernel of Debian's: host/kernels/fetch.sh FOLDER SERIES, SERIES being 5.10, 6.1, 6.12 or newest.
 # Prints the folder in which its `vmlinuz` and `modules/*.ko` are then. The machine's own package lists stay as they are.
 set -euo pipefail
+cd "$(dirname "$0")/../.."
 cache=${1:?usage: host/kernels/fetch.sh FOLDER SERIES}
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # What the tests may need beyond a kernel: a device whose other end is the test itself.
 modules=(tun)
 
@@ -19,28 +19,8 @@ newest) suite=trixie-backports pattern='linux-binary-[0-9.]*+deb13-cloud-amd64' 
     exit 2
     ;;
 esac
-if [ ! -e $keyring ]; then
-    echo "host/kernels/fetch.sh: $keyring is missing: install debian-archive-keyring" >&2
-    exit 1
-fi
-
-apt=$cache/$suite
-mkdir -p "$apt"/{lists/partial,archives/partial}
-touch "$apt/status"
-archive=debian
-[ "${suite%-security}" = "$suite" ] || archive=debian-security
-echo "deb [signed-by=$keyring] http://deb.debian.org/$archive $suite main" >"$apt/sources.list"
-cat >"$apt/apt.conf" <<CONF
-APT::Architecture "amd64";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-Dir::Etc::SourceList "$apt/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::State::Lists "$apt/lists";
-Dir::State::Status "$apt/status";
-Dir::Cache "$apt";
-CONF
-export APT_CONFIG=$apt/apt.conf
+APT_CONFIG=$(host/apt.sh "$cache/$suite" "$suite")
+export APT_CONFIG
 apt-get update -qq
 image=$(apt-cache dumpavail | sed -n "s/^Package: \($pattern\)\$/\1/p" | sort -V | tail -n 1)
 release=${image#linux-*-}

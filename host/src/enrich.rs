@@ -44,10 +44,8 @@ struct Who {
 impl Enrich {
     /// Knows the processes that run now, and the containers that `containers` is told of.
     pub fn new(containers: Containers) -> Self {
-        let mut processes = Processes::default();
-        processes.read_all();
         Self {
-            processes,
+            processes: Processes::of_system(),
             users: Users::default(),
             containers,
             pending: Recent::default(),
@@ -85,6 +83,7 @@ impl Enrich {
                 }
             }
         }
+        self.processes.read_some();
     }
 
     /// How many events wait.
@@ -94,7 +93,10 @@ impl Enrich {
 
     /// When to call [`apply`](Self::apply) again for those that wait, even with nothing new.
     pub fn due(&self) -> Option<Instant> {
-        self.hold.due()
+        match self.processes.has_unread() {
+            true => Some(Instant::now()),
+            false => self.hold.due(),
+        }
     }
 
     fn who(&mut self, event: &Event) -> Who {

@@ -5,27 +5,16 @@ set -euo pipefail
 file=${1:?usage: host/tests/kubelet.sh FILE}
 version=1.20.2 # the last one that Debian has with all that it is built from
 kept=${XDG_CACHE_HOME:-$HOME/.cache}/lightmon/kubelet-$version
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+here=$(cd "$(dirname "$0")" && pwd)
 
 # build FILE: everything in a folder that is gone afterwards.
 build() (
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     cd "$work"
-    mkdir -p apt/{lists/partial,archives/partial} go gopath/src/k8s.io/kubernetes
-    touch apt/status
-    printf '%s [signed-by=%s] http://deb.debian.org/debian bookworm main\n' deb $keyring deb-src $keyring >apt/sources.list
-    cat >apt/apt.conf <<CONF
-APT::Architecture "$(dpkg --print-architecture)";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-Dir::Etc::SourceList "$work/apt/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::State::Lists "$work/apt/lists";
-Dir::State::Status "$work/apt/status";
-Dir::Cache "$work/apt";
-CONF
-    export APT_CONFIG=$work/apt/apt.conf
+    mkdir -p go gopath/src/k8s.io/kubernetes
+    APT_CONFIG=$("$here/../apt.sh" apt bookworm deb-src)
+    export APT_CONFIG
     apt-get update -qq
     apt-get source -qq --download-only kubernetes
     apt-get download -qq golang-1.19-go golang-1.19-src
@@ -41,10 +30,6 @@ CONF
 )
 
 if [ ! -x "$kept" ]; then
-    if [ ! -e $keyring ] || ! command -v apt-get >/dev/null; then
-        echo "host/tests/kubelet.sh: apt or debian-archive-keyring is missing; put a kubelet at $kept" >&2
-        exit 1
-    fi
     mkdir -p "$(dirname "$kept")"
     build "$kept.half"
     mv "$kept.half" "$kept"

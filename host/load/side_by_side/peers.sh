@@ -4,7 +4,6 @@
 # Where Debian's archive can't be used, those that the machine has are taken.
 set -euo pipefail
 cache=${1:?usage: host/load/side_by_side/peers.sh FOLDER}
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 suite=sid
 
 main() {
@@ -22,24 +21,12 @@ main() {
 }
 
 fetch() {
-    [ -e $keyring ] && command -v apt-get dpkg-deb >/dev/null && [ "$(dpkg --print-architecture)" = amd64 ] || return
+    command -v dpkg-deb >/dev/null && [ "$(dpkg --print-architecture)" = amd64 ] || return
     local apt=$cache/apt root=$cache/root library=$cache/root/usr/lib/x86_64-linux-gnu package
-    mkdir -p "$apt"/{lists/partial,archives/partial} "$root" "$cache/bin"
-    # Nothing is installed, so that all is fetched that is needed.
-    touch "$apt/status"
-    echo "deb [signed-by=$keyring] http://deb.debian.org/debian $suite main" >"$apt/sources.list"
-    cat >"$apt/apt.conf" <<CONF
-APT::Architecture "amd64";
-APT::Install-Recommends "false";
-APT::Sandbox::User "root";
-Acquire::Languages "none";
-Dir::Etc::SourceList "$apt/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::State::Lists "$apt/lists";
-Dir::State::Status "$apt/status";
-Dir::Cache "$apt";
-CONF
-    export APT_CONFIG=$apt/apt.conf
+    mkdir -p "$root" "$cache/bin"
+    # Nothing is installed there, so that all is fetched that is needed.
+    APT_CONFIG=$("$(dirname "$0")/../../apt.sh" "$apt" $suite) || return
+    export APT_CONFIG
     apt-get update -qq || return
     apt-get install -qq --yes --download-only bpftrace libbpf-tools || return
     for package in "$apt"/archives/*.deb; do

@@ -21,9 +21,16 @@ const MAX_UNKNOWN: usize = 64;
 /// Programs of one process that are remembered, for connections whose outcome comes late.
 const MAX_PROGRAMS: usize = 4;
 
+/// Processes that are read at a time from /proc, of those that run already: so many take about two milliseconds.
+const READ_AT_ONCE: usize = 32;
+
 /// The processes that were seen lately, by pid.
 #[derive(Debug, Default)]
-pub(super) struct Processes(Recent<u32, Entry, REMEMBERED>);
+pub(super) struct Processes {
+    known: Recent<u32, Entry, REMEMBERED>,
+    /// Those that ran before we did, and are still to be read; the last first.
+    unread: Vec<u32>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -75,13 +82,34 @@ impl Entry {
 }
 
 impl Processes {
-    /// Reads all processes that run now: they were not seen starting, and may end before they are asked about.
-    pub(super) fn read_all(&mut self) {
-        for pid in proc::pids().take(REMEMBERED) {
-            // Their parents are among them, or come before: /proc is in the order of pids.
-            if let Some((mut process, image)) = proc::read(pid) {
+    /// With those that run now to be [read](Self::read_some).
+    pub(super) fn of_system() -> Self {
+        let mut unread: Vec<_> = proc::pids().take(REMEMBERED).collect();
+        unread.reverse();
+        Self {
+            unread,
+            ..Self::default()
+        }
+    }
+
+    /// Whether there is something to read still.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// Reads some of the processes that run already: they were not seen starting, and may end before they are asked about. Not all
+    /// at once: on a host with thousands of them events would wait for it.
+    pub(super) fn read_some(&mut self) {
+        for _ in 0..READ_AT_ONCE {
+            let Some(pid) = self.unread.pop() else {
+                return;
+            };
+            // Their parents come before: /proc is in the order of pids.
+            if self.known.get(pid).is_none()
+                && let Some((mut process, image)) = proc::read(pid)
+            {
                 self.name_parents(&mut process);
-                self.0.insert(pid, Entry::of_proc((process, image)));
+                self.known.insert(pid, Entry::of_proc((process, image)));
             }
         }
     }
@@ -98,7 +126,7 @@ impl Processes {
         };
         self.name_parents(&mut process);
         let Some(entry) = self
-            .0
+            .known
             .get(maker.pid)
             .filter(|entry| is_parent(entry.latest(), &maker))
         else {
@@ -121,7 +149,7 @@ impl Processes {
             image,
             process: Arc::new(program),
         };
-        self.0.insert(
+        self.known.insert(
             pid,
             Entry {
                 programs: vec![program],
@@ -147,7 +175,7 @@ impl Processes {
         };
         let container = Some((cgroup_id, container));
         match self
-            .0
+            .known
             .get(pid)
             .filter(|entry| same_process(entry.latest(), &program.process))
         {
@@ -158,7 +186,7 @@ impl Processes {
                 entry.programs.push(program);
                 entry.container = container;
             }
-            None => self.0.insert(
+            None => self.known.insert(
                 pid,
                 Entry {
                     programs: vec![program],
@@ -176,7 +204,7 @@ impl Processes {
         containers: &Containers,
     ) -> (Arc<Process>, Option<Arc<str>>) {
         let known = self
-            .0
+            .known
             .get(event.pid)
             .filter(|entry| same_process(entry.latest(), &event.process));
         let container = match &known {
@@ -202,7 +230,7 @@ impl Processes {
         let process = entry.at(event.kernel_time, event.image).cloned();
         // Without a start time nobody can say later whether it is still the same process.
         if event.process.started.is_some() {
-            self.0.insert(event.pid, entry);
+            self.known.insert(event.pid, entry);
         }
         (process.unwrap_or_else(|| self.bare(event)), container)
     }
@@ -230,7 +258,7 @@ impl Processes {
         }
         for (mut ancestor, image) in unknown.into_iter().rev() {
             self.add_parents(&mut ancestor);
-            self.0
+            self.known
                 .insert(ancestor.pid, Entry::of_proc((ancestor, image)));
         }
         self.add_parents(process);
@@ -241,7 +269,7 @@ impl Processes {
             return;
         };
         let Some(entry) = self
-            .0
+            .known
             .get(parent.pid)
             .filter(|entry| is_parent(entry.latest(), parent))
         else {
@@ -266,7 +294,7 @@ impl Processes {
     }
 
     fn knows(&mut self, parent: &Parent) -> bool {
-        self.0
+        self.known
             .get(parent.pid)
             .is_some_and(|entry| is_parent(entry.latest(), parent))
     }
@@ -415,8 +443,10 @@ mod tests {
         for (image, known) in [(image, true), (image + 1, false), (0, true)] {
             event.image = image;
             for mut processes in [Processes::default(), {
-                let mut processes = Processes::default();
-                processes.read_all();
+                let mut processes = Processes::of_system();
+                while processes.has_unread() {
+                    processes.read_some();
+                }
                 processes
             }] {
                 let (found, _) = processes.of(&event, &Containers::new());
@@ -424,7 +454,7 @@ mod tests {
                     found.path.is_some(),
                     known,
                     "{image}: {found:?}, read before: {}",
-                    processes.0.get(me).is_some()
+                    processes.known.get(me).is_some()
                 );
                 assert_eq!(found.provenance, known.then_some(Provenance::Proc));
             }

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Package lists of Debian's apart from the machine's own, which stay as they are: host/apt.sh FOLDER SUITE [deb-src]. Prints the file that
+# apt takes as APT_CONFIG; nothing counts as installed there. With deb-src also the lists of sources.
+set -euo pipefail
+folder=${1:?usage: host/apt.sh FOLDER SUITE [deb-src]} suite=${2:?}
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+if [ ! -e $keyring ] || ! command -v apt-get >/dev/null; then
+    echo "host/apt.sh: apt or $keyring is missing: install debian-archive-keyring" >&2
+    exit 1
+fi
+mkdir -p "$folder"/{lists/partial,archives/partial}
+folder=$(cd "$folder" && pwd)
+touch "$folder/status"
+archive=debian
+[ "${suite%-security}" = "$suite" ] || archive=debian-security
+for kind in deb ${3:-}; do
+    echo "$kind [signed-by=$keyring] http://deb.debian.org/$archive $suite main"
+done >"$folder/sources.list"
+cat >"$folder/apt.conf" <<CONF
+APT::Architecture "$(dpkg --print-architecture)";
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Dir::Etc::SourceList "$folder/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::State::Lists "$folder/lists";
+Dir::State::Status "$folder/status";
+Dir::Cache "$folder";
+CONF
+echo "$folder/apt.conf"
