@@ -4,8 +4,6 @@
 //! that has interrupted some other process. The raw tracepoint, which the kernel calls in any softirq; see
 //! [`inet_sock_set_state`] for what the other one misses.
 
-use core::hint::black_box;
-
 use aya_ebpf::{
     bindings::{BPF_EXIST, BPF_NOEXIST},
     helpers::{bpf_get_current_pid_tgid, generated::bpf_ktime_get_boot_ns},
@@ -187,24 +185,28 @@ fn begin(sk: u64, peer: impl FnOnce() -> Option<Peer>) {
         .get_ptr_mut(bpf_get_current_pid_tgid())
         .map(|call| unsafe { &mut *call });
     let conn = mptcp_socket_of(sk);
-    let (owner, mptcp_sk) = match call {
+    // Not an `Option<Task>`: of one that is none the compiler copies words that are not there, which the verifier refuses before
+    // Linux 6.3.
+    let mut task = Task::NOBODY;
+    let (has_owner, mptcp_sk) = match call {
         Some(call) => {
             call.syn_sk = sk;
-            (None, conn)
+            (false, conn)
         }
-        None => (owner_of(conn), 0),
+        None => (read_owner(conn, &mut task), 0),
     };
-    // From memory: else the compiler saves words of it that are not there when there is none, which the verifier refuses.
-    let owner = black_box(owner);
     // What is left out costs no more than this: neither its end nor its call finds anything.
     let is_excluded = exclude::has_rules()
-        && peer().is_some_and(|peer| exclude::takes(&peer, IPPROTO_TCP, owner.as_ref()));
+        && peer()
+            .is_some_and(|peer| exclude::takes(&peer, IPPROTO_TCP, has_owner.then_some(&task)));
     if is_excluded && mptcp_sk == 0 {
         return;
     }
     // SAFETY: takes no argument.
     let began_ns = unsafe { bpf_ktime_get_boot_ns() };
-    let task = owner.unwrap_or_else(task::current);
+    if !has_owner {
+        task = task::current();
+    }
     if mptcp_sk != 0 {
         // Full: its further subflows are the kernel thread's then.
         let _ = MPTCP.insert(mptcp_sk, task, 0);
@@ -240,14 +242,21 @@ fn mptcp_socket_of(sk: u64) -> u64 {
     }
 }
 
-/// Who has connected this MPTCP socket, of which a thread of the kernel, if it is the current one, begins a further subflow.
+/// Who has connected this MPTCP socket, of which a thread of the kernel, if it is the current one, begins a further subflow. Whether
+/// that is known.
 #[inline(always)]
-fn owner_of(conn: u64) -> Option<Task> {
+fn read_owner(conn: u64, owner: &mut Task) -> bool {
     if conn == 0 || task::image(task::pointer_to_current()) != 0 {
-        return None;
+        return false;
     }
     // SAFETY: a copy; a task that is replaced meanwhile is another one of the same socket.
-    unsafe { MPTCP.get(conn) }.copied()
+    match unsafe { MPTCP.get(conn) } {
+        Some(task) => {
+            *owner = *task;
+            true
+        }
+        None => false,
+    }
 }
 
 /// Who has begun a connection that ends now; none of one that was accepted, or begun before we were here.

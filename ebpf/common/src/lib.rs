@@ -103,6 +103,23 @@ record! {
     }
 }
 
+impl Task {
+    /// All zeros.
+    pub const NOBODY: Self = Self {
+        started_ns: 0,
+        parent_started_ns: 0,
+        cgroup_id: 0,
+        tgid: 0,
+        tid: 0,
+        ppid: 0,
+        uid: 0,
+        gid: 0,
+        own: 0,
+        image: 0,
+        comm: [0; COMM_LEN],
+    };
+}
+
 record! {
     /// One outgoing connection, sent when its outcome is known.
     pub struct Connection {
