@@ -62,6 +62,10 @@ impl Monitor {
         let (stop, (sender, events)) = (Stop::new().unwrap(), mpsc::channel());
         let stop_too = stop.clone();
         let mut enrich = Enrich::new(Containers::new());
+        // Those that run already are known then.
+        while enrich.due().is_some() {
+            enrich.apply([], &mut Vec::new());
+        }
         let reader = thread::spawn(move || {
             let stats = Stats::default();
             let (mut records, mut events) = (Vec::new(), Vec::new());
