@@ -10,7 +10,7 @@ use super::{Recent, container::Containers};
 use crate::event::{Event, Exec, Fork, Parent, Process, Provenance};
 
 /// Processes in each half of the table.
-const REMEMBERED: usize = 4096;
+const REMEMBERED: usize = 2048;
 
 /// Ancestors of a process that are reported.
 const MAX_PARENTS: usize = 4;
