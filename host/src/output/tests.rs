@@ -123,20 +123,27 @@ fn a_full_disk_loses_events_and_counts_them() {
 
 #[test]
 fn a_reader_that_has_gone_is_told_of_and_all_is_lost() {
-    let (read, write) = pipe().unwrap();
-    drop(read);
-    let stats = Arc::new(Stats::default());
-    let (sender, closed) = mpsc::channel();
-    let sink = Sink::Stdout(sink::Shared::new(sink::Lines::new(write.into(), false)));
-    let closing = move || sender.send(()).unwrap();
-    let mut output = Output::start(&options(Format::Json), sink, stats.clone(), closing).unwrap();
-    output.write(&[Event::sample()]);
-    closed.recv_timeout(DEADLINE).unwrap();
-    assert!(output.remote().is_over());
-    output.write(&[Event::sample()]);
-    output.remote().lose(5);
-    assert!(matches!(output.finish(), Err(Error::Closed)));
-    assert_eq!(counts(&stats), (0, 7));
+    let through_the_writer = |file| sink::Lines::new(file, false);
+    let at_once = |file| sink::Lines::never_blocking(file).unwrap();
+    for lines in [through_the_writer as fn(File) -> _, at_once] {
+        let (read, write) = pipe().unwrap();
+        // One that has gone before can't be opened once more.
+        let lines = lines(write.into());
+        drop(read);
+        let stats = Arc::new(Stats::default());
+        let (sender, closed) = mpsc::channel();
+        let sink = Sink::Stdout(sink::Shared::new(lines));
+        let closing = move || sender.send(()).unwrap();
+        let options = options(Format::Json);
+        let mut output = Output::start(&options, sink, stats.clone(), closing).unwrap();
+        output.write(&[Event::sample()]);
+        closed.recv_timeout(DEADLINE).unwrap();
+        assert!(output.remote().is_over());
+        output.write(&[Event::sample()]);
+        output.remote().lose(5);
+        assert!(matches!(output.finish(), Err(Error::Closed)));
+        assert_eq!(counts(&stats), (0, 7));
+    }
 }
 
 #[test]

@@ -22,8 +22,13 @@ impl Queue {
         written: usize,
         result: Result<(), Error>,
     ) -> Vec<u8> {
+        let has_failed = result.is_err();
         self.lock().events += chunk.events;
         self.settle(chunk, written, result);
+        if has_failed {
+            // The writer ends when the reader has gone, and says what is lost.
+            self.work.notify_one();
+        }
         self.lock().buffers.pop().unwrap_or_default()
     }
 
