@@ -113,17 +113,18 @@ fn try_end(result: i64) -> Result<(), i32> {
         0 | IPPROTO_TCP | IPPROTO_UDP if !is_connected => stage::REJECTED,
         _ => return Ok(()),
     };
-    let Some(peer) = peer_at(call.address)? else {
-        return Ok(()); // it has taken away a datagram socket's peer, say
-    };
-    if peer.family == AF_INET6 && call.length < SHORTEST.1 {
-        return Ok(()); // as in `begin`
-    }
-    let mut ends = Ends::to(&peer, protocol);
-    if call.closed != 0 {
-        ends = call.ends;
-    } else if is_connected {
-        ends.read(sk);
+    let mut ends = call.ends;
+    if call.closed == 0 {
+        let Some(peer) = peer_at(call.address)? else {
+            return Ok(()); // it has taken away a datagram socket's peer, say
+        };
+        if peer.family == AF_INET6 && call.length < SHORTEST.1 {
+            return Ok(()); // as in `begin`
+        }
+        ends = Ends::to(&peer, protocol);
+        if is_connected {
+            ends.read(sk);
+        }
     }
     if exclude::takes(&ends.peer(), protocol, None) {
         return Ok(());
