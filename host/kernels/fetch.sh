@@ -2,7 +2,6 @@
 # Fetches a kernel of Debian's: host/kernels/fetch.sh FOLDER SERIES, SERIES being 5.10, 6.1, 6.12 or newest.
 # Prints the folder in which its `vmlinuz` and `modules/*.ko` are then. The machine's own package lists stay as they are.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
 cache=${1:?usage: host/kernels/fetch.sh FOLDER SERIES}
 # What the tests may need beyond a kernel: a device whose other end is the test itself.
 modules=(tun)
@@ -19,7 +18,7 @@ newest) suite=trixie-backports pattern='linux-binary-[0-9.]*+deb13-cloud-amd64' 
     exit 2
     ;;
 esac
-APT_CONFIG=$(host/apt.sh "$cache/$suite" "$suite")
+APT_CONFIG=$("$(dirname "$0")/../apt.sh" "$cache/$suite" "$suite")
 export APT_CONFIG
 apt-get update -qq
 image=$(apt-cache dumpavail | sed -n "s/^Package: \($pattern\)\$/\1/p" | sort -V | tail -n 1)
