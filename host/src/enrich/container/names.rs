@@ -102,8 +102,10 @@ impl Names {
         if entry.teller.is_none() && entry.asked.is_none() {
             entry.asked = ask(&self.runtimes, &entry.container.id).then(Instant::now);
         }
-        if entry.hint.is_some() && !entry.is_awaited() {
-            entry.container = entry.hint.take().expect("invariant: it is some");
+        if !entry.is_awaited()
+            && let Some(hint) = entry.hint.take()
+        {
+            entry.container = hint;
         }
         entry.container.clone()
     }
@@ -184,16 +186,7 @@ fn ask(runtimes: &[Option<mpsc::Sender<Arc<str>>>], id: &Arc<str>) -> bool {
 }
 
 /// Leaves out what is beyond any reason: whole texts, since a part of a name would be a wrong name.
-pub(super) fn bounded(container: Container) -> Container {
-    let Container {
-        id,
-        name,
-        image,
-        image_digest,
-        runtime,
-        pod,
-        mut labels,
-    } = container;
+pub(super) fn bounded(mut container: Container) -> Container {
     let mut room = MAX_TEXT;
     let mut fits = |length: usize| match room.checked_sub(length) {
         Some(rest) => {
@@ -202,10 +195,10 @@ pub(super) fn bounded(container: Container) -> Container {
         }
         None => false,
     };
-    let name = name.filter(|text| fits(text.len()));
-    let image = image.filter(|text| fits(text.len()));
-    let image_digest = image_digest.filter(|text| fits(text.len()));
-    let pod = pod.filter(|pod| {
+    container.name = container.name.filter(|text| fits(text.len()));
+    container.image = container.image.filter(|text| fits(text.len()));
+    container.image_digest = container.image_digest.filter(|text| fits(text.len()));
+    container.pod = container.pod.filter(|pod| {
         let labels = pod
             .labels
             .iter()
@@ -213,14 +206,8 @@ pub(super) fn bounded(container: Container) -> Container {
         let names = [&pod.name, &pod.namespace, &pod.uid, &pod.container];
         fits(labels.sum::<usize>() + names.map(|it| it.len()).iter().sum::<usize>())
     });
-    labels.retain(|(key, value)| fits(key.len() + value.len()));
-    Container {
-        id,
-        name,
-        image,
-        image_digest,
-        runtime,
-        pod,
-        labels,
-    }
+    container
+        .labels
+        .retain(|(key, value)| fits(key.len() + value.len()));
+    container
 }

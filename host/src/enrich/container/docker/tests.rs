@@ -177,16 +177,22 @@ fn stale_answer_does_not_undo_a_rename() {
     assert_eq!(containers.by_id(A).name.as_deref(), Some("new"));
 }
 
+/// A container is being made, and connects before there is an answer to the first question about it.
+#[track_caller]
+fn asked_twice(docker: &Fake, containers: &Containers) -> UnixStream {
+    containers.made(4711, format!("/docker/{A}").as_bytes());
+    let first = docker.expect("/json");
+    containers.by_id(A);
+    first
+}
+
 #[test]
 fn answer_serves_those_who_asked_meanwhile() {
     let docker = Fake::start();
     let containers = Containers::new();
     let _watching = watching(&containers, docker.socket());
     let _events = docker.connect();
-    // It is being made, and connects before there is an answer.
-    containers.made(4711, format!("/docker/{A}").as_bytes());
-    let first = docker.expect("/json");
-    containers.by_id(A);
+    let first = asked_twice(&docker, &containers);
     answer(&first, "200 OK", &inspection("web"));
     wait(&containers, is_named("web"));
     assert!(docker.requests.try_recv().is_err(), "asked for twice");
@@ -198,9 +204,7 @@ fn question_that_came_too_early_is_asked_again() {
     let containers = Containers::new();
     let _watching = watching(&containers, docker.socket());
     let _events = docker.connect();
-    containers.made(4711, format!("/docker/{A}").as_bytes());
-    let first = docker.expect("/json");
-    containers.by_id(A);
+    let first = asked_twice(&docker, &containers);
     // Until the second question has come.
     thread::sleep(Duration::from_millis(100));
     answer(
