@@ -21,6 +21,9 @@ use crate::{
 /// `SS_UNCONNECTED` of include/uapi/linux/net.h: no call has begun to connect this socket. What is not known is less.
 const SS_UNCONNECTED: u32 = 1;
 
+/// `TCP_ESTABLISHED` of include/net/tcp_states.h: of a datagram socket, that it has a peer (net/ipv4/datagram.c).
+const CONNECTED: u8 = 1;
+
 /// A mistake of the program, not a connection; or a call about a connection that was reported before.
 const NO_OUTCOME: Errnos = Errnos::of(&[EBADF, EFAULT, ENOTSOCK, EISCONN, EALREADY, EINPROGRESS]);
 
@@ -113,19 +116,23 @@ fn try_end(result: i64) -> Result<(), i32> {
         0 | IPPROTO_TCP | IPPROTO_UDP if !is_connected => stage::REJECTED,
         _ => return Ok(()),
     };
-    let mut ends = call.ends;
-    if call.closed == 0 {
-        let Some(peer) = peer_at(call.address)? else {
-            return Ok(()); // it has taken away a datagram socket's peer, say
-        };
-        if peer.family == AF_INET6 && call.length < SHORTEST.1 {
-            return Ok(()); // as in `begin`
+    let ends = if call.closed != 0 {
+        call.ends
+    } else if is_connected {
+        if read::<u8>(sk, offsets().sock_state) != CONNECTED {
+            return Ok(()); // it has taken away the socket's peer
         }
-        ends = Ends::to(&peer, protocol);
-        if is_connected {
-            ends.read(sk);
+        let mut ends = Ends::unknown(protocol);
+        ends.read(sk);
+        ends
+    } else {
+        match peer_at(call.address)? {
+            // As in `begin`.
+            Some(peer) if peer.family == AF_INET6 && call.length < SHORTEST.1 => return Ok(()),
+            Some(peer) => Ends::to(&peer, protocol),
+            None => return Ok(()),
         }
-    }
+    };
     if exclude::takes(&ends.peer(), protocol, None) {
         return Ok(());
     }
