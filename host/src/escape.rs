@@ -56,11 +56,34 @@ impl serde_json::ser::Formatter for Json {
     }
 }
 
+/// Whether the byte is the same within a JSON string.
+const fn stands_for_itself(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
+}
+
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = stands_for_itself(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 /// Writes text as it stands between the quotes of a JSON string.
 pub(crate) fn json_text(text: &str, out: &mut Vec<u8>) {
     // Nearly always there is nothing to escape. Not `all`: without a way out it looks at many bytes at once.
-    let is_plain = text.bytes().fold(true, |is_plain, byte| {
-        is_plain & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
+    let (chunks, rest) = text.as_bytes().as_chunks::<8>();
+    let is_plain = chunks.iter().fold(true, |is_plain, chunk| {
+        is_plain
+            & chunk
+                .iter()
+                .fold(true, |it, byte| it & stands_for_itself(*byte))
+    });
+    // Most texts are short, and a table is what is quick for a few bytes.
+    let is_plain = rest.iter().fold(is_plain, |is_plain, byte| {
+        is_plain & PLAIN[usize::from(*byte)]
     });
     if is_plain {
         return out.extend_from_slice(text.as_bytes());

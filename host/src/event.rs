@@ -364,8 +364,8 @@ impl fmt::Display for Outcome {
 /// See [`Event::id`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Id {
-    began: Duration,
-    thread: u32,
+    pub(crate) began: Duration,
+    pub(crate) thread: u32,
 }
 
 impl fmt::Display for Id {

@@ -45,9 +45,8 @@ pub struct Formatter(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// With the labels that are called so.
-    Log(TimeZone, Vec<String>),
-    Json(TimeZone),
+    Log(Box<log::Lines>),
+    Json(Box<json::Lines>),
     Table(Box<table::Table>),
 }
 
@@ -55,8 +54,8 @@ impl Formatter {
     /// For one format. `terminal` and `tags` are the table's, `zone` is that of all times shown.
     pub fn new(format: Format, zone: TimeZone, terminal: Terminal, tags: bool) -> Self {
         Self(match format {
-            Format::Log => Kind::Log(zone, Vec::new()),
-            Format::Json => Kind::Json(zone),
+            Format::Log => Kind::Log(log::Lines::new(zone).into()),
+            Format::Json => Kind::Json(json::Lines::new(zone).into()),
             Format::Table => Kind::Table(table::Table::new(zone, terminal, tags).into()),
         })
     }
@@ -71,8 +70,8 @@ impl Formatter {
 
     /// With these labels of containers in the lines of a log.
     pub fn with_labels(mut self, keys: Vec<String>) -> Self {
-        if let Kind::Log(_, labels) = &mut self.0 {
-            *labels = keys;
+        if let Kind::Log(lines) = &mut self.0 {
+            lines.labels = keys;
         }
         self
     }
@@ -87,8 +86,8 @@ impl Formatter {
     /// Appends a notice's line.
     pub fn notice(&self, notice: &Notice, out: &mut Vec<u8>) {
         match &self.0 {
-            Kind::Log(zone, _) => log::notice(notice, zone, out),
-            Kind::Json(zone) => json::notice::write(notice, zone, out),
+            Kind::Log(lines) => log::notice(notice, lines.zone(), out),
+            Kind::Json(lines) => json::notice::write(notice, lines.zone(), out),
             Kind::Table(table) => table.notice(notice, out),
         }
     }
@@ -97,12 +96,12 @@ impl Formatter {
     pub fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match (&mut self.0, &event.line) {
             (Kind::Table(table), Some(line)) => table.line(line, out),
-            (Kind::Log(..) | Kind::Json(_), Some(line)) => {
+            (Kind::Log(_) | Kind::Json(_), Some(line)) => {
                 escape::line(line, out);
                 out.push(b'\n');
             }
-            (Kind::Log(zone, labels), None) => log::event(event, zone, labels, out),
-            (Kind::Json(zone), None) => json::event(event, zone, out),
+            (Kind::Log(lines), None) => lines.event(event, out),
+            (Kind::Json(lines), None) => lines.event(event, out),
             (Kind::Table(table), None) => table.event(event, out),
         }
     }

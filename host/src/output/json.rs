@@ -44,6 +44,7 @@
 //! are read as notices.
 
 mod container;
+pub(super) mod fragments;
 pub(crate) mod notice;
 pub(super) mod object;
 pub(super) mod value;
@@ -55,8 +56,11 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     container::{PeerKeys, PodKeys},
-    object::{Object, Seldom},
-    value::{ErrorName, Map, OutcomeWord, Parents, ProtocolName, ProvenanceWord, Quoted, Time},
+    fragments::Fragments,
+    object::{Object, Seldom, Word, key},
+    value::{
+        ErrorName, Map, OutcomeWord, Parents, ProtocolName, ProvenanceWord, Quoted, Time, Times,
+    },
 };
 use crate::{
     escape,
@@ -69,90 +73,128 @@ const VERSION: u64 = 1;
 /// (uid_t)-1, which no user has: the kernel's own "none", and a record's that names no uid.
 pub(super) const NO_ID: u32 = u32::MAX;
 
-/// Appends the event and a newline.
+/// Appends the event and a newline. For more than a few events there are [`Lines`].
 pub(crate) fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
-    let Event {
-        time,
-        kernel_time,
-        protocol,
-        source,
-        destination,
-        outcome,
-        errno,
-        latency,
-        pid,
-        tid,
-        uid,
-        gid,
-        user,
-        comm,
-        process,
-        container,
-        image: _,
-        container_provenance,
-        unit,
-        peer,
-        cgroup_id,
-        tags,
-        line: _,
-    } = event;
-    let time = Time::new(*time, zone, 9);
-    let container = container.as_deref();
-    let name = container.and_then(|it| it.name.as_deref());
-    let family = if destination.is_ipv4() {
-        "AF_INET"
-    } else {
-        "AF_INET6"
-    };
-    let mut line = Object::begin(out);
-    line.put("v", VERSION);
-    line.put("kernelTime", Quoted(nanoseconds(*kernel_time)));
-    line.put("goTime", time);
-    line.put("time", time);
-    line.put("pid", *pid);
-    line.put("comm", comm);
-    line.put("addressFamily", family);
-    line.put("saddr", source.ip());
-    line.put("sport", source.port());
-    line.put("daddr", destination.ip());
-    line.put("dport", destination.port());
-    line.put("container", name.unwrap_or_default());
-    line.put("id", event.id());
-    line.put("tid", *tid);
-    line.put_some("uid", id(*uid));
-    line.put_some("gid", id(*gid));
-    line.put_some("user", user.as_ref());
-    line.put("protocol", ProtocolName(*protocol));
-    line.put("outcome", OutcomeWord(*outcome));
-    line.put_some("errno", *errno);
-    line.put_some("error", errno.and_then(ErrorName::of));
-    line.put_some("latencyNs", latency.map(nanoseconds));
-    put_process(process, comm, &mut line);
-    if let Some(container) = container {
-        put_container(container, *container_provenance, &mut line);
-    } else {
-        line.put_some(
-            "containerProvenance",
-            container_provenance.map(ProvenanceWord),
-        );
-    }
-    if let Some(Unit { name, slice }) = unit.as_deref() {
-        line.put_some("unit", filled(name));
-        line.put_some("slice", filled(slice));
-    }
-    let peer = peer.as_deref().map(PeerKeys::from);
-    line.put_some("peer", peer.map(Seldom));
-    line.put_some(
-        "labels",
-        filled_list(container.map_or(&[], |it| &it.labels)),
-    );
-    line.put_some("cgroupId", Some(*cgroup_id).filter(|id| *id != 0));
-    line.put_some("tags", filled_list(tags));
-    line.end();
-    out.push(b'\n');
+    Lines::new(zone.clone()).event(event, out);
 }
 
-fn put_process(process: &Process, thread: &Arc<str>, line: &mut Object<'_>) {
+/// Events as lines, with what one's line has in common with those before.
+#[derive(Debug)]
+pub(super) struct Lines {
+    times: Times,
+    /// Also by whether the thread is called otherwise than its process.
+    processes: Fragments<Process, bool>,
+    containers: Fragments<Container, Option<Provenance>>,
+    labels: Fragments<Container, ()>,
+}
+
+impl Lines {
+    pub(super) fn new(zone: TimeZone) -> Self {
+        Self {
+            times: Times::new(zone, 9),
+            processes: Fragments::default(),
+            containers: Fragments::default(),
+            labels: Fragments::default(),
+        }
+    }
+
+    pub(super) fn zone(&self) -> &TimeZone {
+        &self.times.zone
+    }
+
+    /// Appends the event and a newline.
+    pub(super) fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        let Event {
+            time,
+            kernel_time,
+            protocol,
+            source,
+            destination,
+            outcome,
+            errno,
+            latency,
+            pid,
+            tid,
+            uid,
+            gid,
+            user,
+            comm,
+            process,
+            container,
+            image: _,
+            container_provenance,
+            unit,
+            peer,
+            cgroup_id,
+            tags,
+            line: _,
+        } = event;
+        let time = self.times.at(*time);
+        let name = container.as_deref().and_then(|it| it.name.as_deref());
+        let family = if destination.is_ipv4() {
+            Word("AF_INET")
+        } else {
+            Word("AF_INET6")
+        };
+        let mut line = Object::begin(out);
+        line.put(key!("v"), VERSION);
+        line.put(key!("kernelTime"), Quoted(nanoseconds(*kernel_time)));
+        line.put(key!("goTime"), time);
+        line.put(key!("time"), time);
+        line.put(key!("pid"), *pid);
+        line.put(key!("comm"), comm);
+        line.put(key!("addressFamily"), family);
+        line.put(key!("saddr"), source.ip());
+        line.put(key!("sport"), source.port());
+        line.put(key!("daddr"), destination.ip());
+        line.put(key!("dport"), destination.port());
+        line.put(key!("container"), name.unwrap_or_default());
+        line.put(key!("id"), event.id());
+        line.put(key!("tid"), *tid);
+        line.put_some(key!("uid"), id(*uid));
+        line.put_some(key!("gid"), id(*gid));
+        line.put_some(key!("user"), user.as_ref());
+        line.put(key!("protocol"), ProtocolName(*protocol));
+        line.put(key!("outcome"), OutcomeWord(*outcome));
+        line.put_some(key!("errno"), *errno);
+        line.put_some(key!("error"), errno.and_then(ErrorName::of));
+        line.put_some(key!("latencyNs"), latency.map(nanoseconds));
+        let is_named_otherwise = process.comm != *comm;
+        self.processes.put(
+            *pid as usize,
+            process,
+            is_named_otherwise,
+            &mut line,
+            put_process,
+        );
+        if let Some(container) = container {
+            let (place, provenance) = (place(container), *container_provenance);
+            self.containers
+                .put(place, container, provenance, &mut line, put_container);
+        } else {
+            line.put_some(
+                key!("containerProvenance"),
+                container_provenance.map(ProvenanceWord),
+            );
+        }
+        if let Some(Unit { name, slice }) = unit.as_deref() {
+            line.put_some(key!("unit"), filled(name));
+            line.put_some(key!("slice"), filled(slice));
+        }
+        let peer = peer.as_deref().map(PeerKeys::from);
+        line.put_some(key!("peer"), peer.map(Seldom));
+        if let Some(container) = container {
+            self.labels
+                .put(place(container), container, (), &mut line, put_labels);
+        }
+        line.put_some(key!("cgroupId"), Some(*cgroup_id).filter(|id| *id != 0));
+        line.put_some(key!("tags"), filled_list(tags));
+        line.end();
+        out.push(b'\n');
+    }
+}
+
+fn put_process(process: &Process, is_named_otherwise: bool, line: &mut Object<'_>) {
     let Process {
         pid: _,
         started,
@@ -163,14 +205,19 @@ fn put_process(process: &Process, thread: &Arc<str>, line: &mut Object<'_>) {
         parents,
         provenance,
     } = process;
-    line.put_some("procPath", path.as_ref());
-    line.put_some("procArgs", args.as_deref());
-    line.put_some("procArgsCut", args_cut.then_some(true));
-    line.put_some("processComm", Some(comm).filter(|comm| *comm != thread));
+    line.put_some(key!("procPath"), path.as_ref());
+    line.put_some(key!("procArgs"), args.as_deref());
+    line.put_some(key!("procArgsCut"), args_cut.then_some(true));
+    line.put_some(key!("processComm"), is_named_otherwise.then_some(comm));
     let started = started.map(|it| Quoted(nanoseconds(it)));
-    line.put_some("processStarted", started);
-    line.put_some("processProvenance", provenance.map(ProvenanceWord));
-    line.put_some("parents", filled_list(parents));
+    line.put_some(key!("processStarted"), started);
+    line.put_some(key!("processProvenance"), provenance.map(ProvenanceWord));
+    line.put_some(key!("parents"), filled_list(parents));
+}
+
+/// For [`Fragments`]. No two containers begin within so many bytes.
+fn place(container: &Arc<Container>) -> usize {
+    Arc::as_ptr(container).addr() / align_of::<u128>()
 }
 
 fn put_container(container: &Container, provenance: Option<Provenance>, line: &mut Object<'_>) {
@@ -183,15 +230,20 @@ fn put_container(container: &Container, provenance: Option<Provenance>, line: &m
         pod,
         labels: _,
     } = container;
-    line.put_some("containerId", filled(id));
-    line.put_some("containerImage", image.as_ref());
-    line.put_some("containerImageDigest", image_digest.as_ref());
-    line.put_some("containerRuntime", runtime.as_ref());
-    line.put_some("containerProvenance", provenance.map(ProvenanceWord));
-    line.put_some("composeProject", container.compose_project());
-    line.put_some("composeService", container.compose_service());
+    line.put_some(key!("containerId"), filled(id));
+    line.put_some(key!("containerImage"), image.as_ref());
+    line.put_some(key!("containerImageDigest"), image_digest.as_ref());
+    line.put_some(key!("containerRuntime"), runtime.as_ref());
+    line.put_some(key!("containerProvenance"), provenance.map(ProvenanceWord));
+    line.put_some(key!("composeProject"), container.compose_project());
+    line.put_some(key!("composeService"), container.compose_service());
     let pod = pod.as_deref().map(PodKeys::from);
-    line.put_some("pod", pod.map(Seldom));
+    line.put_some(key!("pod"), pod.map(Seldom));
+}
+
+/// They come later in the line.
+fn put_labels(container: &Container, (): (), line: &mut Object<'_>) {
+    line.put_some(key!("labels"), filled_list(&container.labels));
 }
 
 /// None where it says that nobody has it.

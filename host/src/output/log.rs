@@ -31,51 +31,84 @@ use super::{
     format::user,
     json::{
         self,
-        object::{Object, Value},
-        value::{ErrorName, OutcomeWord, ProtocolName, Quoted, Time},
+        fragments::Fragments,
+        object::{Object, Value, Word, key},
+        value::{ErrorName, OutcomeWord, ProtocolName, Quoted, Time, Times},
     },
 };
 use crate::{
     escape,
-    event::{Container, Event},
+    event::{Container, Event, Process},
     notice::Notice,
 };
 
-/// Appends the event and a newline, with the labels that are called so.
-pub(super) fn event(event: &Event, zone: &TimeZone, labels: &[String], out: &mut Vec<u8>) {
-    let container = event.container.as_deref();
-    let name = container
-        .and_then(|it| it.name.as_deref())
-        .unwrap_or_default();
-    let mut line = Object::begin(out);
-    line.put("conatiner", name);
-    line.put("dip", event.destination.ip());
-    line.put("dport", Quoted(event.destination.port()));
-    line.put("ipv6", u8::from(event.destination.is_ipv6()));
-    line.put("level", "info");
-    line.put("msg", "");
-    line.put("pid", Quoted(event.pid));
-    let args = event.process.args.as_deref().unwrap_or_default();
-    line.put("procArgs", Joined(args.get(1..).unwrap_or_default()));
-    let path = event.process.path.as_deref();
-    line.put("procPath", path.unwrap_or_default());
-    line.put("time", Time::new(event.time, zone, 0));
-    line.put("user", &*user(event).unwrap_or_default());
-    line.put("container", name);
-    line.put("sip", event.source.ip());
-    line.put("sport", Quoted(event.source.port()));
-    line.put("comm", &event.comm);
-    line.put("protocol", ProtocolName(event.protocol));
-    line.put("outcome", OutcomeWord(event.outcome));
-    line.put_some("error", event.errno.and_then(ErrorName::of));
-    line.put_some("latencyNs", event.latency.map(json::nanoseconds));
-    line.put("id", event.id());
-    line.put_some("containerId", container.and_then(|it| json::filled(&it.id)));
-    line.put_some("tags", json::filled_list(&event.tags));
-    let labels = chosen(container, labels);
-    line.put_some("labels", json::filled_list(&labels));
-    line.end();
-    out.push(b'\n');
+/// Events as lines, with what one's line has in common with those before.
+#[derive(Debug)]
+pub(super) struct Lines {
+    times: Times,
+    processes: Fragments<Process, ()>,
+    /// Those labels of containers that are called so are in the lines.
+    pub(super) labels: Vec<String>,
+}
+
+impl Lines {
+    pub(super) fn new(zone: TimeZone) -> Self {
+        Self {
+            times: Times::new(zone, 0),
+            processes: Fragments::default(),
+            labels: Vec::new(),
+        }
+    }
+
+    pub(super) fn zone(&self) -> &TimeZone {
+        &self.times.zone
+    }
+
+    /// Appends the event and a newline.
+    pub(super) fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        let container = event.container.as_deref();
+        let name = container
+            .and_then(|it| it.name.as_deref())
+            .unwrap_or_default();
+        let mut line = Object::begin(out);
+        line.put(key!("conatiner"), name);
+        line.put(key!("dip"), event.destination.ip());
+        line.put(key!("dport"), Quoted(event.destination.port()));
+        line.put(key!("ipv6"), u8::from(event.destination.is_ipv6()));
+        line.put(key!("level"), Word("info"));
+        line.put(key!("msg"), Word(""));
+        line.put(key!("pid"), Quoted(event.pid));
+        let (place, process) = (event.pid as usize, &event.process);
+        self.processes
+            .put(place, process, (), &mut line, put_process);
+        line.put(key!("time"), self.times.at(event.time));
+        line.put(key!("user"), &*user(event).unwrap_or_default());
+        line.put(key!("container"), name);
+        line.put(key!("sip"), event.source.ip());
+        line.put(key!("sport"), Quoted(event.source.port()));
+        line.put(key!("comm"), &event.comm);
+        line.put(key!("protocol"), ProtocolName(event.protocol));
+        line.put(key!("outcome"), OutcomeWord(event.outcome));
+        line.put_some(key!("error"), event.errno.and_then(ErrorName::of));
+        line.put_some(key!("latencyNs"), event.latency.map(json::nanoseconds));
+        line.put(key!("id"), event.id());
+        line.put_some(
+            key!("containerId"),
+            container.and_then(|it| json::filled(&it.id)),
+        );
+        line.put_some(key!("tags"), json::filled_list(&event.tags));
+        let labels = chosen(container, &self.labels);
+        line.put_some(key!("labels"), json::filled_list(&labels));
+        line.end();
+        out.push(b'\n');
+    }
+}
+
+fn put_process(process: &Process, (): (), line: &mut Object<'_>) {
+    let args = process.args.as_deref().unwrap_or_default();
+    line.put(key!("procArgs"), Joined(args.get(1..).unwrap_or_default()));
+    let path = process.path.as_deref();
+    line.put(key!("procPath"), path.unwrap_or_default());
 }
 
 fn chosen(container: Option<&Container>, keys: &[String]) -> Vec<(Arc<str>, Arc<str>)> {
@@ -156,7 +189,7 @@ mod tests {
 
     fn log(it: &Event) -> String {
         let mut out = Vec::new();
-        event(it, &TimeZone::fixed(tz::offset(8)), &[], &mut out);
+        Lines::new(TimeZone::fixed(tz::offset(8))).event(it, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -189,8 +222,9 @@ mod tests {
             ..Pod::default()
         }));
         let labels = |keys: &[&str]| {
-            let (keys, mut out) = (keys.iter().map(|key| (*key).to_owned()), Vec::new());
-            event(&it, &TimeZone::UTC, &keys.collect::<Vec<_>>(), &mut out);
+            let (mut lines, mut out) = (Lines::new(TimeZone::UTC), Vec::new());
+            lines.labels = keys.iter().map(|key| (*key).to_owned()).collect();
+            lines.event(&it, &mut out);
             assert!(!out.contains(&0x1b));
             serde_json::from_slice::<Value>(&out).unwrap()["labels"].clone()
         };

@@ -17,40 +17,67 @@ pub(in crate::output) trait Value {
     fn write(&self, out: &mut Vec<u8>);
 }
 
+/// A key as it stands in an object, with the comma that is before it: one copy instead of three.
+#[derive(Clone, Copy)]
+pub(in crate::output) struct Key(pub(in crate::output) &'static str);
+
+/// The [`Key`] of that name, which needs no escapes.
+macro_rules! key {
+    ($name:literal) => {
+        $crate::output::json::object::Key(concat!(",\"", $name, "\":"))
+    };
+}
+pub(in crate::output) use key;
+
 /// An object that is being written.
 pub(in crate::output) struct Object<'a> {
     out: &'a mut Vec<u8>,
-    is_empty: bool,
+    /// Where it begins: with a comma, until it has [ended](Self::end).
+    start: usize,
 }
 
 impl<'a> Object<'a> {
     /// Appends an object. It is whole once it has [ended](Self::end).
     pub(in crate::output) fn begin(out: &'a mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self {
-            out,
-            is_empty: true,
-        }
+        let start = out.len();
+        Self { out, start }
     }
 
-    /// Adds a key, which needs no escapes, and its value.
-    pub(in crate::output) fn put(&mut self, key: &str, value: impl Value) {
-        let before: &[u8] = if self.is_empty { b"\"" } else { b",\"" };
-        self.is_empty = false;
-        self.out.extend_from_slice(before);
+    /// Adds a key and its value.
+    #[inline]
+    pub(in crate::output) fn put(&mut self, Key(key): Key, value: impl Value) {
         self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
         value.write(self.out);
     }
 
     /// Adds the key, if there is a value for it.
-    pub(in crate::output) fn put_some(&mut self, key: &str, value: Option<impl Value>) {
+    #[inline]
+    pub(in crate::output) fn put_some(&mut self, key: Key, value: Option<impl Value>) {
         if let Some(value) = value {
             self.put(key, value);
         }
     }
 
+    /// How long it is.
+    pub(super) fn len(&self) -> usize {
+        self.out.len() - self.start
+    }
+
+    /// The keys and values that were added since it was so long.
+    pub(super) fn since(&self, len: usize) -> &[u8] {
+        &self.out[self.start + len..]
+    }
+
+    /// Adds keys and values that another, or this, has had.
+    pub(super) fn extend(&mut self, keys: &[u8]) {
+        self.out.extend_from_slice(keys);
+    }
+
     pub(in crate::output) fn end(self) {
+        match self.out.get_mut(self.start) {
+            Some(comma) => *comma = b'{',
+            None => self.out.push(b'{'),
+        }
         self.out.push(b'}');
     }
 }
@@ -107,11 +134,38 @@ impl Value for IpAddr {
 }
 
 fn ipv4(address: Ipv4Addr, out: &mut Vec<u8>) {
-    for (i, octet) in address.octets().iter().enumerate() {
-        if i > 0 {
-            out.push(b'.');
+    let (mut text, mut end) = ([0; 16], 0);
+    for octet in address.octets() {
+        for (least, divisor) in [(100, 100), (10, 10), (0, 1)] {
+            if octet >= least {
+                text[end] = b'0' + octet / divisor % 10;
+                end += 1;
+            }
         }
-        octet.write(out);
+        text[end] = b'.';
+        end += 1;
+    }
+    out.extend_from_slice(&text[..end - 1]);
+}
+
+/// A string that needs no escapes.
+pub(in crate::output) struct Word(pub(in crate::output) &'static str);
+
+impl Value for Word {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        out.extend_from_slice(self.0.as_bytes());
+        out.push(b'"');
+    }
+}
+
+/// What is JSON already.
+#[derive(Clone, Copy)]
+pub(in crate::output) struct Raw<'a>(pub(in crate::output) &'a [u8]);
+
+impl Value for Raw<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0);
     }
 }
 

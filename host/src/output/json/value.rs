@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
     nanoseconds,
-    object::{Object, Value},
+    object::{Object, Raw, Value, Word, key},
 };
 use crate::event::{Id, Outcome, Parent, Protocol, Provenance};
 
@@ -76,8 +76,11 @@ impl Value for Time {
                 }
                 if digits > 0 {
                     out.push(b'.');
-                    let fraction = local.subsec_nanosecond().unsigned_abs();
-                    padded(fraction / 10_u32.pow(9 - digits), digits as usize, out);
+                    padded(
+                        fraction(local.subsec_nanosecond(), digits),
+                        digits as usize,
+                        out,
+                    );
                 }
                 let minutes = offset.seconds() / 60;
                 out.push(if minutes < 0 { b'-' } else { b'+' });
@@ -93,15 +96,63 @@ impl Value for Time {
     }
 }
 
+/// The first so many of a second's nine digits.
+fn fraction(nanosecond: i32, digits: u32) -> u32 {
+    nanosecond.unsigned_abs() / 10_u32.pow(9 - digits)
+}
+
 /// The number with leading zeros.
-fn padded(mut number: u32, digits: usize, out: &mut Vec<u8>) {
-    let mut text = [b'0'; 9];
-    let text = &mut text[..digits];
+fn padded(number: u32, digits: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + digits, b'0');
+    fill(number, &mut out[start..]);
+}
+
+/// Puts the number's last digits in the place of others.
+fn fill(mut number: u32, text: &mut [u8]) {
     for digit in text.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
     }
-    out.extend_from_slice(text);
+}
+
+/// The times of events, one after the other: many are of the same second, and only what is after it is made for each.
+#[derive(Debug)]
+pub(in crate::output) struct Times {
+    pub(in crate::output) zone: TimeZone,
+    digits: u32,
+    /// That of the text, if it is one from 1970 on: before, seconds count backwards, and a year may have a sign.
+    second: Option<i64>,
+    text: Vec<u8>,
+}
+
+impl Times {
+    /// With so many digits after the seconds, at most nine.
+    pub(in crate::output) fn new(zone: TimeZone, digits: u32) -> Self {
+        Self {
+            zone,
+            digits,
+            second: None,
+            text: Vec::new(),
+        }
+    }
+
+    /// The moment as [`Time`] has it. Its offset is the zone's at that second, and no other's.
+    pub(in crate::output) fn at(&mut self, at: Timestamp) -> Raw<'_> {
+        const FRACTION: usize = "\"1970-01-01T00:00:00.".len();
+        let second = Some(at.as_second()).filter(|_| at >= Timestamp::UNIX_EPOCH);
+        if second.is_some() && second == self.second {
+            if self.digits > 0 {
+                let text = &mut self.text[FRACTION..][..self.digits as usize];
+                fill(fraction(at.subsec_nanosecond(), self.digits), text);
+            }
+        } else {
+            self.second = second;
+            self.text.clear();
+            Time::new(at, &self.zone, self.digits).write(&mut self.text);
+        }
+        Raw(&self.text)
+    }
 }
 
 impl fmt::Display for Time {
@@ -136,8 +187,8 @@ impl Default for ProtocolName {
 impl Value for ProtocolName {
     fn write(&self, out: &mut Vec<u8>) {
         match self.0 {
-            Protocol::Tcp => "tcp".write(out),
-            Protocol::Udp => "udp".write(out),
+            Protocol::Tcp => Word("tcp").write(out),
+            Protocol::Udp => Word("udp").write(out),
             Protocol::Other(number) => number.write(out),
         }
     }
@@ -173,7 +224,7 @@ pub(in crate::output) struct OutcomeWord(pub(in crate::output) Outcome);
 
 impl Value for OutcomeWord {
     fn write(&self, out: &mut Vec<u8>) {
-        self.0.as_str().write(out);
+        Word(self.0.as_str()).write(out);
     }
 }
 
@@ -191,7 +242,7 @@ pub(in crate::output) struct ProvenanceWord(pub(in crate::output) Provenance);
 
 impl Value for ProvenanceWord {
     fn write(&self, out: &mut Vec<u8>) {
-        self.0.as_str().write(out);
+        Word(self.0.as_str()).write(out);
     }
 }
 
@@ -231,8 +282,27 @@ impl Value for ErrorName {
 
 impl Value for Id {
     fn write(&self, out: &mut Vec<u8>) {
-        write!(out, "\"{self}\"").expect("invariant: a Vec takes every write");
+        let Self { began, thread } = self;
+        out.push(b'"');
+        hex(nanoseconds(*began), out);
+        out.push(b'-');
+        hex((*thread).into(), out);
+        out.push(b'"');
     }
+}
+
+fn hex(mut number: u64, out: &mut Vec<u8>) {
+    let mut text = [0; 16];
+    let mut start = text.len();
+    loop {
+        start -= 1;
+        text[start] = b"0123456789abcdef"[number as usize % 16];
+        number /= 16;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&text[start..]);
 }
 
 /// Ancestors of a process, as they are read.
@@ -265,10 +335,10 @@ impl Value for Parent {
             path,
         } = self;
         let mut object = Object::begin(out);
-        object.put("pid", *pid);
-        object.put_some("started", started.map(|it| Quoted(nanoseconds(it))));
-        object.put("comm", comm);
-        object.put_some("path", path.as_ref());
+        object.put(key!("pid"), *pid);
+        object.put_some(key!("started"), started.map(|it| Quoted(nanoseconds(it))));
+        object.put(key!("comm"), comm);
+        object.put_some(key!("path"), path.as_ref());
         object.end();
     }
 }
