@@ -247,7 +247,13 @@ fn build_line(batch: &mut Vec<Event>) {
             outcome: "established",
         }
         .json(
-            event.process.args.iter().flatten().map(|arg| &**arg),
+            event
+                .process
+                .args
+                .as_deref()
+                .unwrap_or_default()
+                .iter()
+                .map(|arg| &**arg),
             event.tags.iter().map(|(k, v)| (&**k, &**v)),
         );
         event.line = Some(line);

@@ -151,7 +151,9 @@ impl<K: std::hash::Hash + Eq + Copy, V, const N: usize> Recent<K, V, N> {
 
     fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= N {
-            self.old = std::mem::take(&mut self.young);
+            // Their room is used again: made anew each time, it would leave holes behind.
+            std::mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
         }
         self.old.remove(&key);
         self.young.insert(key, value);

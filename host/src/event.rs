@@ -134,11 +134,11 @@ pub struct Process {
     /// Path of the program, as seen in the process's own mount namespace.
     pub path: Option<Arc<str>>,
     /// Arguments, the program's name first.
-    pub args: Option<Vec<Arc<str>>>,
+    pub args: Option<Arc<[Arc<str>]>>,
     /// Whether there are more arguments than `args` holds.
     pub args_cut: bool,
-    /// Ancestors, the parent first.
-    pub parents: Vec<Parent>,
+    /// Ancestors, the parent first; siblings share them.
+    pub parents: Arc<[Parent]>,
     /// How path and arguments are known; `None`: they are not.
     pub provenance: Option<Provenance>,
 }
@@ -375,7 +375,7 @@ impl fmt::Display for Id {
 }
 
 /// NUL-ended arguments, as the kernel keeps them, as texts. They need not be UTF-8.
-pub fn split_args(bytes: &[u8]) -> Vec<Arc<str>> {
+pub fn split_args(bytes: &[u8]) -> Arc<[Arc<str>]> {
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
     bytes
         .split(|byte| *byte == 0)
@@ -435,18 +435,18 @@ impl Event {
                 started: Some(Duration::from_secs(13_898)),
                 comm: "curl".into(),
                 path: Some("/usr/bin/curl".into()),
-                args: Some(vec![
+                args: Some(Arc::new([
                     "curl".into(),
                     "-s".into(),
                     "https://example.org/".into(),
-                ]),
+                ])),
                 args_cut: false,
-                parents: vec![Parent {
+                parents: Arc::new([Parent {
                     pid: 1000,
                     started: Some(Duration::from_secs(12_000)),
                     comm: "bash".into(),
                     path: Some("/usr/bin/bash".into()),
-                }],
+                }]),
                 provenance: Some(Provenance::Exec),
             }),
             container: Some(Arc::new(Container {

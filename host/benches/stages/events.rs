@@ -13,17 +13,15 @@ pub(crate) fn event(n: usize) -> Event {
             started: Some(Duration::from_nanos(13_898_485_459_656)),
             comm: "nginx".into(),
             path: Some("/usr/sbin/nginx".into()),
-            args: Some(
-                ["nginx:", "worker", "process", "-g", "daemon off;"]
-                    .map(Into::into)
-                    .to_vec(),
-            ),
-            parents: vec![Parent {
+            args: Some(Arc::new(
+                ["nginx:", "worker", "process", "-g", "daemon off;"].map(Into::into),
+            )),
+            parents: Arc::new([Parent {
                 pid: 1,
                 started: Some(Duration::from_nanos(10_000_000)),
                 comm: "systemd".into(),
                 path: Some("/usr/lib/systemd/systemd".into()),
-            }],
+            }]),
             provenance: Some(Provenance::Exec),
             args_cut: false,
         })

@@ -3,7 +3,7 @@
 
 pub(crate) mod proc;
 
-use std::{sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
 use self::proc::TICK;
 use super::{Recent, container::Containers};
@@ -36,6 +36,8 @@ pub(super) struct Processes {
 struct Entry {
     /// What it runs, and what it ran before, the latest last; at least one.
     programs: Vec<Program>,
+    /// What the processes that it makes have as parents, once one did: itself as the latest program has it, and its own.
+    family: Option<Arc<[Parent]>>,
     /// The cgroup that it was seen in, and the container that this means; not asked about yet where nobody connected.
     container: Option<(u64, Option<Arc<str>>)>,
 }
@@ -50,6 +52,14 @@ struct Program {
 }
 
 impl Entry {
+    fn new(program: Program, container: Option<(u64, Option<Arc<str>>)>) -> Self {
+        Self {
+            programs: vec![program],
+            family: None,
+            container,
+        }
+    }
+
     /// Of what was read from /proc.
     fn of_proc((process, image): (Process, u64)) -> Self {
         let program = Program {
@@ -57,15 +67,35 @@ impl Entry {
             image,
             process: Arc::new(process),
         };
-        Self {
-            programs: vec![program],
-            container: None,
-        }
+        Self::new(program, None)
     }
 
     fn latest(&self) -> &Arc<Process> {
         let program = self.programs.last();
         &program.expect("invariant: at least one").process
+    }
+
+    fn family(&mut self) -> Arc<[Parent]> {
+        if let Some(family) = &self.family {
+            return family.clone();
+        }
+        let Process {
+            pid,
+            started,
+            comm,
+            path,
+            parents,
+            ..
+        } = &**self.latest();
+        let parent = Parent {
+            pid: *pid,
+            started: *started,
+            comm: comm.clone(),
+            path: path.clone(),
+        };
+        let ancestors = parents.iter().take(MAX_PARENTS - 1).cloned();
+        let family: Arc<[Parent]> = iter::once(parent).chain(ancestors).collect();
+        self.family.insert(family).clone()
     }
 
     /// What it was at that time, when its image was that; not known when that is longer ago than what is remembered.
@@ -149,13 +179,7 @@ impl Processes {
             image,
             process: Arc::new(program),
         };
-        self.known.insert(
-            pid,
-            Entry {
-                programs: vec![program],
-                container,
-            },
-        );
+        self.known.insert(pid, Entry::new(program, container));
     }
 
     /// Remembers the program that a process has started, and the id of the container that it is in.
@@ -183,16 +207,13 @@ impl Processes {
                 if entry.programs.len() >= MAX_PROGRAMS {
                     entry.programs.remove(0);
                 }
+                // Most have no more than this one after that of their maker.
+                entry.programs.reserve_exact(1);
                 entry.programs.push(program);
+                entry.family = None;
                 entry.container = container;
             }
-            None => self.known.insert(
-                pid,
-                Entry {
-                    programs: vec![program],
-                    container,
-                },
-            ),
+            None => self.known.insert(pid, Entry::new(program, container)),
         }
     }
 
@@ -265,32 +286,16 @@ impl Processes {
     }
 
     fn add_parents(&mut self, process: &mut Process) {
-        let Some(parent) = process.parents.first_mut() else {
+        let Some(parent) = process.parents.first() else {
             return;
         };
-        let Some(entry) = self
+        if let Some(entry) = self
             .known
             .get(parent.pid)
             .filter(|entry| is_parent(entry.latest(), parent))
-        else {
-            return;
-        };
-        let Process {
-            started,
-            comm,
-            path,
-            parents,
-            ..
-        } = &**entry.latest();
-        *parent = Parent {
-            pid: parent.pid,
-            started: *started,
-            comm: comm.clone(),
-            path: path.clone(),
-        };
-        process
-            .parents
-            .extend(parents.iter().take(MAX_PARENTS - 1).cloned());
+        {
+            process.parents = entry.family();
+        }
     }
 
     fn knows(&mut self, parent: &Parent) -> bool {
@@ -407,7 +412,7 @@ mod tests {
                 process: Process {
                     path: None,
                     provenance: None,
-                    parents: vec![maker.clone()],
+                    parents: Arc::new([maker.clone()]),
                     ..process(pid, at, "")
                 },
                 image: 0,

@@ -98,9 +98,9 @@ fn process() -> impl Strategy<Value = Process> {
                 started,
                 comm,
                 path,
-                args,
+                args: args.map(Into::into),
                 args_cut,
-                parents,
+                parents: parents.into(),
                 provenance,
             },
         )

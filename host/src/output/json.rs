@@ -355,7 +355,7 @@ struct Line<'a> {
     errno: Option<u16>,
     latency_ns: Option<u64>,
     proc_path: Option<Arc<str>>,
-    proc_args: Option<Vec<Arc<str>>>,
+    proc_args: Option<Arc<[Arc<str>]>>,
     #[serde(default)]
     proc_args_cut: bool,
     process_comm: Option<Arc<str>>,

@@ -105,7 +105,7 @@ fn set_arg(event: &mut Event, index: &str, text: Arc<str>) -> Option<()> {
     // Looked up before anything is copied.
     event.process.args.as_ref()?.get(index)?;
     let args = Arc::make_mut(&mut event.process).args.as_mut()?;
-    *args.get_mut(index)? = text;
+    *Arc::make_mut(args).get_mut(index)? = text;
     Some(())
 }
 
@@ -177,8 +177,9 @@ mod tests {
         let args: Vec<&str> = event
             .process
             .args
+            .as_deref()
+            .unwrap_or_default()
             .iter()
-            .flatten()
             .map(|arg| &**arg)
             .collect();
         assert_eq!(args, ["***", "-s", "***"]);

@@ -127,7 +127,7 @@ impl Redact {
         }
     }
 
-    fn args(&mut self, args: &[Arc<str>]) -> Vec<Arc<str>> {
+    fn args(&mut self, args: &[Arc<str>]) -> Arc<[Arc<str>]> {
         if self.keep.args {
             return args.iter().map(|arg| self.path(arg)).collect();
         }

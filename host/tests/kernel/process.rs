@@ -35,7 +35,13 @@ fn run(command: &mut Command) -> u32 {
 }
 
 fn args(process: &Process) -> Vec<&str> {
-    process.args.iter().flatten().map(|arg| &**arg).collect()
+    process
+        .args
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .map(|arg| &**arg)
+        .collect()
 }
 
 /// The event is of the process `pid`, which was seen starting `path` with these arguments.

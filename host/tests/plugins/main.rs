@@ -50,7 +50,7 @@ fn event(port: u16) -> Event {
             pid: 42,
             comm: "curl".into(),
             path: Some("/usr/bin/curl".into()),
-            args: Some(vec!["curl".into(), "--token=secret".into()]),
+            args: Some(Arc::new(["curl".into(), "--token=secret".into()])),
             ..Process::default()
         }),
         container: Some(Arc::new(Container {

@@ -79,19 +79,19 @@ fn process(n: usize) -> Process {
         started: Some(Duration::from_secs(n as u64)),
         comm: comm.clone(),
         path: Some(format!("/usr/lib/service/{comm}").into()),
-        args: Some(vec![
+        args: Some(Arc::new([
             comm,
             "--config".into(),
             "/etc/service.yaml".into(),
             format!("--shard={n}").into(),
-        ]),
+        ])),
         args_cut: false,
-        parents: vec![Parent {
+        parents: Arc::new([Parent {
             pid: 1,
             started: None,
             comm: "init".into(),
             path: Some("/sbin/init".into()),
-        }],
+        }]),
         provenance: None,
     }
 }

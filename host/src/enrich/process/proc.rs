@@ -30,15 +30,15 @@ pub(super) fn read(pid: u32) -> Option<(Process, u64)> {
         path,
         args: (!args.is_empty()).then(|| split_args(&args)),
         args_cut,
-        parents: (stat.ppid != 0)
-            .then(|| Parent {
-                pid: stat.ppid,
+        parents: match stat.ppid {
+            0 => Arc::default(),
+            ppid => Arc::new([Parent {
+                pid: ppid,
                 started: None,
                 comm: Arc::default(),
                 path: None,
-            })
-            .into_iter()
-            .collect(),
+            }]),
+        },
     };
     Some((process, stat.image))
 }

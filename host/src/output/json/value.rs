@@ -307,7 +307,7 @@ fn hex(mut number: u64, out: &mut Vec<u8>) {
 
 /// Ancestors of a process, as they are read.
 #[derive(Default)]
-pub(in crate::output) struct Parents(pub(in crate::output) Vec<Parent>);
+pub(in crate::output) struct Parents(pub(in crate::output) Arc<[Parent]>);
 
 #[derive(Deserialize)]
 #[serde(remote = "Parent")]

@@ -247,20 +247,15 @@ fn exec(bytes: &[u8]) -> Result<event::Exec, Malformed> {
 }
 
 fn fork(record: &Fork) -> event::Fork {
-    let maker = process(&record.parent);
+    let Fork { parent: maker, .. } = record;
     event::Fork {
         time: Duration::from_nanos(record.started_ns),
-        image: record.parent.image,
+        image: maker.image,
         process: Process {
             pid: record.tgid,
             started: since_boot_of(record.started_ns),
-            comm: maker.comm,
-            parents: vec![Parent {
-                pid: maker.pid,
-                started: maker.started,
-                comm: Arc::default(),
-                path: None,
-            }],
+            comm: text(&maker.comm),
+            parents: [parent(maker.tgid, maker.started_ns)].into(),
             ..Process::default()
         },
     }
@@ -276,18 +271,25 @@ fn cgroup(bytes: &[u8]) -> Result<Record, Malformed> {
 
 /// What the record itself says of the process; the enrich stage knows more.
 fn process(task: &Task) -> Process {
-    let parent = (task.ppid != 0).then(|| Parent {
-        pid: task.ppid,
-        started: since_boot_of(task.parent_started_ns),
-        comm: Arc::default(),
-        path: None,
-    });
     Process {
         pid: task.tgid,
         started: since_boot_of(task.started_ns),
         comm: text(&task.comm),
-        parents: parent.into_iter().collect(),
+        parents: match task.ppid {
+            0 => Arc::default(),
+            ppid => [parent(ppid, task.parent_started_ns)].into(),
+        },
         ..Process::default()
+    }
+}
+
+/// Of which no more is known.
+fn parent(pid: u32, started_ns: u64) -> Parent {
+    Parent {
+        pid,
+        started: since_boot_of(started_ns),
+        comm: Arc::default(),
+        path: None,
     }
 }
 
