@@ -45,26 +45,28 @@
 
 mod container;
 pub(super) mod fragments;
+mod line;
 pub(crate) mod notice;
 pub(super) mod object;
+#[cfg(test)]
+mod tests;
 pub(super) mod value;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+pub(crate) use self::line::{Malformed, parse_line};
 use self::{
     container::{PeerKeys, PodKeys},
     fragments::Fragments,
     object::{Object, Seldom, Word, key},
-    value::{
-        ErrorName, Map, OutcomeWord, Parents, ProtocolName, ProvenanceWord, Quoted, Time, Times,
-    },
+    value::{ErrorName, OutcomeWord, ProtocolName, ProvenanceWord, Quoted, Times},
 };
 use crate::{
     escape,
-    event::{Container, Event, Outcome, Process, Provenance, Record, Unit},
+    event::{Container, Event, Process, Provenance, Unit},
 };
 
 /// The schema's version.
@@ -275,312 +277,7 @@ fn serialize(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
         .expect("invariant: plain data with text keys, into memory");
 }
 
-/// Reads a line that lightmon, or the original one, has written: an event or a notice.
-pub(crate) fn parse_line(line: &[u8]) -> Result<Record, Malformed> {
-    let event = || {
-        let event: Line<'_> = serde_json::from_slice(line)?;
-        event.try_into()
-    };
-    match event() {
-        Ok(event) => Ok(Record::Connection(Box::new(event))),
-        Err(_) if is_notice(line) => notice::parse(line).map(Record::Notice),
-        Err(reason) => Err(reason),
-    }
-}
-
-/// Whether the line is for [`notice::parse`] to judge.
-fn is_notice(line: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Kind {
-        #[serde(rename = "notice")]
-        _word: serde::de::IgnoredAny,
-    }
-    serde_json::from_slice::<Kind>(line).is_ok()
-}
-
-/// Why a line is no event. Its text is safe to show.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Malformed {
-    #[error("{}", brief(.0))]
-    Json(#[from] serde_json::Error),
-    #[error("it has neither `time` nor `goTime`")]
-    NoTime,
-    #[error(
-        "its schema is version {0}, and this lightmon reads {VERSION}: replay it with a newer one"
-    )]
-    Version(u64),
-}
-
-/// serde_json's text quotes the input at any length, and counts lines from this one.
-fn brief(error: &serde_json::Error) -> String {
-    const LONGEST: usize = 160;
-    let text = error.to_string();
-    let reason = text
-        .rsplit_once(" at line ")
-        .map_or(&*text, |(reason, _)| reason);
-    let cut: String = reason.chars().take(LONGEST).collect();
-    let dots = if cut.len() < reason.len() { "…" } else { "" };
-    format!("column {}: {}{dots}", error.column(), escape::Text(&cut))
-}
-
-/// A line, as it is read.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Line<'a> {
-    #[serde(default = "version")]
-    v: u64,
-    #[serde(default)]
-    kernel_time: Quoted<u64>,
-    go_time: Option<Time>,
-    time: Option<Time>,
-    pid: u32,
-    #[serde(default)]
-    comm: Arc<str>,
-    saddr: Option<IpAddr>,
-    #[serde(default)]
-    sport: u16,
-    daddr: IpAddr,
-    dport: u16,
-    #[serde(default)]
-    container: Arc<str>,
-    tid: Option<u32>,
-    #[serde(default = "no_id")]
-    uid: u32,
-    #[serde(default = "no_id")]
-    gid: u32,
-    user: Option<Arc<str>>,
-    #[serde(default)]
-    protocol: ProtocolName,
-    outcome: Option<OutcomeWord>,
-    errno: Option<u16>,
-    latency_ns: Option<u64>,
-    proc_path: Option<Arc<str>>,
-    proc_args: Option<Arc<[Arc<str>]>>,
-    #[serde(default)]
-    proc_args_cut: bool,
-    process_comm: Option<Arc<str>>,
-    process_started: Option<Quoted<u64>>,
-    process_provenance: Option<ProvenanceWord>,
-    #[serde(default)]
-    parents: Parents,
-    #[serde(default)]
-    container_id: Arc<str>,
-    container_image: Option<Arc<str>>,
-    container_image_digest: Option<Arc<str>>,
-    container_runtime: Option<Arc<str>>,
-    container_provenance: Option<ProvenanceWord>,
-    pod: Option<PodKeys<'a>>,
-    unit: Option<Arc<str>>,
-    slice: Option<Arc<str>>,
-    peer: Option<PeerKeys<'a>>,
-    #[serde(default)]
-    labels: Map<'a, Arc<str>>,
-    #[serde(default)]
-    cgroup_id: u64,
-    #[serde(default)]
-    tags: Map<'a, String>,
-}
-
-impl TryFrom<Line<'_>> for Event {
-    type Error = Malformed;
-
-    fn try_from(line: Line<'_>) -> Result<Self, Malformed> {
-        if line.v != VERSION {
-            return Err(Malformed::Version(line.v));
-        }
-        let destination = Self::canonical((line.daddr, line.dport).into());
-        let nowhere = if destination.is_ipv4() {
-            IpAddr::from([0; 4])
-        } else {
-            IpAddr::from([0; 16])
-        };
-        let outcome = line.outcome.map_or_else(
-            || line.errno.map_or(Outcome::Established, Outcome::from_errno),
-            |OutcomeWord(outcome)| outcome,
-        );
-        let mut container = Container {
-            id: line.container_id,
-            name: Some(line.container).filter(|name| !name.is_empty()),
-            image: line.container_image,
-            image_digest: line.container_image_digest,
-            runtime: line.container_runtime,
-            pod: line.pod.map(|pod| Arc::new(pod.into())),
-            labels: line.labels.0.into_owned(),
-        };
-        container.labels.sort();
-        Ok(Self {
-            time: line.time.or(line.go_time).ok_or(Malformed::NoTime)?.at,
-            kernel_time: Duration::from_nanos(line.kernel_time.0),
-            protocol: line.protocol.0,
-            source: (line.saddr.unwrap_or(nowhere), line.sport).into(),
-            destination,
-            outcome,
-            errno: line.errno,
-            latency: line.latency_ns.map(Duration::from_nanos),
-            pid: line.pid,
-            tid: line.tid.unwrap_or(line.pid),
-            uid: line.uid,
-            gid: line.gid,
-            user: line.user,
-            process: Arc::new(Process {
-                pid: line.pid,
-                started: line.process_started.map(|it| Duration::from_nanos(it.0)),
-                comm: line.process_comm.unwrap_or_else(|| line.comm.clone()),
-                path: line.proc_path,
-                args: line.proc_args,
-                args_cut: line.proc_args_cut,
-                parents: line.parents.0,
-                provenance: line.process_provenance.map(|it| it.0),
-            }),
-            comm: line.comm,
-            container: (container != Container::default()).then(|| Arc::new(container)),
-            image: 0,
-            container_provenance: line.container_provenance.map(|it| it.0),
-            unit: (line.unit.is_some() || line.slice.is_some()).then(|| {
-                Arc::new(Unit {
-                    name: line.unit.unwrap_or_default(),
-                    slice: line.slice.unwrap_or_default(),
-                })
-            }),
-            peer: line.peer.map(|peer| Arc::new(peer.into())),
-            cgroup_id: line.cgroup_id,
-            tags: line.tags.0.into_owned(),
-            line: None,
-        })
-    }
-}
-
-const fn version() -> u64 {
-    VERSION
-}
-
-const fn no_id() -> u32 {
-    NO_ID
-}
-
 /// The 584 years that fit are more than any machine has been up.
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::tz;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::output::arbitrary;
-
-    fn parse(line: &[u8]) -> Result<Event, Malformed> {
-        parse_line(line).map(|record| match record {
-            Record::Connection(event) => *event,
-            other => panic!("{other:?} is no event"),
-        })
-    }
-
-    fn json(it: &Event) -> Vec<u8> {
-        let mut out = Vec::new();
-        event(it, &TimeZone::fixed(tz::offset(8)), &mut out);
-        out
-    }
-
-    #[test]
-    fn an_ordinary_event() {
-        let line = String::from_utf8(json(&Event::sample())).unwrap();
-        assert_eq!(
-            line,
-            concat!(
-                r#"{"v":1,"kernelTime":"13898485459656","goTime":"2026-11-23T23:04:05.123456789+08:00","#,
-                r#""time":"2026-11-23T23:04:05.123456789+08:00","pid":1234,"comm":"curl","addressFamily":"AF_INET","#,
-                r#""saddr":"192.168.1.100","sport":34567,"daddr":"93.184.215.14","dport":443,"container":"web-server","#,
-                r#""id":"ca3fe49eac8-4d3","tid":1235,"uid":0,"gid":0,"user":"root","protocol":"tcp","outcome":"established","latencyNs":1234000,"#,
-                r#""procPath":"/usr/bin/curl","procArgs":["curl","-s","https://example.org/"],"#,
-                r#""processStarted":"13898000000000","processProvenance":"exec","#,
-                r#""parents":[{"pid":1000,"started":"12000000000000","comm":"bash","path":"/usr/bin/bash"}],"#,
-                r#""containerId":"3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100","#,
-                r#""containerImage":"nginx:1.27","containerProvenance":"exec","labels":{"app":"web"},"cgroupId":4711,"tags":{"country":"US"}}"#,
-                "\n"
-            )
-        );
-        assert_eq!(parse(line.as_bytes()).unwrap(), Event::sample());
-    }
-
-    #[test]
-    fn the_least_that_is_an_event() {
-        let line = br#"{"time":"2026-11-23T15:04:05Z","pid":7,"daddr":"::ffff:192.0.2.1","dport":80,"errno":111}"#;
-        let event = parse(line).unwrap();
-        assert_eq!(event.destination, "192.0.2.1:80".parse().unwrap());
-        assert_eq!(event.source, "0.0.0.0:0".parse().unwrap());
-        assert_eq!(
-            (event.pid, event.tid, event.process.pid, event.uid),
-            (7, 7, 7, NO_ID)
-        );
-        assert_eq!(
-            (event.outcome, event.protocol),
-            (Outcome::Refused, crate::event::Protocol::Tcp)
-        );
-        assert_eq!((event.container, event.user), (None, None));
-    }
-
-    #[test]
-    fn reasons_are_short_and_safe() {
-        let reason = |line: &str| parse_line(line.as_bytes()).unwrap_err().to_string();
-        assert_eq!(
-            reason(r#"{"pid":"\u001b[2J"}"#),
-            r#"column 18: invalid type: string "\u{1b}[2J", expected u32"#
-        );
-        let long = reason(&format!("{{\"pid\":\"{}\"}}", "é".repeat(100_000)));
-        assert!(long.chars().count() < 200 && long.ends_with('…'), "{long}");
-        assert_eq!(
-            reason(r#"{"pid":1,"daddr":"::1","dport":1}"#),
-            "it has neither `time` nor `goTime`"
-        );
-        assert_eq!(
-            reason(r#"{"v":2,"pid":1,"daddr":"::1","dport":1}"#),
-            "its schema is version 2, and this lightmon reads 1: replay it with a newer one"
-        );
-    }
-
-    #[test]
-    fn offsets_have_no_seconds() {
-        let event = Event {
-            time: "1880-01-01T00:00:00Z".parse().unwrap(),
-            ..Event::sample()
-        };
-        let zone = TimeZone::fixed(tz::Offset::from_seconds(-4 * 3600 - 56 * 60 - 2).unwrap());
-        let mut out = Vec::new();
-        super::event(&event, &zone, &mut out);
-        assert_eq!(parse(&out).unwrap().time, event.time);
-    }
-
-    proptest! {
-        #[test]
-        fn any_event_is_read_back(event in arbitrary::event()) {
-            let line = json(&event);
-            let read = parse(&line).unwrap();
-            prop_assert_eq!(json(&read), line);
-            prop_assert_eq!(read, event);
-        }
-
-        #[test]
-        fn any_event_is_one_line_of_json_that_a_terminal_can_bear(event in arbitrary::event()) {
-            let line = String::from_utf8(json(&event)).unwrap();
-            let line = line.strip_suffix('\n').unwrap();
-            prop_assert!(!line.chars().any(escape::is_unsafe), "{}", line);
-            let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            prop_assert_eq!(value["comm"].as_str(), Some(&*event.comm));
-            prop_assert_eq!(value["container"].as_str(), Some(event.container.as_ref().and_then(|it| it.name.as_deref()).unwrap_or("")));
-        }
-
-        #[test]
-        fn nothing_makes_it_panic(line: Vec<u8>, cut in 0..600_usize, byte: u8) {
-            let _ = parse_line(&line);
-            let mut line = json(&Event::sample());
-            let at = cut % line.len();
-            line[at] = byte;
-            let _ = parse_line(&line);
-            line.truncate(at);
-            prop_assert!(parse_line(&line).is_err());
-        }
-    }
 }

@@ -143,7 +143,7 @@ mod tests {
 
     fn long(event: Event) -> Event {
         let process = Process {
-            args: Some(vec!["x".repeat(LONGEST).into(); 2]),
+            args: Some(vec!["x".repeat(LONGEST).into(); 2].into()),
             ..Process::clone(&event.process)
         };
         Event {

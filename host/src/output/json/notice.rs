@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Malformed, VERSION,
+    line::version,
     value::{Map, Time},
-    version,
 };
 use crate::{
     event::Lost,
