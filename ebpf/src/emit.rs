@@ -44,8 +44,14 @@ pub fn count(counter: u32) {
 /// Adds to a counter of this CPU.
 #[inline(always)]
 pub fn add(counter: u32, more: u64) {
-    if let Some(n) = COUNTERS.get_ptr_mut(counter) {
-        // Atomic, which `core` has no function for on this target: a softirq may interrupt us, and count as well.
+    add_to(COUNTERS.get_ptr_mut(counter), more);
+}
+
+/// Adds to a number of a map.
+#[inline(always)]
+pub fn add_to(number: Option<*mut u64>, more: u64) {
+    if let Some(n) = number {
+        // Atomic, which `core` has no function for on this target: a softirq may interrupt us, and count as well; or another CPU.
         // SAFETY: an aligned u64 of a map that outlives the program.
         unsafe { asm!("lock *(u64 *)({n} + 0) += {more}", n = in(reg) n, more = in(reg) more) };
     }

@@ -11,6 +11,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod cgroup_attach_task;
 mod cgroup_mkdir;
 mod connect;
 mod inet_sock_set_state;

@@ -30,6 +30,10 @@ pub static AWAKE: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub static ARMED: Array<u64> = Array::with_max_entries(1, 0);
 
+/// Moves of processes between cgroups, see `cgroup_attach_task`. The host sets it to 1 before it attaches that hook: 0 is not known.
+#[map]
+pub static MOVES: Array<u64> = Array::with_max_entries(1, 0);
+
 /// The socket that the host wants to be reported as pending, see `waiting`.
 #[map]
 pub static ASK: Array<u64> = Array::with_max_entries(1, 0);

@@ -12,7 +12,7 @@ use aya_ebpf::{
 use lightmon_common::{Exec, MAX_ARGS, MAX_PATH, counter, kind};
 
 use crate::{
-    emit,
+    cgroup_attach_task, emit,
     kernel::{field, known, offsets, read},
     maps::{EXEC, ExecBuffer, NAME_MAX, RECORDS},
     task, wake,
@@ -56,7 +56,8 @@ fn try_exec(ctx: &TracePointContext) -> Option<()> {
         args_cut,
         path_is_text,
         is_deleted: is_deleted(),
-        reserved: [0; 5],
+        reserved: 0,
+        moves: cgroup_attach_task::moves(),
     };
     let len = args_len + path_len;
     if len > MAX_ARGS + MAX_PATH {

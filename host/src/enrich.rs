@@ -13,7 +13,7 @@ use std::{
 };
 
 use self::{container::Containers, hold::Hold, process::Processes, user::Users};
-use crate::event::{Event, Outcome, Process, Record};
+use crate::event::{Event, Moves, Outcome, Process, Record};
 
 /// The enrich stage, with all that it remembers.
 pub struct Enrich {
@@ -53,17 +53,21 @@ impl Enrich {
         }
     }
 
+    /// Asks there how often processes were moved to another cgroup so far. As often as when a program was started, it is still
+    /// known which container it is in; without, that is looked up for each program.
+    #[must_use]
+    pub fn counting_moves(mut self, now: impl Fn() -> Option<Moves> + Send + 'static) -> Self {
+        self.processes.count_moves(now);
+        self
+    }
+
     /// Turns records into complete events, in their order; but those whose container's name is awaited come with a later
     /// call, at most 100 ms after the runtimes were asked for it.
     pub fn apply(&mut self, records: impl IntoIterator<Item = Record>, events: &mut Vec<Event>) {
         self.hold.release(&self.containers, events);
         for record in records {
             match record {
-                Record::Exec(exec) => {
-                    // Now, while the process is surely in it: it may end before it is asked about again.
-                    let id = self.containers.id_of(exec.cgroup_id, exec.process.pid);
-                    self.processes.exec(exec, id);
-                }
+                Record::Exec(exec) => self.processes.exec(exec, &self.containers),
                 Record::Fork(fork) => self.processes.fork(fork),
                 Record::Cgroup { id, path } => self.containers.made(id, &path),
                 Record::Own(_) | Record::Lost(_) | Record::Notice(_) => {}

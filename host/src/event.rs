@@ -3,7 +3,7 @@
 //!
 //! Shared parts ([`Process`], [`Container`]) are behind [`Arc`]: a thousand connections of one process hold it once.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -66,9 +66,14 @@ pub struct Exec {
     pub process: Process,
     /// cgroup v2 id; 0 when not known.
     pub cgroup_id: u64,
+    /// How often processes of this system were moved to another cgroup until then, where that is counted.
+    pub moves: Option<Moves>,
     /// See [`Event::image`].
     pub image: u64,
 }
+
+/// A count of moves between cgroups: as long as it stays the same, no process has changed its cgroups.
+pub type Moves = NonZeroU32;
 
 /// One connection.
 #[derive(Clone, Debug, PartialEq)]

@@ -235,8 +235,8 @@ impl Prepared {
                     .transpose()
                     .context("start the canary")?;
                 tracing::info!("watching");
-                let counters = source.counters();
-                let enrich = Enrich::new(containers);
+                let (counters, moves) = (source.counters(), source.moves());
+                let enrich = Enrich::new(containers).counting_moves(move || moves.now());
                 (Box::new(source), Some(enrich), Some(counters), own)
             }
         };

@@ -173,7 +173,9 @@ record! {
         /// 1 when the file has no name any more (deleted, or a memfd).
         pub is_deleted: u8,
         /// Keeps the size a multiple of 8.
-        pub reserved: [u8; 5],
+        pub reserved: u8,
+        /// How often processes were moved to another cgroup so far; 0 when not known.
+        pub moves: u32,
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) mod cgroup;
 mod names;
 mod socket;
 
-use cgroup::Cgroups;
+use cgroup::{Cgroups, Found};
 use names::{Entry, Names, bounded};
 
 /// How long a container is remembered after its end, for the events that were still on their way.
@@ -59,8 +59,18 @@ impl Containers {
 
     /// None known yet; a container is remembered for this long after its end.
     pub fn remembering(memory: Duration) -> Self {
+        Self::with(Cgroups::of_system(), memory)
+    }
+
+    /// Of processes in a folder that looks like a /proc without version 2.
+    #[cfg(test)]
+    pub(super) fn of_folder(proc: std::path::PathBuf) -> Self {
+        Self::with(Cgroups::new(proc, None, false), MEMORY)
+    }
+
+    fn with(cgroups: Cgroups, memory: Duration) -> Self {
         Self(Arc::new(Shared {
-            cgroups: Mutex::new(Cgroups::of_system()),
+            cgroups: Mutex::new(cgroups),
             names: Mutex::new(Names::new(memory)),
             peers: AtomicBool::new(false),
         }))
@@ -77,6 +87,11 @@ impl Containers {
     /// in use: there, each call for a process in no container reads a file of /proc.
     pub fn id_of(&self, cgroup_id: u64, pid: u32) -> Option<Arc<str>> {
         lock(&self.0.cgroups).container(cgroup_id, pid)
+    }
+
+    /// As [`id_of`](Self::id_of), and whether that is sure.
+    pub(super) fn find(&self, cgroup_id: u64, pid: u32) -> Found {
+        lock(&self.0.cgroups).find(cgroup_id, pid)
     }
 
     /// How it is known that a task with this cgroup id is in the container that [`id_of`](Self::id_of) tells.

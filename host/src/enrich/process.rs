@@ -1,13 +1,14 @@
 //! Which program a process runs: remembered when it starts one, inherited when it is made, else read from /proc.
 //! A pid alone names nobody: it is reused, so the time at which the process started goes with it.
 
+mod home;
 pub(crate) mod proc;
 
 use std::{iter, sync::Arc, time::Duration};
 
-use self::proc::TICK;
+use self::{home::Home, proc::TICK};
 use super::{Recent, container::Containers};
-use crate::event::{Event, Exec, Fork, Parent, Process, Provenance};
+use crate::event::{Event, Exec, Fork, Moves, Parent, Process, Provenance};
 
 /// Processes in each half of the table.
 const REMEMBERED: usize = 2048;
@@ -25,9 +26,11 @@ const MAX_PROGRAMS: usize = 4;
 const READ_AT_ONCE: usize = 32;
 
 /// The processes that were seen lately, by pid.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Processes {
     known: Recent<u32, Entry, REMEMBERED>,
+    /// Tells the count of moves between cgroups.
+    moves: Option<Box<dyn Fn() -> Option<Moves> + Send>>,
     /// Those that ran before we did, and are still to be read; the last first.
     unread: Vec<u32>,
 }
@@ -38,8 +41,8 @@ struct Entry {
     programs: Vec<Program>,
     /// What the processes that it makes have as parents, once one did: itself as the latest program has it, and its own.
     family: Option<Arc<[Parent]>>,
-    /// The cgroup that it was seen in, and the container that this means; not asked about yet where nobody connected.
-    container: Option<(u64, Option<Arc<str>>)>,
+    /// Not asked about yet where nobody connected.
+    home: Option<Home>,
 }
 
 #[derive(Debug)]
@@ -52,11 +55,11 @@ struct Program {
 }
 
 impl Entry {
-    fn new(program: Program, container: Option<(u64, Option<Arc<str>>)>) -> Self {
+    fn new(program: Program, home: Option<Home>) -> Self {
         Self {
             programs: vec![program],
             family: None,
-            container,
+            home,
         }
     }
 
@@ -162,7 +165,7 @@ impl Processes {
         else {
             return;
         };
-        let container = entry.container.clone();
+        let home = entry.home.clone();
         let Some(program) = entry.at(time, image) else {
             return;
         };
@@ -179,16 +182,17 @@ impl Processes {
             image,
             process: Arc::new(program),
         };
-        self.known.insert(pid, Entry::new(program, container));
+        self.known.insert(pid, Entry::new(program, home));
     }
 
-    /// Remembers the program that a process has started, and the id of the container that it is in.
-    pub(super) fn exec(&mut self, exec: Exec, container: Option<Arc<str>>) {
+    /// Remembers the program that a process has started, and the container that it is in.
+    pub(super) fn exec(&mut self, exec: Exec, containers: &Containers) {
+        let home = Some(self.home(&exec, containers));
         let Exec {
             time,
             mut process,
-            cgroup_id,
             image,
+            ..
         } = exec;
         self.name_parents(&mut process);
         let pid = process.pid;
@@ -197,7 +201,6 @@ impl Processes {
             image,
             process: Arc::new(process),
         };
-        let container = Some((cgroup_id, container));
         match self
             .known
             .get(pid)
@@ -211,9 +214,9 @@ impl Processes {
                 entry.programs.reserve_exact(1);
                 entry.programs.push(program);
                 entry.family = None;
-                entry.container = container;
+                entry.home = home;
             }
-            None => self.known.insert(pid, Entry::new(program, container)),
+            None => self.known.insert(pid, Entry::new(program, home)),
         }
     }
 
@@ -228,15 +231,17 @@ impl Processes {
             .known
             .get(event.pid)
             .filter(|entry| same_process(entry.latest(), &event.process));
-        let container = match &known {
-            Some(Entry {
-                container: Some((cgroup, id)),
-                ..
-            }) if *cgroup == event.cgroup_id => id.clone(),
-            _ => containers.id_of(event.cgroup_id, event.pid),
-        };
+        let home = known.as_ref().and_then(|entry| entry.home.clone());
+        let home = home
+            .filter(|home| home.cgroup_id == event.cgroup_id)
+            .unwrap_or_else(|| Home {
+                cgroup_id: event.cgroup_id,
+                container: containers.id_of(event.cgroup_id, event.pid),
+                moves: None,
+            });
+        let container = home.container.clone();
         if let Some(entry) = known {
-            entry.container = Some((event.cgroup_id, container.clone()));
+            entry.home = Some(home);
             let process = entry.at(event.kernel_time, event.image).cloned();
             return (process.unwrap_or_else(|| self.bare(event)), container);
         }
@@ -247,7 +252,7 @@ impl Processes {
         };
         self.name_parents(&mut process);
         let mut entry = Entry::of_proc((process, image));
-        entry.container = Some((event.cgroup_id, container.clone()));
+        entry.home = Some(home);
         let process = entry.at(event.kernel_time, event.image).cloned();
         // Without a start time nobody can say later whether it is still the same process.
         if event.process.started.is_some() {
@@ -354,9 +359,10 @@ mod tests {
             time: Duration::from_millis(at_ms),
             process,
             cgroup_id: 0,
+            moves: None,
             image: at_ms,
         };
-        processes.exec(exec, None);
+        processes.exec(exec, &Containers::new());
     }
 
     fn path(processes: &mut Processes, event: &Event) -> Option<String> {

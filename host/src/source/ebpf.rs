@@ -20,7 +20,7 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     Ebpf,
-    maps::{MapData, PerCpuArray, RingBuf},
+    maps::{Array, MapData, PerCpuArray, RingBuf},
 };
 use jiff::Timestamp;
 use lightmon_common::{counter, exclude::Rule};
@@ -37,7 +37,7 @@ use self::{
 };
 use super::{Next, Source, Stop};
 use crate::{
-    event::{Lost, Record},
+    event::{self, Lost, Record},
     stats::Stats,
 };
 
@@ -63,6 +63,7 @@ pub struct EbpfSource {
     records: RingBuf<MapData>,
     tasks: Tasks,
     counters: Counters,
+    moves: Moves,
     wait: Wait,
     waiting: Waiting,
     skipped: Skipped,
@@ -94,6 +95,11 @@ impl EbpfSource {
     /// The kernel program's own counters.
     pub fn counters(&self) -> Counters {
         self.counters.clone()
+    }
+
+    /// The kernel program's count of moves between cgroups.
+    pub fn moves(&self) -> Moves {
+        self.moves.clone()
     }
 
     fn has_stopped(&self) -> bool {
@@ -172,6 +178,18 @@ impl Counters {
             .get(&counter, 0)
             .context("read the kernel program's counters")?;
         Ok(values.iter().sum())
+    }
+}
+
+/// How often processes were moved to another cgroup; can be read from any thread.
+#[derive(Clone)]
+pub struct Moves(Arc<Array<MapData, u64>>);
+
+impl Moves {
+    /// Until now. None where the kernel program can't count them, or the kernel refuses to tell.
+    pub fn now(&self) -> Option<event::Moves> {
+        // The records have as much of it.
+        event::Moves::new(self.0.get(&0, 0).ok()? as u32)
     }
 }
 

@@ -61,7 +61,8 @@ impl Monitor {
         let counters = source.counters();
         let (stop, (sender, events)) = (Stop::new().unwrap(), mpsc::channel());
         let stop_too = stop.clone();
-        let mut enrich = Enrich::new(Containers::new());
+        let moves = source.moves();
+        let mut enrich = Enrich::new(Containers::new()).counting_moves(move || moves.now());
         // Those that run already are known then.
         while enrich.due().is_some() {
             enrich.apply([], &mut Vec::new());

@@ -5,6 +5,7 @@ mod containers;
 mod docker;
 mod host;
 mod matrix;
+mod moves;
 mod node;
 mod peers;
 mod plugins;

@@ -109,6 +109,14 @@ impl Place {
     }
 }
 
+/// What there is to know of a task's container.
+pub(crate) struct Found {
+    /// Its id, if there is one.
+    pub(crate) container: Option<Arc<str>>,
+    /// Whether it is known for sure, also that there is none: the process was read, or its cgroup2 says it all.
+    pub(crate) is_sure: bool,
+}
+
 /// Finds the container of a task. Remembers what it has found, within bounds.
 pub(crate) struct Cgroups {
     /// Where /proc is.
@@ -138,7 +146,7 @@ impl Cgroups {
         Self::new(proc, tree, only_unified)
     }
 
-    fn new(proc: PathBuf, tree: Option<PathBuf>, only_unified: bool) -> Self {
+    pub(super) fn new(proc: PathBuf, tree: Option<PathBuf>, only_unified: bool) -> Self {
         let root = tree.as_ref().and_then(|tree| fs::metadata(tree).ok());
         Self {
             proc,
@@ -155,26 +163,28 @@ impl Cgroups {
     ///
     /// Only a path whose inode is the cgroup id is remembered for that id: by now the process may have been moved (a
     /// runtime does so just before it starts the container's program), be gone, or be another one of that pid.
-    pub(crate) fn container(&mut self, cgroup_id: u64, pid: u32) -> Option<Arc<str>> {
+    pub(crate) fn find(&mut self, cgroup_id: u64, pid: u32) -> Found {
+        let found = |container, is_sure| Found { container, is_sure };
         let cached = self.cache.get(cgroup_id).map(|it| it.container.clone());
         match cached {
-            Some(Some(id)) => return Some(id),
-            Some(None) if self.only_unified => return None,
+            Some(Some(id)) => return found(Some(id), true),
+            Some(None) if self.only_unified => return found(None, true),
             // With version 1, nothing can be remembered by cgroup: a runtime that uses only version 1 leaves its containers
             // in the cgroup2 of whoever started them, a service or a session, together with what is in no container.
             _ => {}
         }
         let membership = Membership::read(&self.proc, pid);
         if cgroup_id == 0 || self.tree.is_none() {
-            return membership?.container();
+            let is_sure = membership.is_some() && cgroup_id != 0;
+            return found(membership.and_then(|it| it.container()), is_sure);
         }
         let inode = membership.as_ref().and_then(|m| self.inode(m.unified()?));
-        match (inode, membership) {
+        let guess = match (inode, membership) {
             (Some(inode), Some(membership)) if inode == cgroup_id => {
                 let place = membership.unified().map(Place::of).unwrap_or_default();
                 let id = place.container.clone();
                 self.cache.insert(cgroup_id, place);
-                id.or_else(|| membership.container())
+                return found(id.or_else(|| membership.container()), true);
             }
             _ if cached.is_some() => None,
             // Moved, or another process: only the tree knows.
@@ -184,7 +194,13 @@ impl Cgroups {
                 Some(id) => id,
                 None => membership.container(),
             },
-        }
+        };
+        found(guess, false)
+    }
+
+    /// What [`find`](Self::find) finds.
+    pub(crate) fn container(&mut self, cgroup_id: u64, pid: u32) -> Option<Arc<str>> {
+        self.find(cgroup_id, pid).container
     }
 
     /// Remembers what a cgroup id stands for that was made just now.

@@ -11,7 +11,7 @@ use lightmon_common::{Cgroup, Connection, ERRNO_UNKNOWN, Exec, Fork, Task, Waiti
 use nix::time::{ClockId, clock_gettime};
 use zerocopy::FromBytes;
 
-use crate::event::{self, Event, Outcome, Parent, Process, Protocol, Provenance, Record};
+use crate::event::{self, Event, Moves, Outcome, Parent, Process, Protocol, Provenance, Record};
 
 /// A record that is not one of ours.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
@@ -235,6 +235,7 @@ fn exec(bytes: &[u8]) -> Result<event::Exec, Malformed> {
     Ok(event::Exec {
         time: Duration::from_nanos(record.time_ns),
         cgroup_id: record.task.cgroup_id,
+        moves: Moves::new(record.moves),
         image: record.task.image,
         process: Process {
             path,
@@ -298,16 +299,19 @@ fn since_boot_of(ns: u64) -> Option<Duration> {
     (ns != 0).then(|| Duration::from_nanos(ns))
 }
 
-/// `curl\0bin\0usr\0` → `/usr/bin/curl`; with ` (deleted)` behind it where that is so, as the kernel itself writes it.
+/// What the kernel writes behind the path of a file that has no name any more.
+const DELETED: &[u8] = b" (deleted)";
+
+/// `curl\0bin\0usr\0` → `/usr/bin/curl`; with [`DELETED`] behind it where that is so.
 fn path_of_names(names: &[u8], is_deleted: bool) -> Option<Arc<str>> {
     let names = names.strip_suffix(&[0])?;
-    let mut path: Vec<_> = names
-        .split(|byte| *byte == 0)
-        .rev()
-        .flat_map(|name| [b"/", name].concat())
-        .collect();
+    let mut path = Vec::with_capacity(1 + names.len() + DELETED.len());
+    for name in names.split(|byte| *byte == 0).rev() {
+        path.push(b'/');
+        path.extend(name);
+    }
     if is_deleted {
-        path.extend(b" (deleted)");
+        path.extend(DELETED);
     }
     Some(String::from_utf8_lossy(&path).into())
 }

@@ -21,7 +21,7 @@ use nix::sys::stat::{major, minor};
 use zerocopy::IntoBytes as _;
 
 use super::{
-    Counters, EbpfSource, Options,
+    Counters, EbpfSource, Moves, Options,
     programs::{self, Refusals},
     requirements::{self, BTF},
     skipped::Skipped,
@@ -140,7 +140,13 @@ impl Hook {
 }
 
 /// Later ones feed on what earlier ones remember, so they are attached last.
-static HOOKS: [Hook; 12] = [
+static HOOKS: [Hook; 13] = [
+    Hook {
+        category: None,
+        name: MOVES,
+        program: MOVES,
+        lost: "nothing; /proc is read for each program, where cgroups of version 1 are in use",
+    },
     hook(
         "cgroup",
         "cgroup_mkdir",
@@ -171,6 +177,9 @@ static HOOKS: [Hook; 12] = [
 // What both halves of a call are needed for.
 const CONNECT: &str = "UDP sockets with a peer, connections that fail before a SYN, and `pending`";
 const SEND: &str = "UDP sockets without a peer";
+
+/// The hook that counts moves between cgroups; attached first, so that nobody takes for no move what is not counted yet.
+const MOVES: &str = "cgroup_attach_task";
 
 /// The one hook that there is no lightmon without.
 const TCP: &str = "inet_sock_set_state";
@@ -236,6 +245,9 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         Array::try_from(map("ARMED")?)?,
         Array::try_from(map("ASK")?)?,
     );
+    let mut moves = Array::<_, u64>::try_from(map("MOVES")?)?;
+    // Before anything is counted, and taken back if nothing will be.
+    moves.set(0, 1, 0)?;
     let mut links = Vec::new();
     for hook in &HOOKS {
         match attach(&mut ebpf, hook, &offsets, &refusals) {
@@ -250,6 +262,9 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
                 if hook.name == TCP {
                     return Err(Error::Attach(missing));
                 }
+                if hook.name == MOVES {
+                    moves.set(0, 0, 0)?;
+                }
                 degraded.push(missing);
             }
         }
@@ -258,6 +273,7 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         records,
         tasks: Default::default(),
         counters: Counters(Arc::new(counters)),
+        moves: Moves(Arc::new(moves)),
         wait,
         waiting,
         skipped: Skipped::new(&ebpf),
