@@ -7,10 +7,12 @@ pub(crate) mod process;
 mod user;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::hash_map::Entry,
     sync::Arc,
     time::{Duration, Instant},
 };
+
+use foldhash::HashMap;
 
 use self::{container::Containers, hold::Hold, process::Processes, user::Users};
 use crate::event::{Event, Moves, Outcome, Process, Record};
@@ -124,7 +126,8 @@ impl Enrich {
 }
 
 /// Remembers at most about `2 * N` values: when the young half is full, the old half is forgotten, and what was
-/// used since then has moved to the young one. Bounded, and no bookkeeping a look-up.
+/// used since then has moved to the young one. Bounded, and no bookkeeping a look-up. Its hash is a quick one, as each event asks
+/// for several.
 #[derive(Debug)]
 struct Recent<K, V, const N: usize> {
     young: HashMap<K, V>,

@@ -1,12 +1,12 @@
 //! What is known of containers, by their ids: told by runtimes, asked for, bounded, and forgotten some time after their end.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use foldhash::{HashMap, HashMapExt as _};
 use tokio::sync::mpsc;
 
 use crate::event::Container;
