@@ -12,17 +12,6 @@ use lightmon_common::Offsets;
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = Offsets::NONE;
 
-/// Set by the host before it loads the program: not 0 where the kernel gives typed pointers (`bpf_get_current_task_btf`, Linux 5.11).
-#[unsafe(no_mangle)]
-static HAS_TYPES: u32 = 0;
-
-/// Whether [`follow`] needs no helper. The verifier sees a constant, and nothing of what is not done.
-#[inline(always)]
-pub fn has_types() -> bool {
-    // SAFETY: a static that nobody writes.
-    unsafe { core::hint::black_box(&raw const HAS_TYPES).read_volatile() != 0 }
-}
-
 /// The offsets, read in a way that the compiler does not fold into the initial value.
 #[inline(always)]
 pub fn offsets() -> &'static Offsets {
@@ -80,21 +69,5 @@ pub fn known<T: Plain>(base: u64, offset: u32) -> Option<T> {
     unsafe {
         bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from);
         Some(value.assume_init())
-    }
-}
-
-/// Reads as [`read`] does what the current task points to, straight or by what was read from there so: the verifier knows the types of
-/// these pointers, and the kernel makes a fault 0. Without typed pointers it is just that.
-#[inline(always)]
-pub fn follow<T: Plain>(base: u64, offset: u32) -> T {
-    if !has_types() {
-        return read(base, offset);
-    }
-    // SAFETY: all bits 0 are a valid `T`; else the verifier has seen that there is one.
-    unsafe {
-        if base == 0 || offset == Offsets::UNKNOWN {
-            return MaybeUninit::zeroed().assume_init();
-        }
-        ((base + u64::from(offset)) as *const T).read_volatile()
     }
 }

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use lightmon_common::{COMM_LEN, Own, Task};
 
-use crate::kernel::{follow, has_types, offsets, read};
+use crate::kernel::{offsets, read};
 
 /// Set by the host before it loads the program.
 #[unsafe(no_mangle)]
@@ -19,7 +19,7 @@ pub fn current() -> Task {
     let uid_gid = bpf_get_current_uid_gid();
     let task = pointer_to_current();
     let at = offsets();
-    let parent = follow(task, at.task_real_parent);
+    let parent = read(task, at.task_real_parent);
     Task {
         started_ns: started(task),
         parent_started_ns: started(parent),
@@ -27,7 +27,7 @@ pub fn current() -> Task {
         cgroup_id: unsafe { generated::bpf_get_current_cgroup_id() },
         tgid: (pid_tgid >> 32) as u32,
         tid: pid_tgid as u32,
-        ppid: follow(parent, at.task_tgid),
+        ppid: read(parent, at.task_tgid),
         uid: uid_gid as u32,
         gid: (uid_gid >> 32) as u32,
         own: is_counted_apart(),
@@ -82,26 +82,21 @@ pub extern "C" fn is_counted_apart() -> u32 {
 #[inline(always)]
 pub fn image(task: u64) -> u64 {
     let at = offsets();
-    follow(follow(task, at.task_mm), at.mm_arg_start)
+    read(read(task, at.task_mm), at.mm_arg_start)
 }
 
 /// When a task's process started, 0 where that is not known.
 #[inline(always)]
 pub fn started(task: u64) -> u64 {
     let at = offsets();
-    follow(follow(task, at.task_group_leader), at.task_start_boottime)
+    read(read(task, at.task_group_leader), at.task_start_boottime)
 }
 
 /// The current `struct task_struct *`.
 #[inline(always)]
 pub fn pointer_to_current() -> u64 {
-    // SAFETY: they take no argument; the result is only ever read through the probe helpers, or as the verifier allows.
-    unsafe {
-        match has_types() {
-            true => generated::bpf_get_current_task_btf() as u64,
-            false => generated::bpf_get_current_task(),
-        }
-    }
+    // SAFETY: takes no argument; the result is only ever read through the probe helpers.
+    unsafe { generated::bpf_get_current_task() }
 }
 
 /// The `struct socket *` of a file descriptor of the current task; 0 without BTF. A descriptor of another kind of file, or of none,
@@ -109,8 +104,8 @@ pub fn pointer_to_current() -> u64 {
 #[inline(always)]
 pub fn socket_of(fd: u32) -> u64 {
     let at = offsets();
-    let table = follow(follow(pointer_to_current(), at.task_files), at.files_fdt);
-    let array: u64 = follow(table, at.fdtable_fd);
+    let table = read(read(pointer_to_current(), at.task_files), at.files_fdt);
+    let array: u64 = read(table, at.fdtable_fd);
     let file = read(array + u64::from(fd) * 8, 0);
     read(file, at.file_private_data)
 }

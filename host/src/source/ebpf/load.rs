@@ -213,28 +213,15 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         ..own()
     };
     let rules = rules(&options.exclude);
-    let load = |has_types: bool| {
-        let has_types = u32::from(has_types);
-        let mut loader = programs::loader();
-        if let Some(size) = options.buffer_size {
-            loader.map_max_entries("RECORDS", size);
-        }
-        let mut ebpf = loader
-            .override_global("OFFSETS", offsets.as_bytes(), true)
-            .override_global("HAS_TYPES", &has_types, true)
-            .override_global("OWN", own.as_bytes(), true)
-            .override_global("RULES", rules.as_bytes(), true)
-            .load(object)?;
-        let wanted = HOOKS.iter().flat_map(|hook| hook.programs(&offsets));
-        let refusals = programs::load(&mut ebpf, &wanted.copied().collect::<Vec<_>>());
-        Ok::<_, Error>((ebpf, refusals))
-    };
-    let has_types = offsets != Offsets::NONE && requirements::has_typed_pointers();
-    let (mut ebpf, mut refusals) = load(has_types)?;
-    if has_types && !refusals.is_empty() {
-        // What this kernel has against it may be just that.
-        (ebpf, refusals) = load(false)?;
+    let mut loader = programs::loader();
+    if let Some(size) = options.buffer_size {
+        loader.map_max_entries("RECORDS", size);
     }
+    let mut ebpf = loader
+        .override_global("OFFSETS", offsets.as_bytes(), true)
+        .override_global("OWN", own.as_bytes(), true)
+        .override_global("RULES", rules.as_bytes(), true)
+        .load(object)?;
 
     let mut map = |name| ebpf.take_map(name).ok_or(Error::Part(name));
     let records = RingBuf::try_from(map("RECORDS")?)?;
@@ -248,6 +235,8 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     let mut moves = Array::<_, u64>::try_from(map("MOVES")?)?;
     // Before anything is counted, and taken back if nothing will be.
     moves.set(0, 1, 0)?;
+    let wanted = HOOKS.iter().flat_map(|hook| hook.programs(&offsets));
+    let refusals = programs::load(&mut ebpf, &wanted.copied().collect::<Vec<_>>());
     let mut links = Vec::new();
     for hook in &HOOKS {
         match attach(&mut ebpf, hook, &offsets, &refusals) {

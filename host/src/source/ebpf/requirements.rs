@@ -24,9 +24,6 @@ const OLDEST_KERNEL: (u32, u32) = (5, 8);
 /// From here on maps are accounted to the cgroup instead of RLIMIT_MEMLOCK.
 const NO_MEMLOCK: (u32, u32) = (5, 11);
 
-/// Typed pointers to tasks are from 5.11 on; from here on they were tried.
-const TYPED_POINTERS: (u32, u32) = (6, 1);
-
 const TRACEFS: &str = "/sys/kernel/tracing";
 const TRACEFS_BEFORE: &str = "/sys/kernel/debug/tracing";
 
@@ -126,12 +123,6 @@ pub fn is_memory_limited(release: &str) -> bool {
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK);
     version(release).is_some_and(|version| version < NO_MEMLOCK)
         && limit.is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
-}
-
-/// Whether the kernel gives pointers whose fields the kernel program may read without a helper.
-pub(super) fn has_typed_pointers() -> bool {
-    let release = kernel().unwrap_or_default();
-    version(&release).is_some_and(|version| version >= TYPED_POINTERS)
 }
 
 /// Where this is refused and needed, loading will say so.
