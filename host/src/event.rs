@@ -168,7 +168,7 @@ impl Provenance {
 }
 
 /// An ancestor of a process.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parent {
     /// Thread group.
     pub pid: u32,

@@ -409,8 +409,7 @@ mod tests {
         let maker = Parent {
             pid: PID,
             started: Some(Duration::from_millis(990)),
-            comm: Arc::default(),
-            path: None,
+            ..Parent::default()
         };
         let mut fork = |pid, at: u64| {
             processes.fork(Fork {

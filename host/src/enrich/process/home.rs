@@ -156,8 +156,7 @@ mod tests {
         let maker = Parent {
             pid: maker,
             started: Some(Duration::from_millis(990)),
-            comm: Arc::default(),
-            path: None,
+            ..Parent::default()
         };
         Process {
             parents: Arc::new([maker]),

@@ -34,9 +34,7 @@ pub(super) fn read(pid: u32) -> Option<(Process, u64)> {
             0 => Arc::default(),
             ppid => Arc::new([Parent {
                 pid: ppid,
-                started: None,
-                comm: Arc::default(),
-                path: None,
+                ..Parent::default()
             }]),
         },
     };

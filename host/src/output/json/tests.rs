@@ -105,6 +105,7 @@ proptest! {
         prop_assert!(!line.chars().any(escape::is_unsafe), "{}", line);
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         prop_assert_eq!(value["comm"].as_str(), Some(&*event.comm));
+        prop_assert_eq!(value["id"].as_str(), Some(&*event.id().to_string()));
         prop_assert_eq!(value["container"].as_str(), Some(event.container.as_ref().and_then(|it| it.name.as_deref()).unwrap_or("")));
     }
 

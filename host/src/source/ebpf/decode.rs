@@ -289,8 +289,7 @@ fn parent(pid: u32, started_ns: u64) -> Parent {
     Parent {
         pid,
         started: since_boot_of(started_ns),
-        comm: Arc::default(),
-        path: None,
+        ..Parent::default()
     }
 }
 
