@@ -85,7 +85,7 @@ impl Enrich {
                         event.unit = self.containers.unit(event.cgroup_id);
                     }
                     event.peer = self.containers.at(event.destination.ip());
-                    self.hold.pass(*event, &self.containers, events);
+                    self.hold.pass(event, &self.containers, events);
                 }
             }
         }

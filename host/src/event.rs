@@ -13,9 +13,9 @@ use crate::notice::Notice;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     /// A connection, whose `process`, `user` and `container` a live source leaves for the enrich stage.
-    Connection(Box<Event>),
+    Connection(Event),
     /// A connection of lightmon itself: counted, never reported.
-    Own(Box<Event>),
+    Own(Event),
     /// A process is made: nothing to report, but to remember.
     Fork(Fork),
     /// A process starts a program: likewise.

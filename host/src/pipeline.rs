@@ -156,7 +156,7 @@ impl Head {
     }
 
     /// How many records may be read; none when enough was written.
-    fn room(&self, tail: &Tail<'_>) -> Option<usize> {
+    fn room(&self, tail: &mut Tail<'_>) -> Option<usize> {
         let left = match self.count {
             Some(count) => {
                 tail.settle();
@@ -172,7 +172,7 @@ impl Head {
 
 fn complete(record: Record) -> Option<Event> {
     match record {
-        Record::Connection(event) => Some(*event),
+        Record::Connection(event) => Some(event),
         _ => None,
     }
 }

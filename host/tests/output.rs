@@ -25,7 +25,7 @@ fn replay(path: &Path) -> (Vec<Event>, Stats) {
         let next = replay.next(&mut batch, MAX_BATCH, &stop, &stats).unwrap();
         assert!(batch.len() <= MAX_BATCH);
         events.extend(batch.drain(..).map(|record| match record {
-            Record::Connection(event) => *event,
+            Record::Connection(event) => event,
             other => panic!("a recording has no {other:?}"),
         }));
         if next == Next::End {

@@ -21,7 +21,7 @@ pub(super) fn events(path: &Path) -> anyhow::Result<Vec<Event>> {
     loop {
         let next = replay.next(&mut records, MAX_BATCH, &stop, &stats)?;
         events.extend(records.drain(..).filter_map(|record| match record {
-            Record::Connection(event) => Some(*event),
+            Record::Connection(event) => Some(event),
             _ => None,
         }));
         if next == Next::End {

@@ -198,7 +198,7 @@ mod tests {
             stop: &Stop,
             _: &Stats,
         ) -> anyhow::Result<Next> {
-            let own = |event| Record::Own(Box::new(event));
+            let own = Record::Own;
             batch.extend(self.0.drain(..).map(own));
             while batch.is_empty() && !stop.is_set() {
                 thread::yield_now();

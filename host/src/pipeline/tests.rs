@@ -67,10 +67,10 @@ impl Source for Flood {
         let events = self.left.min(max as u64);
         self.left -= events;
         for _ in 0..events {
-            batch.push(Record::Connection(Box::new(Event::sample())));
+            batch.push(Record::Connection(Event::sample()));
         }
         for _ in 0..self.own {
-            batch.push(Record::Own(Box::new(Event::sample())));
+            batch.push(Record::Own(Event::sample()));
         }
         stats.seen.fetch_add(events + self.own as u64, Relaxed);
         if self.lost > 0 {

@@ -185,7 +185,7 @@ mod tests {
         let Ok(Record::Connection(read)) = json::parse_line(&line) else {
             panic!("no event: {}", String::from_utf8_lossy(&line));
         };
-        assert_eq!(*read, event);
+        assert_eq!(read, event);
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(
             (value["plugin"].as_str(), value["fault"].as_str()),

@@ -34,7 +34,7 @@ impl Source for Flood {
         self.0 -= count;
         stats.seen.fetch_add(count, Relaxed);
         let events = events(&vec![80; count as usize]).into_iter();
-        batch.extend(events.map(|event| Record::Connection(Box::new(event))));
+        batch.extend(events.map(Record::Connection));
         Ok(if self.0 == 0 { Next::End } else { Next::More })
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Record, Malformed> {
         event.try_into()
     };
     match event() {
-        Ok(event) => Ok(Record::Connection(Box::new(event))),
+        Ok(event) => Ok(Record::Connection(event)),
         Err(_) if is_notice(line) => notice::parse(line).map(Record::Notice),
         Err(reason) => Err(reason),
     }

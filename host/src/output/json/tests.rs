@@ -9,7 +9,7 @@ use crate::{
 
 fn parse(line: &[u8]) -> Result<Event, Malformed> {
     parse_line(line).map(|record| match record {
-        Record::Connection(event) => *event,
+        Record::Connection(event) => event,
         other => panic!("{other:?} is no event"),
     })
 }

@@ -129,7 +129,7 @@ pub fn record(bytes: &[u8], clock: &Clock, tasks: &mut Tasks) -> Result<Decoded,
     Ok(Decoded::Record(match kind {
         kind::CONNECTION => {
             let record: Connection = fixed(bytes)?;
-            let event = Box::new(connection(&record, clock, tasks)?);
+            let event = connection(&record, clock, tasks)?;
             if record.task.own == 0 {
                 Record::Connection(event)
             } else {
@@ -372,7 +372,7 @@ mod tests {
 
     fn decode(record: &Connection) -> Event {
         match super::record(record.as_bytes(), &clock(), &mut Tasks::default()) {
-            Ok(Decoded::Record(Record::Connection(event))) => *event,
+            Ok(Decoded::Record(Record::Connection(event))) => event,
             other => panic!("{other:?}"),
         }
     }

@@ -286,7 +286,7 @@ fn see(enrich: &mut Enrich, id: &str) {
         path: format!("/docker/{id}").into_bytes(),
     };
     let mut events = Vec::new();
-    enrich.apply([made, Record::Connection(event.into())], &mut events);
+    enrich.apply([made, Record::Connection(event)], &mut events);
     assert_eq!((enrich.held(), events.len()), (1, 0));
 }
 
