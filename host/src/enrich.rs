@@ -77,15 +77,18 @@ impl Enrich {
                     let who = self.who(&event);
                     event.process = who.process;
                     event.user = who.user;
-                    if let Some(id) = who.container {
-                        event.container = Some(self.containers.by_id(&id));
+                    let is_awaited = if let Some(id) = who.container {
+                        let (container, is_awaited) = self.containers.ask(&id);
+                        event.container = Some(container);
                         event.container_provenance =
                             Some(self.containers.provenance(event.cgroup_id));
+                        is_awaited
                     } else {
                         event.unit = self.containers.unit(event.cgroup_id);
-                    }
+                        false
+                    };
                     event.peer = self.containers.at(event.destination.ip());
-                    self.hold.pass(event, &self.containers, events);
+                    self.hold.pass(event, is_awaited, events);
                 }
             }
         }

@@ -115,6 +115,11 @@ impl Containers {
 
     /// The container with this id. When no runtime has told its name, the runtimes are asked for it, once.
     pub fn by_id(&self, id: &str) -> Arc<Container> {
+        self.ask(id).0
+    }
+
+    /// The same, and whether the runtimes may still tell its name: then it is worth while to ask again.
+    pub(super) fn ask(&self, id: &str) -> (Arc<Container>, bool) {
         self.names().get(id)
     }
 
@@ -132,12 +137,6 @@ impl Containers {
         let names = self.names();
         let entry = names.entries.get(names.addresses.get(&address)?)?;
         Some(entry.container.clone())
-    }
-
-    /// Whether the runtimes were asked for it just now, and may still answer.
-    pub(super) fn is_awaited(&self, id: &str) -> bool {
-        let names = self.names();
-        names.entries.get(id).is_some_and(Entry::is_awaited) && names.has_runtime()
     }
 
     /// A new runtime.

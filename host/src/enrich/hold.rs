@@ -20,12 +20,9 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(super) struct Hold(VecDeque<Event>);
 
 impl Hold {
-    /// Passes the event on, or keeps it when its container's name may still come.
-    pub(super) fn pass(&mut self, event: Event, containers: &Containers, events: &mut Vec<Event>) {
-        let is_early = event.container.as_deref().is_some_and(|container| {
-            container.name.is_none() && containers.is_awaited(&container.id)
-        });
-        if is_early && self.0.len() < MAX_HELD {
+    /// Passes the event on, or keeps it when its container's name is awaited.
+    pub(super) fn pass(&mut self, event: Event, is_awaited: bool, events: &mut Vec<Event>) {
+        if is_awaited && self.0.len() < MAX_HELD {
             self.0.push_back(event);
         } else {
             events.push(event);
@@ -38,10 +35,11 @@ impl Hold {
             let Some(mut event) = self.0.pop_front() else {
                 return;
             };
+            let mut is_awaited = false;
             if let Some(container) = &mut event.container {
-                *container = containers.by_id(&container.id);
+                (*container, is_awaited) = containers.ask(&container.id);
             }
-            self.pass(event, containers, events);
+            self.pass(event, is_awaited, events);
         }
     }
 
@@ -61,11 +59,15 @@ mod tests {
     use crate::event::Container;
     use std::sync::Arc;
 
-    fn of(containers: &Containers, id: &str, pid: u32) -> Event {
-        Event {
-            pid,
-            container: Some(containers.by_id(id)),
-            ..Event::sample()
+    impl Hold {
+        fn take(&mut self, containers: &Containers, id: &str, pid: u32, events: &mut Vec<Event>) {
+            let (container, is_awaited) = containers.ask(id);
+            let event = Event {
+                pid,
+                container: Some(container),
+                ..Event::sample()
+            };
+            self.pass(event, is_awaited, events);
         }
     }
 
@@ -89,7 +91,7 @@ mod tests {
         let (mut hold, mut events) = (Hold::default(), Vec::new());
         runtime.tell(named("b"));
         for (id, pid) in [("a", 1), ("b", 2), ("a", 3)] {
-            hold.pass(of(&containers, id, pid), &containers, &mut events);
+            hold.take(&containers, id, pid, &mut events);
         }
         assert_eq!((pids(&events), hold.len()), (vec![2], 2));
         assert!(hold.due().is_some());
@@ -108,7 +110,7 @@ mod tests {
         let _questions = runtime.connect();
         let (mut hold, mut events) = (Hold::default(), Vec::new());
         let began = Instant::now();
-        hold.pass(of(&containers, "a", 1), &containers, &mut events);
+        hold.take(&containers, "a", 1, &mut events);
         assert_eq!(hold.len(), 1);
         while hold.len() > 0 {
             std::thread::sleep(LOOK);
@@ -117,7 +119,7 @@ mod tests {
         assert!(began.elapsed() >= Duration::from_millis(100));
         assert_eq!(events[0].container.as_ref().unwrap().name, None);
         // It was asked for once: the next one does not wait again.
-        hold.pass(of(&containers, "a", 2), &containers, &mut events);
+        hold.take(&containers, "a", 2, &mut events);
         assert_eq!(pids(&events), [1, 2]);
     }
 
@@ -125,7 +127,7 @@ mod tests {
     fn nobody_to_ask_nothing_to_wait_for() {
         let containers = Containers::new();
         let (mut hold, mut events) = (Hold::default(), Vec::new());
-        hold.pass(of(&containers, "a", 1), &containers, &mut events);
+        hold.take(&containers, "a", 1, &mut events);
         assert_eq!(pids(&events), [1]);
     }
 
@@ -135,9 +137,8 @@ mod tests {
         let runtime = containers.runtime();
         let _questions = runtime.connect();
         let (mut hold, mut events) = (Hold::default(), Vec::new());
-        let event = of(&containers, "a", 1);
-        for _ in 0..=MAX_HELD {
-            hold.pass(event.clone(), &containers, &mut events);
+        for pid in 0..=MAX_HELD as u32 {
+            hold.take(&containers, "a", pid, &mut events);
         }
         assert!(hold.len() <= MAX_HELD && !events.is_empty());
     }

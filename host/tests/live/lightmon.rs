@@ -98,6 +98,11 @@ impl Lightmon {
         }
     }
 
+    /// What it has said since it was last asked.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        self.messages.try_iter().collect()
+    }
+
     /// The next line of stdout that is as wanted.
     pub(crate) fn line(&self, wanted: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + DEADLINE;
@@ -106,10 +111,7 @@ impl Lightmon {
             match self.lines.recv_timeout(left) {
                 Ok(line) if wanted(&line) => return line,
                 Ok(_) => {}
-                Err(_) => panic!(
-                    "the event did not come; stderr: {:#?}",
-                    self.messages.try_iter().collect::<Vec<_>>()
-                ),
+                Err(_) => panic!("the event did not come; stderr: {:#?}", self.messages()),
             }
         }
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     dockerd::{Dockerd, IMAGE, Kind},
-    lightmon::Lightmon,
+    lightmon::{Lightmon, command},
     turn,
 };
 
@@ -35,7 +35,9 @@ impl Matrix {
         engine.docker(&[
             "run", "-d", "--net", "none", "--name", "early", IMAGE, "sleep", "1000",
         ]);
-        let lightmon = Lightmon::start(&["-f", "json", "--docker-host", &engine.host()]);
+        let mut command = command(&["-f", "json", "--docker-host", &engine.host()]);
+        command.env("RUST_LOG", "info,lightmon::enrich::container=debug");
+        let lightmon = Lightmon::start_command(command);
         Self {
             engine,
             lightmon,
@@ -157,15 +159,12 @@ impl Matrix {
                 });
             }
         });
-        let names: HashSet<_> = (0..AT_ONCE)
-            .map(|_| {
-                self.lightmon.event_to("127.0.16.1", 9)["container"]
-                    .as_str()
-                    .unwrap()
-                    .to_owned()
-            })
-            .collect();
-        assert_eq!(names, (0..AT_ONCE).map(name).collect());
+        let mut missing: HashSet<_> = (0..AT_ONCE).map(name).collect();
+        for _ in 0..AT_ONCE {
+            let event = self.lightmon.event_to("127.0.16.1", 9);
+            let is_named = missing.remove(event["container"].as_str().unwrap());
+            assert!(is_named, "{event}: {:#?}", self.lightmon.messages());
+        }
     }
 }
 

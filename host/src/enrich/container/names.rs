@@ -60,7 +60,7 @@ impl Entry {
         }
     }
 
-    pub(super) fn is_awaited(&self) -> bool {
+    fn is_awaited(&self) -> bool {
         self.teller.is_none() && self.asked.is_some_and(|asked| asked.elapsed() < PATIENCE)
     }
 
@@ -82,12 +82,9 @@ impl Names {
         }
     }
 
-    /// Whether there is anybody who answers.
-    pub(super) fn has_runtime(&self) -> bool {
-        self.runtimes.iter().flatten().any(|it| !it.is_closed())
-    }
-
-    pub(super) fn get(&mut self, id: &str) -> Arc<Container> {
+    /// A container, and whether its runtime was asked for it just now and may still answer. What it probably will tell is believed
+    /// from the moment on when it may not.
+    pub(super) fn get(&mut self, id: &str) -> (Arc<Container>, bool) {
         let entry = self.entries.get(id);
         if entry.is_none_or(|entry| entry.has_ended_before(Instant::now, self.memory)) {
             self.make_room(Instant::now());
@@ -102,12 +99,11 @@ impl Names {
         if entry.teller.is_none() && entry.asked.is_none() {
             entry.asked = ask(&self.runtimes, &entry.container.id).then(Instant::now);
         }
-        if !entry.is_awaited()
-            && let Some(hint) = entry.hint.take()
-        {
+        let is_awaited = entry.is_awaited() && has_runtime(&self.runtimes);
+        if !is_awaited && let Some(hint) = entry.hint.take() {
             entry.container = hint;
         }
-        entry.container.clone()
+        (entry.container.clone(), is_awaited)
     }
 
     /// Asks for a container that is being made. It is asked for again by its first connection, if it has no name then: this may be
@@ -170,6 +166,11 @@ impl Names {
             self.release();
         }
     }
+}
+
+/// Whether there is anybody who answers.
+fn has_runtime(runtimes: &[Option<mpsc::Sender<Arc<str>>>]) -> bool {
+    runtimes.iter().flatten().any(|it| !it.is_closed())
 }
 
 /// Whether all connected runtimes, and at least one, will look for it.
