@@ -136,10 +136,16 @@ impl Dockerd {
                 host,
             ],
         };
+        // Podman has its locks in shared memory, and never enough of them: it must not take those of another Podman.
+        let shared = self.path("shm");
+        fs::create_dir_all(&shared).unwrap();
+        let shared = shared.display();
         // The script is replaced by the daemon, which so has the pid of the child.
         let daemon = Command::new("unshare")
             .args(["--net", "--mount", "--", BUSYBOX, "sh", "-c"])
-            .arg(format!("{BUSYBOX} ip link set lo up && exec \"$@\""))
+            .arg(format!(
+                "{BUSYBOX} ip link set lo up && {BUSYBOX} mount --bind {shared} /dev/shm && exec \"$@\""
+            ))
             .arg("sh")
             .args(daemon)
             .env("CONTAINERS_CONF", settings)

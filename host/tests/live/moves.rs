@@ -3,6 +3,8 @@
 use std::{
     fs,
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -20,18 +22,43 @@ struct Hierarchy(TempDir);
 
 impl Hierarchy {
     fn new() -> Self {
-        let folder = TempDir::new().unwrap();
-        let options = format!("none,name=lightmontest{}", std::process::id());
+        let hierarchy = Self(TempDir::new().unwrap());
+        hierarchy.mount();
+        fs::create_dir(hierarchy.0.path().join(ID)).unwrap();
+        hierarchy
+    }
+
+    fn name() -> String {
+        format!("name=lightmontest{}", std::process::id())
+    }
+
+    fn mount(&self) {
+        let options = format!("none,{}", Self::name());
         let (kind, options) = (Some("cgroup"), Some(options.as_str()));
-        mount(kind, folder.path(), kind, MsFlags::empty(), options).unwrap();
-        fs::create_dir(folder.path().join(ID)).unwrap();
-        Self(folder)
+        mount(kind, self.0.path(), kind, MsFlags::empty(), options).unwrap();
+    }
+
+    fn is_there() -> bool {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        own.contains(&Self::name())
     }
 }
 
 impl Drop for Hierarchy {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(self.0.path().join(ID));
+        // The kernel keeps a hierarchy whose cgroup is only being removed when it is unmounted: for good, unless that is done again.
+        for _ in 0..10 {
+            let _ = fs::remove_dir(self.0.path().join(ID));
+            let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
+            let deadline = Instant::now() + Duration::from_secs(2);
+            while Self::is_there() {
+                if Instant::now() >= deadline {
+                    self.mount();
+                    break;
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
         let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
     }
 }
@@ -65,4 +92,6 @@ fn each_program_is_where_its_process_is_then() {
         assert_eq!(id, is_inside.then_some(ID), "{n}: {event}");
     }
     assert!(lightmon.stop(Signal::SIGTERM).status.success());
+    drop(hierarchy);
+    assert!(!Hierarchy::is_there(), "left on this machine");
 }
