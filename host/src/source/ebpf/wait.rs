@@ -4,7 +4,7 @@
 //! us for the next one, and sleep. See `ebpf/src/wake.rs` for the other half.
 
 use std::{
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant},
 };
 
@@ -65,7 +65,7 @@ impl Wait {
             return Ok(());
         }
         // `stop` is no reason to read less than there is.
-        ready(&[stop.as_fd()], Some(GATHER)).map(drop)
+        ready([stop.as_fd()], Some(GATHER)).map(drop)
     }
 
     /// Whether something came.
@@ -81,7 +81,7 @@ impl Wait {
         // A program on another CPU may not have seen yet that we want to be woken: what it submits until it has is found after
         // this short wait.
         let short = left().map_or(GATHER, |left| left.min(GATHER));
-        let is_ready = ready(&either, Some(short))? || ready(&either, left())?;
+        let is_ready = ready(either, Some(short))? || ready(either, left())?;
         if is_ready {
             self.in_vain = 0;
         }
@@ -97,11 +97,11 @@ impl Wait {
 }
 
 /// Whether one of them is, in that time; for ever without a time.
-fn ready(fds: &[std::os::fd::BorrowedFd<'_>], timeout: Option<Duration>) -> anyhow::Result<bool> {
-    let mut fds: Vec<PollFd<'_>> = fds
-        .iter()
-        .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
-        .collect();
+fn ready<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    timeout: Option<Duration>,
+) -> anyhow::Result<bool> {
+    let mut fds = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     // Rounded up: who is too early finds nothing.
     let timeout = timeout.map_or(PollTimeout::NONE, |timeout| {
         let rounded = Duration::from_millis(timeout.as_nanos().div_ceil(1_000_000) as u64);
