@@ -10,15 +10,18 @@
 //! A line that a plugin has written takes its event's place in every format. Text from processes, containers and plugins
 //! can't break a line or steer a terminal (`crate::escape`).
 //!
-//! A batch is one write, or shares one with others when the reader is slow. At most 4 MiB wait for it; what there is no
-//! room for is lost, counted and said: on stderr, and by a [`Notice`] among the events once they are taken again.
+//! A batch is one write, or shares one with others: when the reader is slow, and in a file while they come quickly. At most 4 MiB
+//! wait for a reader; what there is no room for is lost, counted and said: on stderr, and by a [`Notice`] among the events once
+//! they are taken again.
 
 #[cfg(test)]
 mod arbitrary;
+mod error;
 mod format;
 pub(crate) mod json;
 mod log;
 mod notices;
+mod options;
 mod queue;
 mod rotate;
 mod sink;
@@ -28,12 +31,19 @@ mod terminal;
 mod tests;
 mod writer;
 
-use std::{borrow::Borrow, env, fs, io, mem, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    borrow::Borrow,
+    mem,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
-use jiff::{Timestamp, tz::TimeZone};
-
+pub(crate) use self::options::zone;
 pub use self::{
+    error::Error,
     format::{Format, Formatter, UnknownFormat},
+    options::Options,
     terminal::Terminal,
 };
 use self::{
@@ -51,101 +61,6 @@ use crate::{
 /// How long what was not yet written may take when lightmon is to end.
 pub const DRAIN: Duration = Duration::from_millis(1500);
 
-/// What to write, and where to.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// What an event is written as.
-    pub format: Format,
-    /// The directory for log files, with the formats `log` and `json`; standard output without one. A table always goes to
-    /// standard output.
-    pub log_path: Option<PathBuf>,
-    /// Whether a table has a column for tags: plugins are loaded.
-    pub tags: bool,
-    /// Whether a table shows a container in a pod as namespace/pod/container.
-    pub pods: bool,
-    /// The labels of containers that a log has.
-    pub labels: Vec<String>,
-    /// Whether a slow reader is waited for as long as it takes: events come from a file, and don't get lost there.
-    pub is_patient: bool,
-    /// The zone of all times shown, and of the log files' hours.
-    pub zone: TimeZone,
-    /// What standard output is.
-    pub terminal: Terminal,
-    /// The time by which log files are named.
-    pub clock: fn() -> Timestamp,
-}
-
-impl Options {
-    /// In the system's time and zone, for the terminal there is, without patience.
-    pub fn new(format: Format, log_path: Option<PathBuf>, tags: bool) -> Self {
-        Self {
-            format,
-            log_path,
-            tags,
-            pods: false,
-            labels: Vec::new(),
-            is_patient: false,
-            zone: zone(),
-            terminal: Terminal::of_stdout(),
-            clock: Timestamp::now,
-        }
-    }
-
-    fn formatter(&self) -> Formatter {
-        Formatter::new(self.format, self.zone.clone(), self.terminal, self.tags)
-            .with_pods(self.pods)
-            .with_labels(self.labels.clone())
-    }
-}
-
-/// The system's time zone. jiff would look through all zones that there are to find what this one is called, which nobody asks.
-pub(crate) fn zone() -> TimeZone {
-    let local = || TimeZone::tzif("", &fs::read("/etc/localtime").ok()?).ok();
-    match env::var_os("TZ") {
-        Some(_) => None,
-        None => local(),
-    }
-    .unwrap_or_else(TimeZone::system)
-}
-
-/// Why something could not be written. The text names the cause: it is no `source`, lest it be said twice.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nobody reads standard output any more.
-    #[error("the reader of standard output has gone; what it did not take is lost")]
-    Closed,
-    /// Somebody may, but did not for too long.
-    #[error("the output was too slow or took nothing; what it did not take in time is lost")]
-    Stalled,
-    /// A write went wrong; the next batch is tried again.
-    #[error("write to {to}: {cause}")]
-    Write {
-        /// What to.
-        to: String,
-        /// Why.
-        cause: io::Error,
-    },
-    /// The directory for log files can't be made.
-    #[error("make the log path {}: {cause}; choose another with --log-path", path.display())]
-    Directory {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
-    /// A log file can't be opened.
-    #[error("open the log file {}: {cause}; it must be a regular file, and no symbolic link", path.display())]
-    Open {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
-    /// There is no thread for it.
-    #[error("start the output's thread: {0}")]
-    Thread(io::Error),
-}
-
 /// Where events end.
 #[derive(Debug)]
 pub struct Output {
@@ -154,11 +69,21 @@ pub struct Output {
     queue: Arc<Queue>,
     /// Where a batch goes without the writer when that takes no waiting: to wake a thread costs more than a small batch.
     direct: Option<Shared>,
+    /// Whether batches may gather.
+    gathers: bool,
+    /// When something was handed over last.
+    handed: Option<Instant>,
     is_patient: bool,
 }
 
 /// A batch of ordinary events is far below it: then it is one write. Of huge ones, so much is formatted at once.
 const FLUSH: usize = 1 << 20;
+
+/// Batches that come within this time gather for one write to a file, where each write costs more than all of its lines.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// So much is worth a write in any case.
+const GATHERED: usize = 128 << 10;
 
 impl Output {
     /// Opens the sink and writes what comes before the first event. Calls `closed` when the reader has gone.
@@ -184,6 +109,7 @@ impl Output {
             Sink::Stdout(stdout) => Some(stdout.clone()),
             Sink::Files(_) => None,
         };
+        let is_file = direct.as_ref().is_none_or(Shared::is_file);
         let writer = Writer {
             sink,
             formatter: options.formatter(),
@@ -208,6 +134,8 @@ impl Output {
             chunk: Chunk::default(),
             queue,
             direct,
+            gathers: is_file && !options.is_patient,
+            handed: None,
             is_patient: options.is_patient,
         };
         output.write::<Event>(&[]);
@@ -229,32 +157,55 @@ impl Output {
     /// Hands a batch over to be written. Each of its events will be counted as written or lost, now or later.
     /// Waits for a slow reader, but without patience no longer than a moment.
     pub fn write<E: Borrow<Event>>(&mut self, events: &[E]) {
+        self.format(events);
+        self.flush();
+    }
+
+    /// The same, but of a file's batches those that come within 20 ms of the last write may wait for the next ones. Who calls
+    /// this goes on doing so: they are written when that time is over, or no events come.
+    pub fn gather<E: Borrow<Event>>(&mut self, events: &[E]) {
+        self.format(events);
+        let is_early = || self.handed.is_some_and(|it| it.elapsed() < GATHER);
+        let waits =
+            self.gathers && !events.is_empty() && self.chunk.bytes.len() < GATHERED && is_early();
+        if !waits {
+            self.flush();
+        }
+    }
+
+    fn format<E: Borrow<Event>>(&mut self, events: &[E]) {
         if self.queue.is_stalled() {
             self.queue.lose(events.len() as u64);
             return;
         }
-        self.formatter.begin(&mut self.chunk.bytes);
-        self.chunk.header = self.chunk.bytes.len();
+        if self.chunk.bytes.is_empty() {
+            self.formatter.begin(&mut self.chunk.bytes);
+            self.chunk.header = self.chunk.bytes.len();
+        }
         for event in events {
             self.formatter.event(event.borrow(), &mut self.chunk.bytes);
             self.chunk.events += 1;
             if self.chunk.bytes.len() >= FLUSH {
-                self.push();
+                self.flush();
             }
         }
-        self.push();
     }
 
-    /// The same with a notice of another time, word for word.
+    /// Takes a notice of another time, word for word.
     pub fn pass_on(&mut self, notice: &Notice) {
+        self.flush();
         self.formatter.notice(notice, &mut self.chunk.bytes);
         self.chunk.header = self.chunk.bytes.len();
-        self.push();
+        self.flush();
     }
 
-    fn push(&mut self) {
+    /// Hands over what has gathered.
+    pub fn flush(&mut self) {
         if self.chunk.bytes.is_empty() {
             return;
+        }
+        if self.gathers {
+            self.handed = Some(Instant::now());
         }
         let chunk = mem::take(&mut self.chunk);
         let written = self
@@ -277,10 +228,11 @@ impl Output {
     ///
     /// # Errors
     /// When not all of it could be, now or before.
-    pub fn finish(self) -> Result<(), Error> {
+    pub fn finish(mut self) -> Result<(), Error> {
         if !self.is_patient {
             self.queue.end_within(DRAIN);
         }
+        self.flush();
         self.queue.finish()
     }
 }
@@ -288,6 +240,7 @@ impl Output {
 /// Without [`finish`](Output::finish) nobody waits for what is left.
 impl Drop for Output {
     fn drop(&mut self) {
+        self.queue.lose(self.chunk.events);
         self.queue.abandon();
     }
 }

@@ -8,7 +8,10 @@ use std::{
     time::Instant,
 };
 
-use jiff::tz;
+use jiff::{
+    Timestamp,
+    tz::{self, TimeZone},
+};
 use nix::unistd::pipe;
 
 use super::*;
@@ -78,7 +81,7 @@ fn a_log_path_gets_log_and_json_but_no_table() {
         let stats = Arc::new(Stats::default());
         let mut output = Output::open(&options, stats.clone(), || ()).unwrap();
         output.write(&[Event::sample(), Event::sample()]);
-        output.write(&[Box::new(Event::sample())]);
+        output.write(&[Event::sample()]);
         output.write::<Event>(&[]);
         output.finish().unwrap();
         assert_eq!(counts(&stats), (3, 0));
@@ -97,7 +100,7 @@ fn a_batch_is_one_write() {
     let (ours, theirs) = UnixDatagram::pair().unwrap();
     let (mut output, stats) = start(&options(Format::Log), ours);
     for _ in 0..2 {
-        output.write(&vec![Event::sample(); 100]);
+        output.gather(&vec![Event::sample(); 100]);
         let mut datagram = vec![0; 1 << 20];
         let length = theirs.recv(&mut datagram).unwrap();
         let lines = datagram[..length].split_inclusive(|&byte| byte == b'\n');
@@ -105,6 +108,55 @@ fn a_batch_is_one_write() {
     }
     output.finish().unwrap();
     assert_eq!(counts(&stats), (200, 0));
+}
+
+#[test]
+fn batches_that_come_quickly_gather_for_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (mut output, stats) = start(&options(Format::Json), file.reopen().unwrap());
+    let lines = || fs::read_to_string(file.path()).unwrap().lines().count();
+    let one = [Event::sample()];
+
+    output.gather(&one);
+    assert_eq!(lines(), 1, "after a while without any");
+    let mut made = 1;
+    // As quickly as it takes, which is not each time on a busy machine.
+    let mut keep_one = |output: &mut Output| {
+        let mut is_kept = || {
+            output.write(&one);
+            output.gather(&one);
+            made += 2;
+            lines() < made
+        };
+        assert!((0..1000).any(|_| is_kept()), "nothing waits");
+        made
+    };
+
+    let made = keep_one(&mut output);
+    output.gather::<Event>(&[]);
+    assert_eq!(lines(), made, "as soon as nothing comes");
+
+    let made = keep_one(&mut output);
+    thread::sleep(GATHER);
+    output.gather(&one);
+    assert_eq!(lines(), made + 1, "after some time");
+    output.gather(&vec![Event::sample(); GATHERED / 500]);
+    let made = made + 1 + GATHERED / 500;
+    assert_eq!(lines(), made, "as soon as it is much");
+
+    output.pass_on(&Notice::Lost {
+        place: Place::Kernel,
+        lost: Lost {
+            since: Timestamp::UNIX_EPOCH,
+            until: Timestamp::UNIX_EPOCH,
+            connections: 1,
+            processes: 0,
+        },
+    });
+    output.gather(&one);
+    output.finish().unwrap();
+    assert_eq!(lines(), made + 2, "at the end");
+    assert_eq!(counts(&stats), (made as u64 + 1, 0));
 }
 
 #[test]

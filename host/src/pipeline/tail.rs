@@ -95,14 +95,14 @@ impl<'scope> Tail<'scope> {
         })
     }
 
-    /// Takes a batch, and leaves it empty.
+    /// Takes a batch, and leaves it empty. To be called again soon, with or without events, as long as some come.
     ///
     /// # Errors
     /// When a plugin has failed that lightmon must not go on without.
     pub(super) fn take(&mut self, events: &mut Vec<Event>, stats: &Stats) -> Result<(), Halt> {
         match self {
             Self::Output(output) => {
-                output.write(events);
+                output.gather(events);
                 events.clear();
                 Ok(())
             }
@@ -139,10 +139,11 @@ impl<'scope> Tail<'scope> {
         }
     }
 
-    /// Waits until the plugins have seen all that there is, so that what is left can be told.
-    pub(super) fn settle(&self) {
-        if let Self::Plugins { queue, .. } = self {
-            queue.settle();
+    /// Waits until all that there is has gone to the output, so that what is left can be told.
+    pub(super) fn settle(&mut self) {
+        match self {
+            Self::Output(output) => output.flush(),
+            Self::Plugins { queue, .. } => queue.settle(),
         }
     }
 
