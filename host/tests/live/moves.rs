@@ -9,6 +9,7 @@ use std::{
 
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
     sys::signal::Signal,
 };
 use tempfile::TempDir;
@@ -77,21 +78,28 @@ fn each_program_is_where_its_process_is_then() {
         sh -c 'echo $$ > "$1/cgroup.procs"; sleep 0.1; exec nc -w 5 127.0.18.6 9' sh "$1/$2"
         go 7
     "#;
-    let hierarchy = Hierarchy::new();
     let lightmon = Lightmon::start(&["-f", "json"]);
-    Command::new("sh")
-        .args(["-c", SCRIPT, "sh"])
-        .args([hierarchy.0.path().to_str().unwrap(), ID])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
+    let run = || {
+        // Out of sight of the daemons of other tests: each would keep the hierarchy for as long as it runs.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let (none, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+        mount(none, "/", none, private, none).unwrap();
+        let hierarchy = Hierarchy::new();
+        Command::new("sh")
+            .args(["-c", SCRIPT, "sh"])
+            .args([hierarchy.0.path().to_str().unwrap(), ID])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        drop(hierarchy);
+        assert!(!Hierarchy::is_there(), "left on this machine");
+    };
+    thread::scope(|scope| scope.spawn(run).join()).unwrap();
     for (n, is_inside) in (1..).zip([false, false, true, true, false, true, false]) {
         let event = lightmon.event_to(&format!("127.0.18.{n}"), 9);
         let id = event.get("containerId").and_then(|id| id.as_str());
         assert_eq!(id, is_inside.then_some(ID), "{n}: {event}");
     }
     assert!(lightmon.stop(Signal::SIGTERM).status.success());
-    drop(hierarchy);
-    assert!(!Hierarchy::is_there(), "left on this machine");
 }
