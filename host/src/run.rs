@@ -63,6 +63,9 @@ pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
     for note in &config.notes {
         tracing::warn!("{note}");
     }
+    if config.replay.is_none() {
+        ebpf::look_ahead();
+    }
     let limits = Limits::default();
     // What is in the files meets no capability: it is looked at on a thread that has none.
     let files = Files::read(&config.plugins, &limits, config.cache_dir.as_deref());

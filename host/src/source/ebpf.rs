@@ -1,6 +1,7 @@
 //! The live source: loads the kernel program, attaches its hooks and reads its records.
 //! Knows nothing about processes, users and containers beyond their numbers.
 
+mod ahead;
 pub(crate) mod btf;
 pub mod decode;
 mod load;
@@ -81,6 +82,12 @@ pub struct EbpfSource {
     pub degraded: Vec<load::Degraded>,
     // Holds the programs; the links are dropped before it.
     _ebpf: Ebpf,
+}
+
+/// Finds out about the kernel what [`EbpfSource::open`] will have to know, while the caller does something else: a third of what
+/// that takes.
+pub fn look_ahead() {
+    ahead::look();
 }
 
 impl EbpfSource {

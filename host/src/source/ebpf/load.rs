@@ -1,7 +1,7 @@
 //! Loads the kernel program with this kernel's offsets, and attaches each hook that can be.
 
 use std::{
-    fmt, fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, process, slice, sync::Arc, thread,
+    fmt, fs, io, os::unix::fs::MetadataExt as _, path::PathBuf, process, slice, sync::Arc,
     time::Instant,
 };
 
@@ -21,11 +21,10 @@ use nix::sys::stat::{major, minor};
 use zerocopy::IntoBytes as _;
 
 use super::{
-    Counters, EbpfSource, Moves, Options,
+    Counters, EbpfSource, Moves, Options, ahead,
     programs::{self, Refusals},
     requirements::{self, BTF},
     skipped::Skipped,
-    vmlinux,
     wait::Wait,
     waiting::Waiting,
 };
@@ -203,10 +202,13 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         None => PREBUILT,
     };
     let mut degraded = Vec::new();
-    // aya asks the kernel what it can do, once: meanwhile we read where it keeps what.
-    let offsets = thread::scope(|scope| {
-        scope.spawn(aya::features);
-        offsets(&mut degraded)
+    let offsets = ahead::offsets().unwrap_or_else(|error| {
+        degraded.push(Degraded {
+            hook: "BTF".to_owned(),
+            lost: requirements::WITHOUT_BTF,
+            reason: format!("read {BTF}: {error}"),
+        });
+        Offsets::NONE
     });
     let own = Own {
         is_like_others: options.report_own.into(),
@@ -367,16 +369,4 @@ fn reason(error: &ProgramError) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Offsets of the running kernel, none without BTF.
-fn offsets(degraded: &mut Vec<Degraded>) -> Offsets {
-    vmlinux::offsets(|_, _| ()).unwrap_or_else(|error| {
-        degraded.push(Degraded {
-            hook: "BTF".to_owned(),
-            lost: requirements::WITHOUT_BTF,
-            reason: format!("read {BTF}: {error}"),
-        });
-        Offsets::NONE
-    })
 }

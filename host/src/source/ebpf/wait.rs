@@ -60,23 +60,24 @@ impl Wait {
         stop: &Stop,
         until: Option<Instant>,
     ) -> anyhow::Result<()> {
-        if !self.is_asleep() {
+        if self.is_asleep() {
+            // What wakes us is read at once: nobody knows whether there will be more.
+            self.sleep(records, stop, until)
+        } else {
             self.in_vain += 1;
-        } else if !self.sleep(records, stop, until)? {
-            return Ok(());
+            // `stop` is no reason to read less than there is.
+            thread::sleep(GATHER);
+            Ok(())
         }
-        // `stop` is no reason to read less than there is.
-        thread::sleep(GATHER);
-        Ok(())
     }
 
-    /// Whether something came.
+    /// Until something comes, or it is that late.
     fn sleep(
         &mut self,
         records: &impl AsFd,
         stop: &Stop,
         until: Option<Instant>,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<()> {
         self.wake_me(true)?;
         let either = [records.as_fd(), stop.as_fd()];
         let left = || until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -88,8 +89,7 @@ impl Wait {
             self.in_vain = 0;
         }
         // When it has woken us, the kernel program knows already.
-        self.wake_me(false)?;
-        Ok(is_ready)
+        self.wake_me(false)
     }
 
     fn wake_me(&mut self, wake: bool) -> anyhow::Result<()> {
