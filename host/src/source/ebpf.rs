@@ -84,8 +84,7 @@ pub struct EbpfSource {
     _ebpf: Ebpf,
 }
 
-/// Finds out about the kernel what [`EbpfSource::open`] will have to know, while the caller does something else: a third of what
-/// that takes.
+/// Begins to find out about the kernel what [`EbpfSource::open`] will have to know, while the caller does something else.
 pub fn look_ahead() {
     ahead::look();
 }
