@@ -5,7 +5,7 @@ LIGHTMON := target/release/lightmon
 PLUGINS := target/plugins
 # The kernel program as it was built from source just now; the host embeds the one in ebpf/prebuilt.
 FRESH := $(CURDIR)/target/ebpf/lightmon.bpf.o
-# Where `make bench` keeps what it measures, and draws it; the README's: make bench BENCH=host/benches/side-by-side. It also takes
+# Where `make bench` keeps what it measures, and draws it; the README's: make bench BENCH=host/load/results/side-by-side. It also takes
 # ROUNDS=5, QUICK=1, LOADS='tcp-1000 rest', LIGHTMON_GO=PROGRAM.
 BENCH := target/bench/side-by-side
 STAGES_BENCH := LIGHTMON_BENCH_PLUGINS=$(CURDIR)/$(PLUGINS) cargo bench --package lightmon --bench stages --
@@ -20,11 +20,11 @@ run: build plugins ## run lightmon with the geoip plugin as a table; other argum
 
 build: ## build target/release/lightmon
 	@host/setup.sh build
-	cargo build --release --package lightmon
+	cargo build --release --package lightmon --package lightmon-load
 
 test: plugins ## install what the tests need, and run all of them
 	@host/setup.sh test
-	host/tests/kubelet.sh target/kubelet
+	host/agent/tests/kubelet.sh target/kubelet
 	ebpf/build.sh $(FRESH)
 	cargo fmt --all --check
 	cargo clippy --all-targets -- --deny warnings
@@ -35,12 +35,12 @@ test: plugins ## install what the tests need, and run all of them
 
 bench: build plugins ## lightmon beside bpftrace and tcplife under the same loads; in a few minutes: make bench ROUNDS=1 QUICK=1
 	$(SUDO) target/release/lightmon-load side-by-side --results $(BENCH).json --plot $(BENCH).svg \
-		$$(host/load/side_by_side/peers.sh $(HOME)/.cache/lightmon/peers) $(if $(LIGHTMON_GO),--original $(LIGHTMON_GO)) \
+		$$(host/load/src/side_by_side/peers.sh $(HOME)/.cache/lightmon/peers) $(if $(LIGHTMON_GO),--original $(LIGHTMON_GO)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(LOADS:%=--load %)
 
 bench-plugins: plugins ## what a plugin costs, beside the same work done natively
 	plugins/build.sh bench-guest
-	LIGHTMON_BENCH_GUEST=$(CURDIR)/$(PLUGINS)/bench-guest.wasm cargo bench --package lightmon --bench plugin
+	LIGHTMON_BENCH_GUEST=$(CURDIR)/$(PLUGINS)/bench-guest.wasm cargo bench --package lightmon-plugin-host --bench plugin
 
 bench-stages: plugins ## how long each stage takes for an event; some of them: make bench-stages STAGES=format
 	plugins/build.sh bench-guest

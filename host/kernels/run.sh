@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs host/tests/kernel.rs on other kernels, inside QEMU without KVM: host/kernels/run.sh [SERIES…], else all of them.
+# Runs the kernel tests (host/agent/tests/kernel) on other kernels, inside QEMU without KVM: host/kernels/run.sh [SERIES…], else all of them.
 # Prints a row for the README's table a kernel; fails when any test did.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

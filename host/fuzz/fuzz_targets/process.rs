@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    lightmon::fuzz::process(bytes);
+    lightmon_identity::fuzz::process(bytes);
 });

@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    lightmon::fuzz::replay(bytes);
+    lightmon_capture::fuzz::replay(bytes);
 });

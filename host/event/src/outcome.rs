@@ -1,0 +1,84 @@
+//! How a connection ended.
+
+use std::fmt;
+
+macro_rules! outcomes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal $text:literal,)*) => {
+        /// How a connection ended. The number is the plugins' (`wit/`), the text everybody else's.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        #[repr(u8)]
+        pub enum Outcome { $($(#[$doc])* $name = $code,)* }
+
+        impl Outcome {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The word for it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+outcomes! {
+    /// TCP: the handshake is complete.
+    Established = 1 "established",
+    /// UDP: the socket has got its peer; nothing was sent yet.
+    Connected = 2 "connected",
+    /// The peer said no.
+    Refused = 3 "refused",
+    /// The peer broke it off.
+    Reset = 4 "reset",
+    /// Nobody answered.
+    TimedOut = 5 "timed-out",
+    /// No way to the host or its network.
+    Unreachable = 6 "unreachable",
+    /// Firewall, cgroup or security module said no.
+    Denied = 7 "denied",
+    /// The own address or port was in use or not available.
+    AddressUnavailable = 8 "address-unavailable",
+    /// Closed by its own process before an answer.
+    Aborted = 9 "aborted",
+    /// Any other errno.
+    Failed = 10 "failed",
+    /// TCP: no answer after a second; the outcome follows in an event with the same [`Event::id`].
+    Pending = 11 "pending",
+    /// UDP: the first datagram of a minute to this destination was sent, without connect(2).
+    Sent = 12 "sent",
+}
+
+impl Outcome {
+    /// What an errno (Linux numbers, include/uapi/asm-generic/errno.h) means for a connection that has failed.
+    pub const fn from_errno(errno: u16) -> Self {
+        match errno {
+            111 => Self::Refused,                       // ECONNREFUSED
+            104 => Self::Reset,                         // ECONNRESET
+            110 => Self::TimedOut,                      // ETIMEDOUT
+            100 | 101 | 112 | 113 => Self::Unreachable, // ENETDOWN ENETUNREACH EHOSTDOWN EHOSTUNREACH
+            1 | 13 => Self::Denied,                     // EPERM EACCES
+            98 | 99 => Self::AddressUnavailable,        // EADDRINUSE EADDRNOTAVAIL
+            103 => Self::Aborted,                       // ECONNABORTED
+            _ => Self::Failed,
+        }
+    }
+
+    /// Whether the connection came about.
+    pub const fn is_success(self) -> bool {
+        matches!(self, Self::Established | Self::Connected | Self::Sent)
+    }
+
+    /// The outcome of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|outcome| outcome.as_str() == word)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,20 @@
+//! Loads a plugin as a run of lightmon does. The one place in which the author's commands meet the host.
+
+use std::path::Path;
+
+use lightmon_plugin_host::{Chain, Error, Limits, Spec, folders, when};
+
+/// With the user's cache of compiled plugins.
+pub(super) fn load(spec: &Spec, limits: &Limits) -> Result<Chain, Error> {
+    Chain::load(
+        std::slice::from_ref(spec),
+        limits,
+        folders::default_cache_dir().as_deref(),
+        when,
+    )
+}
+
+/// With a cache of one's own.
+pub(super) fn load_with(spec: &Spec, limits: &Limits, cache: &Path) -> Result<Chain, Error> {
+    Chain::load(std::slice::from_ref(spec), limits, Some(cache), when)
+}
