@@ -12,7 +12,8 @@ install_debian() {
         rustc-web cargo-web rust-web-src libstd-rust-web-dev-bpf llvm-22-dev libpolly-22-dev lld-22 rust-web-llvm clang-22
 }
 
-flags=(--quiet --package lightmon-ebpf --profile ebpf --target bpfel-unknown-none --target-dir target/ebpf)
+# aya-ebpf asks for a newer compiler than Debian's, but uses nothing that Debian's lacks.
+flags=(--quiet --ignore-rust-version --package lightmon-ebpf --profile ebpf --target bpfel-unknown-none --target-dir target/ebpf)
 if [ ! -d $debian ] && [ "$(id -u)" = 0 ] && apt-cache show libstd-rust-web-dev-bpf >/dev/null 2>&1; then
     install_debian
 fi

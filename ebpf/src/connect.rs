@@ -72,7 +72,7 @@ pub fn begin(fd: u32, address: u64, length: u32) {
     // SAFETY: takes no argument.
     let began_ns = unsafe { bpf_ktime_get_boot_ns() };
     let call = Call::new(began_ns, socket, address, length);
-    if CALLS.insert(bpf_get_current_pid_tgid(), call, 0).is_err() && protocol_of(sk) != IPPROTO_TCP
+    if CALLS.insert(&bpf_get_current_pid_tgid(), &call, 0).is_err() && protocol_of(sk) != IPPROTO_TCP
     {
         emit::count(counter::LOST);
     }
@@ -98,10 +98,10 @@ pub extern "C" fn end_connect(result: i64) -> u32 {
 fn try_end(result: i64) -> Result<(), i32> {
     let thread = bpf_get_current_pid_tgid();
     // SAFETY: a copy is made before the entry is removed, by the thread that it belongs to.
-    let Some(call) = (unsafe { CALLS.get(thread) }).copied() else {
+    let Some(call) = (unsafe { CALLS.get(&thread) }).copied() else {
         return Ok(());
     };
-    let _ = CALLS.remove(thread);
+    let _ = CALLS.remove(&thread);
     if call.syn_sk != 0 && call.closed == 0 {
         return Ok(()); // the socket's state tells the outcome
     }

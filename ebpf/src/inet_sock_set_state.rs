@@ -182,7 +182,7 @@ fn ends(old: i32, new: i32) -> bool {
 fn begin(sk: u64, peer: impl FnOnce() -> Option<Peer>) {
     // SAFETY: the entry of this thread, which is in this call.
     let call = CALLS
-        .get_ptr_mut(bpf_get_current_pid_tgid())
+        .get_ptr_mut(&bpf_get_current_pid_tgid())
         .map(|call| unsafe { &mut *call });
     let conn = mptcp_socket_of(sk);
     // Not an `Option<Task>`: of one that is none the compiler copies words that are not there, which the verifier refuses before
@@ -209,7 +209,7 @@ fn begin(sk: u64, peer: impl FnOnce() -> Option<Peer>) {
     }
     if mptcp_sk != 0 {
         // Full: its further subflows are the kernel thread's then.
-        let _ = MPTCP.insert(mptcp_sk, task, 0);
+        let _ = MPTCP.insert(&mptcp_sk, &task, 0);
     }
     if is_excluded {
         return;
@@ -219,10 +219,10 @@ fn begin(sk: u64, peer: impl FnOnce() -> Option<Peer>) {
         task,
         is_reported: 0,
     };
-    if PENDING.insert(sk, &pending, BPF_NOEXIST.into()).is_err() {
+    if PENDING.insert(&sk, &pending, BPF_NOEXIST.into()).is_err() {
         // No room; or its end was missed, and so was the socket's next beginning until now.
         emit::count(counter::LOST);
-        let _ = PENDING.insert(sk, &pending, BPF_EXIST.into());
+        let _ = PENDING.insert(&sk, &pending, BPF_EXIST.into());
     }
     waiting::arm(began_ns);
 }
@@ -250,7 +250,7 @@ fn read_owner(conn: u64, owner: &mut Task) -> bool {
         return false;
     }
     // SAFETY: a copy; a task that is replaced meanwhile is another one of the same socket.
-    match unsafe { MPTCP.get(conn) } {
+    match unsafe { MPTCP.get(&conn) } {
         Some(task) => {
             *owner = *task;
             true
@@ -263,9 +263,9 @@ fn read_owner(conn: u64, owner: &mut Task) -> bool {
 #[inline(always)]
 fn take(sk: u64) -> Option<Pending> {
     // SAFETY: a copy is made before the entry is removed.
-    let pending = unsafe { PENDING.get(sk) }.copied()?;
+    let pending = unsafe { PENDING.get(&sk) }.copied()?;
     // Who removes it has it.
-    PENDING.remove(sk).ok()?;
+    PENDING.remove(&sk).ok()?;
     Some(pending)
 }
 
@@ -302,7 +302,7 @@ fn end(sk: u64, new: i32, pending: &Pending, ends: &Ends) {
 /// was free, say. Where it was to go to as well, which the rules have been asked about: not always what the call was given.
 #[inline(always)]
 fn closed_in_its_call(sk: u64, ends: &Ends) -> bool {
-    let Some(call) = CALLS.get_ptr_mut(bpf_get_current_pid_tgid()) else {
+    let Some(call) = CALLS.get_ptr_mut(&bpf_get_current_pid_tgid()) else {
         return false;
     };
     // SAFETY: the entry of this thread, which is in this call.

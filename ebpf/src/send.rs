@@ -110,7 +110,7 @@ fn begin(fd: u32, address: u64, length: u32, flags: u32) {
 #[inline(always)]
 fn remember(socket: u64, address: u64) {
     let call = Call::new(now(), socket, address, DATAGRAM);
-    if CALLS.insert(bpf_get_current_pid_tgid(), call, 0).is_err() {
+    if CALLS.insert(&bpf_get_current_pid_tgid(), &call, 0).is_err() {
         emit::count(counter::LOST);
     }
 }
@@ -118,7 +118,7 @@ fn remember(socket: u64, address: u64) {
 /// The other half of [`sys_enter_sendto`] and of [`sys_enter_sendmsg`].
 #[tracepoint]
 pub fn sys_exit_send(ctx: TracePointContext) -> u32 {
-    let Some(call) = CALLS.get_ptr(bpf_get_current_pid_tgid()) else {
+    let Some(call) = CALLS.get_ptr(&bpf_get_current_pid_tgid()) else {
         return 0;
     };
     // SAFETY: the offset and type are those of the tracepoint's format.
@@ -136,7 +136,7 @@ pub fn sys_exit_send(ctx: TracePointContext) -> u32 {
 #[inline(never)]
 extern "C" fn end_send(result: i64) -> u32 {
     let thread = bpf_get_current_pid_tgid();
-    let Some(call) = CALLS.get_ptr(thread) else {
+    let Some(call) = CALLS.get_ptr(&thread) else {
         return 0;
     };
     // SAFETY: the entry of this thread, which is in this call.
@@ -144,7 +144,7 @@ extern "C" fn end_send(result: i64) -> u32 {
     if let Ok(Some(peer)) = peer_at(call.address) {
         sent(call.socket, call.began_ns, &peer, result);
     }
-    let _ = CALLS.remove(thread);
+    let _ = CALLS.remove(&thread);
     0
 }
 
@@ -152,13 +152,13 @@ extern "C" fn end_send(result: i64) -> u32 {
 #[tracepoint]
 pub fn sys_exit_sendmmsg(ctx: TracePointContext) -> u32 {
     let thread = bpf_get_current_pid_tgid();
-    let Some(call) = CALLS.get_ptr(thread) else {
+    let Some(call) = CALLS.get_ptr(&thread) else {
         return 0;
     };
     // SAFETY: the entry of this thread, which is in this call.
     let (socket, began_ns, messages) =
         unsafe { ((*call).socket, (*call).began_ns, (*call).address) };
-    let _ = CALLS.remove(thread);
+    let _ = CALLS.remove(&thread);
     // SAFETY: the offset and type are those of the tracepoint's format.
     let result = unsafe { field::<i64>(&ctx, RETURN) };
     // A failure is the first message's: otherwise the call tells how many were sent.
@@ -242,14 +242,14 @@ extern "C" fn is_news(a: u64, b: u64, port: u16, errno: u16, now: u64) -> u32 {
     let destination = u128::from(a) | u128::from(b) << 64;
     let flow = flow(destination.to_le_bytes(), port, errno);
     // SAFETY: as above.
-    match unsafe { FLOWS.get(flow) } {
+    match unsafe { FLOWS.get(&flow) } {
         Some(at) if now.saturating_sub(*at) < FLOW_NS => 0,
         Some(_) => {
-            let _ = FLOWS.insert(flow, now, 0);
+            let _ = FLOWS.insert(&flow, &now, 0);
             1
         }
         // Another thread may be as far as we are: one of us is the first.
-        None => (FLOWS.insert(flow, now, u64::from(BPF_NOEXIST)) != Err(-EEXIST)).into(),
+        None => (FLOWS.insert(&flow, &now, u64::from(BPF_NOEXIST)) != Err(-EEXIST)).into(),
     }
 }
 

@@ -64,7 +64,7 @@ fn report(sk: u64) {
     if !inet_sock_set_state::is_waiting(state) {
         return inet_sock_set_state::missed(sk, state);
     }
-    let Some(entry) = PENDING.get_ptr_mut(sk) else {
+    let Some(entry) = PENDING.get_ptr_mut(&sk) else {
         return;
     };
     // SAFETY: an entry of a map, which only the host has marked; a copy, since whoever removes it does not use it any more.
@@ -79,7 +79,7 @@ fn report(sk: u64) {
     ends.read(sk);
     // While it is still there, the socket was: what was read is of this connection.
     // SAFETY: as above.
-    let is_same = unsafe { PENDING.get(sk) }.is_some_and(|it| it.began_ns == pending.began_ns);
+    let is_same = unsafe { PENDING.get(&sk) }.is_some_and(|it| it.began_ns == pending.began_ns);
     if is_same && ends.family != 0 {
         // SAFETY: takes no argument.
         let now = unsafe { bpf_ktime_get_boot_ns() };
