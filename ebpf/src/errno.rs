@@ -1,4 +1,4 @@
-//! What calls say when they fail: include/uapi/asm-generic/errno-base.h, errno.h.
+//! Error numbers of system calls: include/uapi/asm-generic/errno-base.h and errno.h.
 
 pub const EINTR: i64 = 4;
 pub const EBADF: i64 = 9;
@@ -17,15 +17,15 @@ pub const ENOBUFS: i64 = 105;
 pub const EISCONN: i64 = 106;
 pub const EALREADY: i64 = 114;
 pub const EINPROGRESS: i64 = 115;
-/// The last one that user space sees; above are the kernel's own, for calls that go on after a signal.
-pub const LAST_ERRNO: i64 = 133;
+/// The largest errno that user space sees. Larger ones are internal to the kernel, for calls that are restarted after a signal.
+pub const MAX_ERRNO: i64 = 133;
 
-/// Some of them, up to 127. Asked about with one branch and not with one for each: the verifier follows every one.
+/// A set of error numbers up to 127. A bit set, since the verifier follows each branch of a comparison chain.
 #[derive(Clone, Copy)]
-pub struct Errnos(u64, u64);
+pub struct ErrnoSet(u64, u64);
 
-impl Errnos {
-    /// Just these.
+impl ErrnoSet {
+    /// The set of these error numbers.
     pub const fn of(errnos: &[i64]) -> Self {
         let (mut bits, mut i) = (0_u128, 0);
         while i < errnos.len() {
@@ -35,9 +35,9 @@ impl Errnos {
         Self(bits as u64, (bits >> 64) as u64)
     }
 
-    /// Whether it is among them.
+    /// Whether the set contains `errno`.
     #[inline(always)]
-    pub fn has(self, errno: i64) -> bool {
+    pub fn contains(self, errno: i64) -> bool {
         let half = match errno >> 6 {
             0 => self.0,
             1 => self.1,

@@ -1,5 +1,5 @@
-//! What the user does not want to see, decided before there is a record of it: the host has made [`Rules`] of those
-//! conditions that the kernel knows all about, and looks at what passes here once more.
+//! Excludes connections before a record is made. The host compiles those exclude rules into [`Rules`] whose fields the kernel
+//! knows, and evaluates the whole expression again on what passes here.
 
 use core::hint::black_box;
 
@@ -10,24 +10,25 @@ use lightmon_common::{
 };
 
 use crate::{
-    emit,
-    ends::{MAPPED, Peer},
+    counters,
+    endpoints::{Destination, MAPPED},
     task,
 };
 
-/// Set by the host before it loads the program.
+/// The host sets it before it loads the program.
 #[unsafe(no_mangle)]
 static RULES: Rules = Rules::NONE;
 
-/// Whether there is anything to decide. The verifier sees a constant: without rules nothing is left of what depends on it.
+/// Whether there are rules. The verifier sees a constant: without rules it removes all code that depends on them.
 #[inline(always)]
 pub fn has_rules() -> bool {
     rules().count != 0
 }
 
-/// Whether a connection is to be left out; counts it then. It is the current task's, or its `owner`'s if it has another.
+/// Whether a rule excludes the connection. Counts an excluded connection. `owner`: the task of the connection, or `None` for the
+/// current task.
 #[inline(always)]
-pub fn takes(peer: &Peer, protocol: u16, owner: Option<&Task>) -> bool {
+pub fn is_excluded(destination: &Destination, protocol: u16, owner: Option<&Task>) -> bool {
     if !has_rules() {
         return false;
     }
@@ -38,34 +39,33 @@ pub fn takes(peer: &Peer, protocol: u16, owner: Option<&Task>) -> bool {
         },
         |owner| (owner.tgid, owner.uid),
     );
-    // From memory: else the compiler takes words from bytes that only one of its ways here has, which the verifier refuses.
-    let Aligned(destination) = black_box(Aligned(peer.address));
+    // Read back from memory: otherwise the compiler builds words from bytes that only one path sets. The verifier refuses that.
+    let Aligned(address) = black_box(Aligned(destination.address));
     let fields = Fields {
-        destination,
+        destination: address,
         tgid,
         uid,
-        is_ipv4: is_ipv4(destination),
-        destination_port: peer.port,
+        is_ipv4: is_ipv4(address),
+        destination_port: destination.port,
         protocol,
     };
     let [a, b, c, d] = fields.words();
-    let is_taken = any_matches(a, b, c, d) != 0
-        && !owner.map_or_else(|| task::is_counted_apart() != 0, |owner| owner.own != 0);
-    if is_taken {
-        emit::count(counter::EXCLUDED);
+    let is_excluded = any_rule_matches(a, b, c, d) != 0
+        && !owner.map_or_else(|| task::is_self() != 0, |owner| owner.is_self != 0);
+    if is_excluded {
+        counters::count(counter::EXCLUDED);
     }
-    is_taken
+    is_excluded
 }
 
-/// An address that is read as words.
+/// An address that is aligned so that it can be read as words.
 #[repr(align(8))]
 struct Aligned([u8; 16]);
 
-/// Whether any rule matches. A function of its own for the verifier, which goes through it once, and not once for each
-/// way that leads here.
+/// Whether any rule matches. A function of its own for the verifier.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn any_matches(a: u64, b: u64, c: u64, d: u64) -> u32 {
+extern "C" fn any_rule_matches(a: u64, b: u64, c: u64, d: u64) -> u32 {
     let rules = rules();
     for i in 0..MAX_RULES {
         if i as u64 >= rules.count {
@@ -78,9 +78,9 @@ extern "C" fn any_matches(a: u64, b: u64, c: u64, d: u64) -> u32 {
     0
 }
 
-/// The rules, read in a way that the compiler does not fold into the initial value.
 #[inline(always)]
 fn rules() -> &'static Rules {
+    // `black_box`: the compiler must not fold the initial value in.
     // SAFETY: a static that nobody writes.
     unsafe { &*black_box(&raw const RULES) }
 }

@@ -1,16 +1,40 @@
-//! lightmon's kernel program: passive tracepoints that turn each outgoing connection into one record.
-//! Decides nothing but what a connection is, and which ones the user has excluded by what the kernel knows; names, all other
-//! filters and formats are the host's.
+//! lightmon's kernel program: passive hooks that turn each outgoing connection into one record.
+//! Decides what a connection is, and evaluates the exclude rules whose fields the kernel knows. Names, all other filters and
+//! formats are the host's part.
 //!
-//! One file a hook; what they share is in [`maps`], [`emit`], [`ends`], [`errno`], [`exclude`], [`kernel`], [`task`], [`waiting`] and
-//! [`wake`].
+//! One file a hook. Hooks do not import each other. Shared files import only files of the lines above their own:
+//! - [`errno`]; [`kernel`]: reads kernel memory
+//! - [`endpoints`]; [`task`]
+//! - [`maps`]; [`socket`]
+//! - [`counters`]; [`consumer`]: wakes the host
+//! - [`emit`]: submits connections; [`exclude`]: evaluates the rules
+//! - [`call`]: system calls that connect or send; [`pending`]: connections without an answer
+//!
+//! # Functions of their own for the verifier
+//! A function with `#[unsafe(no_mangle)] #[inline(never)] extern "C"` becomes a BPF function. The verifier checks a BPF function
+//! once, for unknown arguments. Inlined code is checked once for each path that leads to it: seconds on older kernels.
 //!
 //! # Minimum kernel version
-//! 5.8: ring buffer, `bpf_ktime_get_boot_ns`. BTF (`/sys/kernel/btf/vmlinux`) for what `kernel` reads.
+//! 5.8: ring buffer, `bpf_ktime_get_boot_ns`. BTF (`/sys/kernel/btf/vmlinux`) for everything that `kernel` reads.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+// What the hooks share.
+mod call;
+mod consumer;
+mod counters;
+mod emit;
+mod endpoints;
+mod errno;
+mod exclude;
+mod kernel;
+mod maps;
+mod pending;
+mod socket;
+mod task;
+
+// The hooks.
 mod cgroup_attach_task;
 mod cgroup_mkdir;
 mod connect;
@@ -19,23 +43,13 @@ mod process_exec;
 mod process_fork;
 mod send;
 
-mod emit;
-mod ends;
-mod errno;
-mod exclude;
-mod kernel;
-mod maps;
-mod task;
-mod waiting;
-mod wake;
-
-/// The loop that never ends makes the verifier refuse a program from which a panic can be reached.
+/// If a panic can be reached, the verifier refuses the program because of the infinite loop.
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// The verifier allows the tracing helpers to GPL-compatible programs only.
+/// The verifier allows the tracing helpers only to programs with a GPL-compatible license.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

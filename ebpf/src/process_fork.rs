@@ -1,14 +1,14 @@
-//! `sched_process_fork`: a process that starts no program of its own runs its maker's. The raw tracepoint, because the
-//! other one tells a thread's number only, and that not with the process that it belongs to.
+//! `sched_process_fork`: a child that has not called exec has its parent's path and arguments. The raw tracepoint, since the plain
+//! one reports a new thread without its process.
 
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 use lightmon_common::{Fork, counter, kind};
 
 use crate::{
-    emit,
-    kernel::{known, offsets},
+    consumer, counters,
+    kernel::{offsets, try_read},
     maps::RECORDS,
-    task, wake,
+    task,
 };
 
 /// match-proto:v5.8:include/trace/events/sched.h:TP_PROTO(struct task_struct *parent, struct task_struct *child)
@@ -21,17 +21,18 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> u32 {
 #[inline(always)]
 fn try_fork(child: u64) -> Option<()> {
     let at = offsets();
-    let (tid, tgid): (u32, u32) = (known(child, at.task_pid)?, known(child, at.task_tgid)?);
+    let tid: u32 = try_read(child, at.task_pid)?;
+    let tgid: u32 = try_read(child, at.task_tgid)?;
     if tid != tgid {
         return None; // a thread
     }
     let parent = task::current();
-    if parent.image == 0 {
-        return None; // a thread of the kernel
+    if parent.exec_id == 0 {
+        return None; // a kernel thread
     }
-    let started_ns = known(child, at.task_start_boottime)?;
+    let started_ns = try_read(child, at.task_start_boottime)?;
     let Some(mut entry) = RECORDS.reserve::<Fork>(0) else {
-        emit::count(counter::LOST_PROCESSES);
+        counters::count(counter::LOST_PROCESSES);
         return None;
     };
     entry.write(Fork {
@@ -40,6 +41,6 @@ fn try_fork(child: u64) -> Option<()> {
         started_ns,
         parent,
     });
-    entry.submit(wake::when_filling());
+    entry.submit(consumer::lazy_wakeup_flags());
     Some(())
 }

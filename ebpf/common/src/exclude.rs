@@ -1,27 +1,27 @@
-//! What the kernel program leaves out: rules that a connection is compared with before there is a record of it.
+//! The exclude rules that the kernel program evaluates, before it makes a record of a connection.
 
-/// Most rules that the kernel program can have.
+/// Maximum number of rules in the kernel program.
 pub const MAX_RULES: usize = 64;
 
-/// The fields of a connection that rules look at.
+/// The fields of a connection that rules compare.
 #[derive(Clone, Copy, Default)]
 pub struct Fields {
-    /// Peer's address in network order; an IPv4 address is IPv4-mapped.
+    /// Destination address in network order. An IPv4 address is IPv4-mapped.
     pub destination: [u8; 16],
-    /// As in [`Task::tgid`](crate::Task::tgid).
+    /// See [`Task::tgid`](crate::Task::tgid).
     pub tgid: u32,
-    /// As in [`Task::uid`](crate::Task::uid).
+    /// See [`Task::uid`](crate::Task::uid).
     pub uid: u32,
-    /// Whether the destination is an IPv4 address: networks of IPv6 have none of them.
+    /// Whether the destination is an IPv4 address. An IPv6 network contains no IPv4 address, mapped or not.
     pub is_ipv4: bool,
-    /// Peer's port in host order.
+    /// Destination port in host order.
     pub destination_port: u16,
     /// IANA number.
     pub protocol: u16,
 }
 
 impl Fields {
-    /// All of them, as rules compare them.
+    /// All fields, in the layout of [`Rule::mask`] and [`Rule::value`].
     #[inline(always)]
     pub fn words(&self) -> [u64; 4] {
         let Self {
@@ -41,8 +41,8 @@ impl Fields {
     }
 }
 
-/// Matches the connections whose [words](Fields::words) have the bits of `value` where those of `mask` are 1; those of
-/// `value` are 0 elsewhere.
+/// Matches a connection if its [words](Fields::words) equal `value` in all bits that are 1 in `mask`.
+/// The other bits of `value` are 0.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[cfg_attr(
@@ -50,20 +50,20 @@ impl Fields {
     derive(Debug, PartialEq, zerocopy::IntoBytes, zerocopy::Immutable)
 )]
 pub struct Rule {
-    /// What is looked at.
+    /// The bits that are compared.
     pub mask: [u64; 4],
-    /// What it has to be.
+    /// The values that these bits must have.
     pub value: [u64; 4],
 }
 
 impl Rule {
-    /// Matches everything.
+    /// Matches every connection.
     pub const ALL: Self = Self {
         mask: [0; 4],
         value: [0; 4],
     };
 
-    /// Whether the connection is one of those.
+    /// Whether the rule matches a connection with these [words](Fields::words).
     #[inline(always)]
     pub fn matches(&self, words: [u64; 4]) -> bool {
         let Self { mask, value } = self;
@@ -74,19 +74,19 @@ impl Rule {
     }
 }
 
-/// A connection that any of them matches is left out.
+/// A connection is excluded if any of these rules matches.
 #[repr(C)]
 #[derive(Clone, Copy)]
 #[cfg_attr(feature = "user", derive(zerocopy::IntoBytes, zerocopy::Immutable))]
 pub struct Rules {
-    /// How many there are; those behind them are not looked at.
+    /// Number of rules in use, from the start of `rules`.
     pub count: u64,
-    /// In any order.
+    /// The rules, in any order.
     pub rules: [Rule; MAX_RULES],
 }
 
 impl Rules {
-    /// Nothing is left out.
+    /// Excludes nothing.
     pub const NONE: Self = Self {
         count: 0,
         rules: [Rule::ALL; MAX_RULES],
