@@ -165,7 +165,7 @@ impl Counters {
     /// # Errors
     /// When the kernel refuses to tell.
     pub fn connections(&self) -> anyhow::Result<u64> {
-        Ok(self.get(counter::SENT)? + self.get(counter::LOST)? + self.excluded()?)
+        Ok(self.get(counter::SUBMITTED)? + self.get(counter::LOST)? + self.excluded()?)
     }
 
     /// Those among them that were excluded.

@@ -60,7 +60,7 @@ pub(crate) fn task(pid: u32) -> Task {
     task.cgroup_id = FIRST_CGROUP + u64::from(pid) % CONTAINERS;
     (task.tgid, task.tid, task.ppid) = (pid, pid, FIRST_PID);
     (task.uid, task.gid) = (33, 33);
-    task.image = 0x7ffd_1234_5678;
+    task.exec_id = 0x7ffd_1234_5678;
     task.comm[..5].copy_from_slice(b"nginx");
     task
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use lightmon_common::{Cgroup, Connection, ERRNO_UNKNOWN, Exec, Fork, Task, Waiting, kind, stage};
+use lightmon_common::{
+    Cgroup, Connection, ERRNO_UNKNOWN, Exec, Fork, ScanRequest, Task, kind, stage,
+};
 use nix::time::{ClockId, clock_gettime};
 use zerocopy::FromBytes;
 
@@ -136,7 +138,7 @@ pub fn record(bytes: &[u8], clock: &Clock, tasks: &mut Tasks) -> Result<Decoded,
         kind::CONNECTION => {
             let record: Connection = fixed(bytes)?;
             let event = connection(&record, clock, tasks)?;
-            if record.task.own == 0 {
+            if record.task.is_self == 0 {
                 Record::Connection(event)
             } else {
                 Record::FromSelf(event)
@@ -145,9 +147,9 @@ pub fn record(bytes: &[u8], clock: &Clock, tasks: &mut Tasks) -> Result<Decoded,
         kind::EXEC => Record::Exec(exec(bytes)?),
         kind::FORK => Record::Fork(fork(&fixed(bytes)?)),
         kind::CGROUP => cgroup(bytes)?,
-        kind::WAITING => {
-            let record: Waiting = fixed(bytes)?;
-            return Ok(Decoded::Waiting(Duration::from_nanos(record.time_ns)));
+        kind::SCAN_REQUEST => {
+            let record: ScanRequest = fixed(bytes)?;
+            return Ok(Decoded::Waiting(Duration::from_nanos(record.began_ns)));
         }
         value => {
             return Err(Malformed::Unknown {
@@ -215,7 +217,7 @@ fn connection(record: &Connection, clock: &Clock, tasks: &mut Tasks) -> Result<E
         comm: process.comm.clone(),
         process,
         container: None,
-        exec_id: task.image,
+        exec_id: task.exec_id,
         container_provenance: None,
         unit: None,
         peer: None,
@@ -241,8 +243,8 @@ fn exec(bytes: &[u8]) -> Result<lightmon_event::Exec, Malformed> {
     Ok(lightmon_event::Exec {
         time: Duration::from_nanos(record.time_ns),
         cgroup_id: record.task.cgroup_id,
-        cgroup_migrations: CgroupMigrations::new(record.moves),
-        exec_id: record.task.image,
+        cgroup_migrations: CgroupMigrations::new(record.cgroup_migrations),
+        exec_id: record.task.exec_id,
         process: Process {
             path,
             args: (!args.is_empty()).then(|| lightmon_event::split_args(args)),
@@ -257,7 +259,7 @@ fn fork(record: &Fork) -> lightmon_event::Fork {
     let Fork { parent: maker, .. } = record;
     lightmon_event::Fork {
         time: Duration::from_nanos(record.started_ns),
-        exec_id: maker.image,
+        exec_id: maker.exec_id,
         process: Process {
             pid: record.tgid,
             started: since_boot_of(record.started_ns),

@@ -14,7 +14,7 @@ use aya::{
 };
 use jiff::Timestamp;
 use lightmon_common::{
-    Offsets, Own,
+    Offsets, SelfProcess,
     exclude::{Rule, Rules},
 };
 use nix::sys::stat::{major, minor};
@@ -130,7 +130,7 @@ const fn end_of_send(name: &'static str) -> Hook {
 impl Hook {
     /// The programs for it: raw ones where they can be, else the ordinary one.
     fn programs(&self, offsets: &Offsets) -> &[&'static str] {
-        if self.name == TCP && offsets.tell_tcp() {
+        if self.name == TCP && offsets.can_read_tcp() {
             &RAW_TCP
         } else {
             slice::from_ref(&self.program)
@@ -185,7 +185,7 @@ const TCP: &str = "inet_sock_set_state";
 
 /// The programs for the raw tracepoint of that name, of which the second sees what the kernel skips the first for; later ones
 /// first as above.
-pub(super) const RAW_TCP: [&str; 2] = ["tcp_end", "tcp_state"];
+pub(super) const RAW_TCP: [&str; 2] = ["tcp_outcome", "tcp_state"];
 
 /// All hooks as `category:name`, category `raw` for raw tracepoints, and what is missing without each.
 pub fn hooks() -> impl Iterator<Item = (String, &'static str)> {
@@ -210,9 +210,9 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
         });
         Offsets::NONE
     });
-    let own = Own {
-        is_like_others: options.report_own.into(),
-        ..own()
+    let self_process = SelfProcess {
+        is_reported: options.report_own.into(),
+        ..self_process()
     };
     let rules = rules(&options.exclude);
     let mut loader = programs::loader();
@@ -221,20 +221,20 @@ pub(super) fn open(options: &Options) -> Result<EbpfSource, Error> {
     }
     let mut ebpf = loader
         .override_global("OFFSETS", offsets.as_bytes(), true)
-        .override_global("OWN", own.as_bytes(), true)
+        .override_global("SELF_PROCESS", self_process.as_bytes(), true)
         .override_global("RULES", rules.as_bytes(), true)
         .load(object)?;
 
     let mut map = |name| ebpf.take_map(name).ok_or(Error::Part(name));
     let records = RingBuf::try_from(map("RECORDS")?)?;
     let counters = PerCpuArray::try_from(map("COUNTERS")?)?;
-    let wait = Wait::new(Array::try_from(map("AWAKE")?)?);
+    let wait = Wait::new(Array::try_from(map("CONSUMER_POLLING")?)?);
     let waiting = Waiting::new(
         HashMap::try_from(map("PENDING")?)?,
-        Array::try_from(map("ARMED")?)?,
-        Array::try_from(map("ASK")?)?,
+        Array::try_from(map("SCAN_SCHEDULED")?)?,
+        Array::try_from(map("PROBED_SOCKET")?)?,
     );
-    let mut moves = Array::<_, u64>::try_from(map("MOVES")?)?;
+    let mut moves = Array::<_, u64>::try_from(map("CGROUP_MIGRATIONS")?)?;
     // Before anything is counted, and taken back if nothing will be.
     moves.set(0, 1, 0)?;
     let wanted = HOOKS.iter().flat_map(|hook| hook.programs(&offsets));
@@ -331,14 +331,14 @@ impl fmt::Display for Hook {
     }
 }
 
-/// This process, as the kernel program can recognise it from any namespace; [`Own::NONE`] without /proc.
-fn own() -> Own {
-    fs::metadata("/proc/self/ns/pid").map_or(Own::NONE, |namespace| Own {
+/// This process, as the kernel program can recognise it from any namespace; [`SelfProcess::UNKNOWN`] without /proc.
+fn self_process() -> SelfProcess {
+    fs::metadata("/proc/self/ns/pid").map_or(SelfProcess::UNKNOWN, |namespace| SelfProcess {
         // The file system of namespaces has a minor number only, but stat(2) and the kernel put the two together differently.
-        dev: major(namespace.dev()) << 20 | minor(namespace.dev()),
-        ino: namespace.ino(),
+        pid_ns_dev: major(namespace.dev()) << 20 | minor(namespace.dev()),
+        pid_ns_ino: namespace.ino(),
         tgid: process::id(),
-        is_like_others: 0,
+        is_reported: 0,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Waits for records without being woken for each: being woken costs the programs that connect more than all the rest.
 //!
 //! While records come, we look for them each [`GATHER`] by ourselves. When none came for a while, we tell the kernel program to wake
-//! us for the next one, and sleep. See `ebpf/src/wake.rs` for the other half.
+//! us for the next one, and sleep. See `ebpf/src/consumer.rs` for the other half.
 
 use std::{
     os::fd::{AsFd, BorrowedFd},
@@ -26,7 +26,7 @@ const PATIENCE: u32 = 3;
 
 /// Whether we look for records by ourselves, and for how long still.
 pub(super) struct Wait {
-    /// The kernel program's `AWAKE`.
+    /// The kernel program's `CONSUMER_POLLING`.
     awake: Array<MapData, u64>,
     /// How often there was nothing, since there was something.
     in_vain: u32,

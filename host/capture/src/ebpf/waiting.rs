@@ -2,7 +2,7 @@
 //! program has missed is made good for.
 //!
 //! The kernel program says when the first of them was begun, then nothing more until we have looked: an idle host has no
-//! wake-ups, a busy one has one a second. See `ebpf/src/waiting.rs` for the other half.
+//! wake-ups, a busy one has one a second. See `ebpf/src/pending.rs` for the other half.
 
 use std::time::Duration;
 
