@@ -41,7 +41,7 @@ pub(crate) fn stages(bench: &mut Bench<'_>) {
         let task = Task {
             started_ns: 0,
             ppid: 0,
-            image: 0,
+            exec_id: 0,
             ..records::task(process.0.id())
         };
         let bytes: Vec<_> = (0..BATCH)
