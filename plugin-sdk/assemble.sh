@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes a project that is complete in its own folder from one of this tree: assemble.sh LANGUAGE FROM WORK puts FROM, the
-# language's helper and the contract into WORK, as `lightmon plugin new` does, and sees to it that the toolchain is there.
-# What was installed and built in WORK stays.
+# Assembles a complete plugin project: assemble.sh LANGUAGE FROM WORK. Copies the project FROM, the SDK of the language and the
+# contract to the folder WORK, as `lightmon plugin new` does. Installs the toolchain first. Keeps the installed packages and the
+# build results that are already in WORK.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 language=$1 from=$2 work=$3

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes clang and wasm-ld available for plugins in C: target/toolchains/bin/clang. Takes any clang from 14 on that has its
-# linker; installs Debian's where there is none. Says where it is; does nothing where it has been done.
+# Provides clang and wasm-ld for plugins in C, as target/toolchains/bin/clang. Uses clang 14 or later if it is installed with its
+# linker; otherwise installs Debian's. Prints the path of clang.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# A clang of a version goes with the wasm-ld of that version, or with the one without a number.
+# clang needs the wasm-ld of the same version, or the one without a version in its name.
 find_clang() {
     local clang version
     for clang in "${CLANG:-}" clang clang-{30..14}; do
@@ -22,13 +22,13 @@ find_clang() {
 
 if ! clang=$(find_clang); then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "plugin-sdk/c/setup.sh: no clang (from 14 on) with wasm-ld; install clang and lld, or run this as root on Debian or Ubuntu" >&2
+        echo "plugin-sdk/c/setup.sh: clang 14 or later with wasm-ld is missing; install clang and lld, or run this script as root on Debian or Ubuntu" >&2
         exit 1
     fi
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clang lld >&2
     clang=$(find_clang) || {
-        echo "plugin-sdk/c/setup.sh: clang and lld are installed, but do not find each other: set CLANG" >&2
+        echo "plugin-sdk/c/setup.sh: clang does not find wasm-ld although both are installed; set CLANG to the path of clang" >&2
         exit 1
     }
 fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the conformance plugins: build.sh [rust|c|go|js|python]… makes target/conformance/LANGUAGE.wasm, of all languages when none
-# is named. $LIGHTMON is the lightmon that builds them; without it cargo makes one.
+# Builds the conformance plugins to target/conformance/LANGUAGE.wasm: build.sh [rust|c|go|js|python]…. Without arguments, builds
+# all of them. $LIGHTMON is the lightmon to use; if it is not set, cargo builds one.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -19,12 +19,12 @@ for language in "$@"; do
     rust) from=$root/plugin-sdk/conformance/rust ;;
     c | go | js | python) from=$root/plugin-sdk/$language/conformance ;;
     *)
-        echo "plugin-sdk/conformance/build.sh: \`$language\` is none of rust, c, go, js, python" >&2
+        echo "plugin-sdk/conformance/build.sh: unknown language \`$language\`, expected rust, c, go, js or python" >&2
         exit 2
         ;;
     esac
     if [ "$language" = rust ]; then
-        # Part of the workspace, and built like the other plugins in Rust.
+        # The Rust plugin is part of the workspace.
         plugins/build.sh conformance
         cp target/plugins/conformance.wasm "$out/rust.wasm"
         continue

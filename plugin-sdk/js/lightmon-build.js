@@ -1,5 +1,5 @@
-// Makes the component: `npm run build -- OUT`. Bundles plugin.ts or plugin.js with the helper into one module, then
-// gives it to componentize-js, which adds the JavaScript engine.
+// Builds the component: `npm run build -- OUT`. Bundles plugin.ts or plugin.js and the SDK into one module. componentize-js
+// then adds the JavaScript engine.
 import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { componentize } from '@bytecodealliance/componentize-js';
@@ -18,7 +18,7 @@ if (!plugin) {
 const manifest = existsSync('plugin.json') ? JSON.parse(readFileSync('plugin.json', 'utf8')) : {};
 const worldName = manifest.world ?? 'plugin';
 
-// Exports that the world lacks are errors, so the world decides on them.
+// An export that the world does not have is an error, so export `tick` and `stop` only if the world has them.
 const optional = worldName === 'complete-plugin' ? ', tick, stop' : '';
 const entry = `
   import { log } from 'lightmon:plugin/log@0.1.0';
@@ -42,7 +42,7 @@ const { outputFiles } = await build({
 const { component } = await componentize(outputFiles[0].text, {
   witPath: 'wit',
   worldName,
-  // A plugin reaches nothing but lightmon: without these, nothing of WASI is imported.
+  // A plugin may use only lightmon's functions. Without these features, the component imports nothing of WASI.
   disableFeatures: ['random', 'stdio', 'clocks', 'http', 'fetch-event'],
 });
 await writeFile(out, component);

@@ -1,7 +1,7 @@
-/** Runs a plugin under node, without WebAssembly, for its tests. */
+/** Runs a plugin in tests under node, without WebAssembly. */
 import type { Component, Container, Ip, Process, Report, Verdict } from './lightmon.js';
 
-/** An event for a test; what is left out has a default. */
+/** An event for a test. Absent fields have default values. */
 export interface TestEvent {
   time?: bigint;
   latencyNs?: bigint;
@@ -28,11 +28,11 @@ export interface TestEvent {
 export type Action = string[];
 
 export class Harness {
-  /** Throws what `init` refuses to start with. `tables` are those that are granted: `{ country: { '192.0.2.1': 'FR' } }`. */
+  /** Creates the plugin. Throws the error of `init`. `tables` are granted tables: `{ country: { '192.0.2.1': 'FR' } }`. */
   constructor(plugin: Component, config?: Record<string, unknown>, granted?: { tables?: Record<string, Record<string, string>> });
-  /** What `init` has asked for. */
+  /** The result of `init`: what the plugin requests. */
   readonly setup: { needs: Record<string, boolean>; when?: string; kinds: Uint8Array };
-  /** Level and text. */
+  /** Logged messages: level and text. */
   readonly logged: [number, string][];
   readonly counters: Record<string, bigint>;
   readonly kv: Map<string, string>;
@@ -42,7 +42,7 @@ export class Harness {
   stop(nowNs?: bigint): { name: string; fields: [string, string][] }[];
 }
 
-/** The actions of a verdict as `Harness.event` gives them, to compare with. */
+/** The actions of a verdict in the form that `Harness.event` returns; for comparisons. */
 export function actions(verdict: Verdict): Action[];
-/** What `Harness.event` gives for an event that is dropped. */
+/** The actions that `Harness.event` returns for a dropped event. */
 export const dropped: Action[];

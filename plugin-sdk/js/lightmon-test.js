@@ -1,5 +1,5 @@
-// Runs a plugin under node, without WebAssembly, for its tests. Stands in for the host: what a plugin logs and counts is
-// kept where tests can read it. Enforces none of the host's limits.
+// Runs a plugin in tests under node, without WebAssembly. Implements the functions of the host, so that tests can read the
+// plugin's messages, counters and store. Enforces none of the host's limits.
 import { connect, drop, parseAddress } from './lightmon.js';
 
 const EVENT = {
@@ -7,7 +7,7 @@ const EVENT = {
   pid: 100, tid: 100, uid: 1000, gid: 1000, errno: 0, kind: 1, protocol: 6, outcome: 1,
 };
 
-/** A plugin with its settings. `tables` are those that are granted: `{ country: { '192.0.2.1': 'FR' } }`. */
+/** A plugin under test. `config` are its settings; `tables` are granted tables: `{ country: { '192.0.2.1': 'FR' } }`. */
 export class Harness {
   logged = [];
   counters = {};
@@ -28,7 +28,7 @@ export class Harness {
       },
       tables: {
         open: (name) => {
-          if (!names.includes(name)) throw new Error(`no table \`${name}\` was granted`);
+          if (!names.includes(name)) throw new Error(`table \`${name}\` was not granted`);
           return names.indexOf(name);
         },
         lookupIp: (table, addresses) => find(table, addresses.map(({ hi, lo }) => known(tables[names[table]], hi, lo))),
@@ -38,7 +38,7 @@ export class Harness {
     this.setup = plugin.filter.init(JSON.stringify(config));
   }
 
-  /** What the plugin does with events; see `event` of lightmon-test.d.ts for what one is made of. One list of actions each. */
+  /** Runs the plugin on a batch. Returns one list of actions for each event. `TestEvent` in lightmon-test.d.ts has the fields. */
   batch(events) {
     const batch = { processes: [], containers: [], events: [] };
     for (const { process, container, tags, extra, source, destination, time, ...rest } of events.map((it) => ({ ...EVENT, ...it }))) {
@@ -56,10 +56,10 @@ export class Harness {
     }
     const actions = this.#plugin.filter.process(batch);
     const of = ({ tag, val }) => (tag === 'drop' ? val : val.event);
-    return events.map((_, index) => actions.filter((action) => of(action) === index).map(short));
+    return events.map((_, index) => actions.filter((action) => of(action) === index).map(simplified));
   }
 
-  /** What the plugin does with one event. */
+  /** Runs the plugin on one event and returns the list of actions. */
   event(event = {}) {
     return this.batch([event])[0];
   }
@@ -68,13 +68,13 @@ export class Harness {
   stop(nowNs = EVENT.time) { return this.#plugin.stop.stop(nowNs); }
 }
 
-/** The actions of a verdict as `Harness.event` gives them, to compare with. */
-export const actions = (verdict) => verdict.actions(0).map(short);
+/** The actions of a verdict in the form that `Harness.event` returns; for comparisons. */
+export const actions = (verdict) => verdict.actions(0).map(simplified);
 
-/** What `Harness.event` gives for an event that is dropped. */
+/** The actions that `Harness.event` returns for a dropped event. */
 export const dropped = actions(drop());
 
-function short({ tag, val }) {
+function simplified({ tag, val }) {
   if (tag === 'drop') return ['drop'];
   const { event, ...rest } = val;
   return [tag, ...Object.values(rest)];

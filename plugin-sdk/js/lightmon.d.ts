@@ -1,6 +1,6 @@
-/** Write lightmon plugins in JavaScript or TypeScript. */
+/** SDK for lightmon plugins in JavaScript and TypeScript. */
 
-/** What the host has to fill in, besides what is always there. What nobody asks for costs nothing. */
+/** A field that a plugin must request. Each requested field costs time for each event. */
 export type Field =
   /** `event.process`, with user, comm and path. */
   | 'process'
@@ -16,7 +16,7 @@ export type Field =
   | 'dname'
   | 'extra';
 
-/** 128 address bits; an IPv4 address is IPv4-mapped. */
+/** An address of 128 bits; an IPv4 address is IPv4-mapped. */
 export interface Ip {
   readonly hi: bigint;
   readonly lo: bigint;
@@ -31,17 +31,17 @@ export interface Parent {
 
 /** A process as it was when it connected. */
 export interface Process {
-  /** Empty when the uid has no name. */
+  /** Empty if the uid has no name. */
   readonly user: string;
   readonly comm: string;
   readonly path?: string;
-  /** The program's name first; undefined when not asked for or not known. */
+  /** The program's name first; undefined if not requested or not known. */
   readonly args?: readonly string[];
-  /** The nearest first; undefined when not asked for or not known. */
+  /** The nearest first; undefined if not requested or not known. */
   readonly parents?: readonly Parent[];
 }
 
-/** A container. `name` and `image` are empty when no runtime has told them. */
+/** A container. `name` and `image` are empty if no container runtime supplied them. */
 export interface Container {
   readonly id: string;
   readonly name: string;
@@ -51,47 +51,47 @@ export interface Container {
 /** One connection. */
 export class Event {
   private constructor();
-  /** Nanoseconds since 1970-01-01 UTC, when the connection was begun. */
+  /** When the connection began: nanoseconds since 1970-01-01 UTC. */
   readonly timeNs: bigint;
-  /** From the beginning to the outcome; undefined when it was not measured. */
+  /** Time from the beginning of the connection to its outcome, in nanoseconds; undefined if it was not measured. */
   readonly latencyNs?: bigint;
-  /** The own address as text: `192.0.2.1`, `2001:db8::1`. */
+  /** The source address as text: `192.0.2.1`, `2001:db8::1`. */
   readonly source: string;
-  /** The peer's address as text. */
+  /** The destination address as text. */
   readonly destination: string;
   readonly sourceIp: Ip;
   readonly destinationIp: Ip;
   readonly sourcePort: number;
   readonly destinationPort: number;
-  /** What user space calls the process. */
+  /** Process id. */
   readonly pid: number;
-  /** The thread that connected. */
+  /** Id of the thread that connected. */
   readonly tid: number;
   readonly uid: number;
   readonly gid: number;
-  /** 0, or the errno that the connection ended with (Linux numbers). */
+  /** The Linux errno that the connection ended with; 0 if there was no error. */
   readonly errno: number;
-  /** 1 connection; more may come. */
+  /** 1 connection; later versions may add kinds. */
   readonly kind: number;
-  /** IANA's number: compare with `Protocol`, say it with `protocolWord`. */
+  /** IANA protocol number. Compare it with `Protocol`; `protocolWord` returns its name. */
   readonly protocol: number;
-  /** How it ended: compare with `Outcome`, say it with `outcomeWord`. */
+  /** How the connection ended. Compare it with `Outcome`; `outcomeWord` returns its name. */
   readonly outcome: number;
   /** Needs `process`. */
   readonly process?: Process;
-  /** Undefined when it runs in none; needs `container`. */
+  /** Undefined outside of containers; needs `container`. */
   readonly container?: Container;
-  /** The name that the destination was looked up by; needs `dname`. */
+  /** The host name that was resolved to the destination address; needs `dname`. */
   readonly dname?: string;
   /** The container's labels; needs `labels`. */
   readonly labels: Readonly<Record<string, string | undefined>>;
-  /** What earlier plugins have tagged; needs `tags`. */
+  /** Tags set by earlier plugins; needs `tags`. */
   readonly tags: Readonly<Record<string, string | undefined>>;
-  /** What came after this version of the contract, such as `pod.name`: wit/plugin.wit has all keys. Needs `extra`. */
+  /** Fields added after this version of the contract, such as `pod.name`; wit/plugin.wit lists all keys. Needs `extra`. */
   readonly extra: Readonly<Record<string, string | undefined>>;
 }
 
-/** A text in an event that a plugin may replace. `args/N` counts from 0, the program's name. */
+/** A field whose text a plugin may replace. In `args/N`, 0 is the program's name. */
 export type Settable =
   | 'user'
   | 'comm'
@@ -102,52 +102,52 @@ export type Settable =
   | `labels/${string}`
   | `tags/${string}`;
 
-/** What becomes of an event. */
+/** The decision on an event: keep it, drop it, or change it. */
 export class Verdict {
   private constructor();
-  /** Adds a tag, or replaces the tag of that key: at most 32 of 128 bytes, key and value together. */
+  /** Adds a tag, or replaces the tag that has the same key. At most 32 tags; key and value together have at most 128 bytes. */
   tag(key: string, value: string | number | bigint | boolean): this;
-  /** Replaces a text, for later plugins and the output. */
+  /** Replaces the text of a field, for all later plugins and for the output. */
   set(field: Settable, text: string): this;
-  /** Replaces the whole output line, at most 16 KiB. */
+  /** Replaces the output line; at most 16 KiB. */
   line(text: string): this;
 }
 
-/** Leaves the event as it is, but for what `.tag()`, `.set()` and `.line()` change. */
+/** Keeps the event. `.tag()`, `.set()` and `.line()` change it. */
 export function keep(): Verdict;
 /** Drops the event. */
 export function drop(): Verdict;
 
-/** Something that a plugin has to say of its own, written among the events. */
+/** A record of the plugin's own, such as a total. lightmon writes it among the events. */
 export interface Report {
-  /** What it is, such as `suppressed`. */
+  /** What the report is about, such as `suppressed`. */
   name: string;
   fields?: Record<string, string | number | bigint | boolean>;
 }
 
-/** A plugin. One is made for each run, and again after a fault. */
+/** A plugin. lightmon creates an instance when it starts, after a fault and after a reload. */
 export interface Plugin {
-  /** Takes the settings; what it throws refuses to start, with that text. */
+  /** Reads the settings. If it throws, lightmon prints the text and does not start. */
   init?(config: Record<string, unknown>): void;
-  /** Asked after `init`. */
+  /** The fields that the plugin requests. Read after `init`. */
   needs?: readonly Field[] | (() => readonly Field[]);
-  /** An expression of lightmon's exclude language: only events that match it come at all. Asked after `init`. */
+  /** An exclude expression; the plugin receives only events that match it. Read after `init`. */
   when?: string | undefined | (() => string | undefined);
-  /** The kinds of events that it knows; without it connections only. */
+  /** The kinds of events that the plugin supports; connections only if absent. */
   kinds?: readonly number[];
-  /** Decides on one event; nothing at all is `keep()`. */
+  /** Decides on one event; undefined means `keep()`. */
   event(event: Event): Verdict | undefined | void;
-  /** After the events of a batch, with their number. */
+  /** Called after the events of a batch, with their number. */
   afterBatch?(events: number): void;
-  /** Milliseconds from one `tick` to the next, at least 100; 1000 if it is not given. */
+  /** Interval between two calls of `tick` in milliseconds, at least 100; 1000 if absent. */
   period?: number | (() => number);
-  /** Called now and then, also without events. Needs `"world": "complete-plugin"` in plugin.json. */
+  /** Called once in each period, also while there are no events. Needs `"world": "complete-plugin"` in plugin.json. */
   tick?(nowNs: bigint): Iterable<Report> | undefined | void;
-  /** Called once, at the end. Needs `"world": "complete-plugin"` in plugin.json. */
+  /** Called once before the instance ends. Needs `"world": "complete-plugin"` in plugin.json. */
   stop?(nowNs: bigint): Iterable<Report> | undefined | void;
 }
 
-/** What a plugin exports as its default. */
+/** The default export of a plugin. */
 export interface Component {
   readonly filter: object;
   readonly tick: object;
@@ -157,7 +157,7 @@ export interface Component {
 /** Makes the exports of the contract from a plugin; `this` in its functions is the plugin. */
 export function definePlugin<State extends object>(plugin: Plugin & State & ThisType<Plugin & State>): Component;
 
-/** The numbers of outcomes. An open set: expect others. */
+/** Values of `event.outcome`. Later versions may add outcomes: expect other numbers. */
 export const Outcome: Readonly<
   Record<
     | 'ESTABLISHED' | 'CONNECTED' | 'REFUSED' | 'RESET' | 'TIMED_OUT' | 'UNREACHABLE' | 'DENIED' | 'ADDRESS_UNAVAILABLE'
@@ -165,35 +165,35 @@ export const Outcome: Readonly<
     number
   >
 >;
-/** IANA's numbers. An open set: expect others. */
+/** Values of `event.protocol`, by IANA number. Expect other numbers. */
 export const Protocol: Readonly<Record<'TCP' | 'UDP', number>>;
-/** The word for an outcome, the same as in lightmon's output; `unknown` for one that came after this version. */
+/** The word for an outcome in lightmon's output; `unknown` for a number that this version does not know. */
 export function outcomeWord(outcome: number): string;
 /** `tcp`, `udp`, or the number as text. */
 export function protocolWord(protocol: number): string;
 
-/** An address as text: dotted if it is IPv4, else as RFC 5952 has it. */
+/** Formats an address: IPv4 in dotted form, IPv6 in the form of RFC 5952. */
 export function formatAddress(ip: Ip): string;
-/** The address that a text stands for; throws if it is none. */
+/** Parses an address. Throws if the text is not an address. */
 export function parseAddress(text: string): Ip;
-/** Cuts a text to so many bytes of UTF-8, never within a character. */
+/** Truncates a text to at most `bytes` of UTF-8, at the end of a character. */
 export function cut(text: string, bytes: number): string;
 
-/** Messages to where lightmon's own go; more than 20 a second are left out, and counted. */
+/** Writes messages to lightmon's log. lightmon discards and counts messages beyond 20 a second. */
 export const log: Readonly<Record<'error' | 'warn' | 'info' | 'debug', (text: unknown) => void>>;
 
-/** Numbers in lightmon's summary, at most 64 names. */
+/** Counters in lightmon's summary, at most 64. */
 export const counter: { add(name: string, delta?: number | bigint): void };
 
-/** A memory of 1 MiB of text that outlives a fault, and a new version of the plugin's file. */
+/** A key-value store of 1 MiB that survives a fault and a reload. */
 export const kv: {
   get(key: string): string | undefined;
-  /** False when there is no room; the key keeps its old value then. */
+  /** Returns false if the store is full; the key then keeps its old value. */
   set(key: string, value: string | number | bigint): boolean;
   delete(key: string): void;
 };
 
-/** A look-up file that the user has granted (`table.NAME=FILE`). Many in one call cost less than one by one. */
+/** A lookup table that the user granted (`table.NAME=FILE`). One call for many keys is faster than many calls. */
 export interface Table {
   lookupIp(address: string | Ip): string | undefined;
   lookupName(name: string): string | undefined;
@@ -201,11 +201,11 @@ export interface Table {
   lookupNames(names: readonly string[]): (string | undefined)[];
 }
 export const tables: {
-  /** `column` chooses what a look-up gives; without it all, as JSON. Throws when no such table was granted. */
+  /** Opens a granted table; throws if it was not granted. Without `column`, a lookup returns the whole entry as JSON. */
   open(name: string, column?: string): Table;
 };
 
-/** A kind of setting, with its default. */
+/** A type of setting, with its default. */
 export interface Setting<T> {
   readonly fallback: T;
 }
@@ -213,9 +213,9 @@ interface Kind<T> {
   (): Setting<T | undefined>;
   (fallback: T): Setting<T>;
 }
-/** The kinds of settings. The command line knows only text, so text is taken as what is wanted; `a+b` is a list of two. */
+/** The types of settings. Text is converted, because settings from the command line are text: `a+b` is a list of two items. */
 export const setting: { text: Kind<string>; number: Kind<number>; flag: Kind<boolean>; list: Kind<string[]> };
-/** Takes settings as `known` describes them; throws on one that is unknown or wrong. */
+/** Reads the settings that `known` describes. Throws if a setting is unknown or wrong. */
 export function settings<K extends Record<string, Setting<unknown>>>(
   config: Record<string, unknown>,
   known: K,

@@ -1,9 +1,9 @@
-// Write lightmon plugins in JavaScript or TypeScript: a plugin is what `definePlugin` makes. Types are in lightmon.d.ts.
-// Knows the contract in wit/, never the host; under node, lightmon-test.js stands in for it.
+// SDK for lightmon plugins in JavaScript and TypeScript. `definePlugin` makes a plugin; lightmon.d.ts has the types.
+// Depends on the contract in wit/, never on the host. In tests under node, lightmon-test.js takes the place of the host.
 
 let host;
 
-/** For the entry that lightmon-build.js writes, and for tests: the functions of the host. */
+/** Sets the functions of the host. Called by the entry module that lightmon-build.js generates, and by tests. */
 export function connect(functions) {
   host = functions;
 }
@@ -13,23 +13,23 @@ const OUTCOMES = [
   'aborted', 'failed', 'pending', 'sent',
 ];
 
-/** The numbers of outcomes, of `event.outcome`. An open set: expect others. */
+/** Values of `event.outcome`. Later versions may add outcomes: expect other numbers. */
 export const Outcome = Object.freeze({
   ESTABLISHED: 1, CONNECTED: 2, REFUSED: 3, RESET: 4, TIMED_OUT: 5, UNREACHABLE: 6, DENIED: 7, ADDRESS_UNAVAILABLE: 8,
   ABORTED: 9, FAILED: 10, PENDING: 11, SENT: 12,
 });
 
-/** IANA's numbers, of `event.protocol`. An open set: expect others. */
+/** Values of `event.protocol`, by IANA number. Expect other numbers. */
 export const Protocol = Object.freeze({ TCP: 6, UDP: 17 });
 
-/** The word for an outcome, the same as in lightmon's output; `unknown` for one that came after this version. */
+/** The word for an outcome in lightmon's output; `unknown` for a number that this version does not know. */
 export const outcomeWord = (outcome) => OUTCOMES[outcome] ?? 'unknown';
 
 /** `tcp`, `udp`, or the number as text. */
 export const protocolWord = (protocol) =>
   protocol === Protocol.TCP ? 'tcp' : protocol === Protocol.UDP ? 'udp' : String(protocol);
 
-/** An address as text: dotted if it is IPv4, else as RFC 5952 has it. */
+/** Formats an address: IPv4 in dotted form, IPv6 in the form of RFC 5952. */
 export function formatAddress({ hi, lo }) {
   if (hi === 0n && lo >> 32n === 0xffffn) {
     const v4 = Number(lo & 0xffffffffn);
@@ -37,11 +37,11 @@ export function formatAddress({ hi, lo }) {
   }
   const groups = [];
   for (const half of [hi, lo]) {
-    // Numbers cost less than BigInts.
+    // Numbers are faster than BigInts.
     const [upper, lower] = [Number(half >> 32n), Number(half & 0xffffffffn)];
     groups.push(upper >>> 16, upper & 0xffff, lower >>> 16, lower & 0xffff);
   }
-  // The longest run of two or more zeros, the first of equals, becomes `::`.
+  // The first of the longest runs of two or more zero groups becomes `::`.
   let start = 0;
   let length = 1;
   for (let i = 0; i < 8; i++) {
@@ -54,9 +54,9 @@ export function formatAddress({ hi, lo }) {
   return length < 2 ? hex(groups) : `${hex(groups.slice(0, start))}::${hex(groups.slice(start + length))}`;
 }
 
-/** The address that a text stands for; an error if it is none. */
+/** Parses an address. Throws if the text is not an address. */
 export function parseAddress(text) {
-  const bad = () => new Error(`\`${text}\` is no address`);
+  const bad = () => new Error(`\`${text}\` is not an address`);
   const v4 = (part) => {
     const numbers = part.split('.');
     if (numbers.length !== 4 || !numbers.every((number) => /^(0|[1-9]\d{0,2})$/.test(number) && number < 256)) throw bad();
@@ -86,9 +86,9 @@ export function parseAddress(text) {
 
 const ASCII = /^[\0-\x7f]*$/;
 
-/** Cuts a text to so many bytes of UTF-8, never within a character: tags hold 128 bytes, key and value together. */
+/** Truncates a text to at most `bytes` of UTF-8, at the end of a character. A tag has at most 128 bytes, key and value together. */
 export function cut(text, bytes) {
-  // No UTF-16 unit takes more than three bytes.
+  // A UTF-16 code unit takes at most three bytes of UTF-8.
   if (text.length * 3 <= bytes) return text;
   if (text.length <= bytes && ASCII.test(text)) return text;
   let used = 0;
@@ -102,14 +102,14 @@ export function cut(text, bytes) {
   return text;
 }
 
-// Keys come from outside: `constructor` is none unless it was set.
+// Without a prototype, so that `labels.constructor` is undefined unless a label has this key.
 const object = (pairs) => {
   const all = Object.create(null);
   for (const [key, value] of pairs ?? []) all[key] = value;
   return all;
 };
 
-/** One connection. Works out only what is asked of it. */
+/** One connection. Converts a field only when it is read. */
 export class Event {
   #raw;
   #batch;
@@ -143,7 +143,7 @@ export class Event {
   get extra() { return object(this.#raw.extra); }
 }
 
-/** What becomes of an event. */
+/** The decision on an event: keep it, drop it, or change it. */
 export class Verdict {
   #actions = [];
 
@@ -156,7 +156,7 @@ export class Verdict {
     return this;
   }
 
-  /** As the contract has them, for the event with that index. */
+  /** The actions in the form of the contract, for the event with this index. */
   actions(event) {
     for (const { val } of this.#actions) val.event = event;
     return this.#actions;
@@ -167,12 +167,12 @@ class Drop extends Verdict {
   actions(event) { return [{ tag: 'drop', val: event }]; }
 }
 
-/** Leaves the event as it is, but for what `.tag()`, `.set()` and `.line()` change. */
+/** Keeps the event. `.tag()`, `.set()` and `.line()` change it. */
 export const keep = () => new Verdict();
 /** Drops the event. */
 export const drop = () => new Drop();
 
-/** Messages to where lightmon's own go, at most 20 a second. */
+/** Writes messages to lightmon's log, at most 20 a second. */
 export const log = Object.freeze({
   error: (text) => host.log(1, String(text)),
   warn: (text) => host.log(2, String(text)),
@@ -180,29 +180,29 @@ export const log = Object.freeze({
   debug: (text) => host.log(4, String(text)),
 });
 
-/** Numbers in lightmon's summary, at most 64 names. */
+/** Counters in lightmon's summary, at most 64. */
 export const counter = Object.freeze({
   add: (name, delta = 1) => host.counter.add(name, BigInt(delta)),
 });
 
-/** A memory of 1 MiB of text that outlives a fault. */
+/** A key-value store of 1 MiB that survives a fault and a reload. */
 export const kv = Object.freeze({
   get: (key) => host.kv.get(key),
   set: (key, value) => host.kv.set(key, String(value)),
   delete: (key) => host.kv['delete'](key),
 });
 
-/** What componentize-js throws for an `err` of the host holds its text in `payload`. */
-const told = (error) => error?.payload ?? error?.message ?? String(error);
+/** For an `err` of the host, componentize-js throws an object with the text in `payload`. */
+const errorText = (error) => error?.payload ?? error?.message ?? String(error);
 
-/** Look-up files that the user has granted. */
+/** Lookup tables that the user granted. */
 export const tables = Object.freeze({
   open(name, column = '') {
     let table;
     try {
       table = host.tables.open(name, column);
     } catch (error) {
-      throw new Error(told(error));
+      throw new Error(errorText(error));
     }
     const ip = (address) => (typeof address === 'string' ? parseAddress(address) : address);
     return {
@@ -219,7 +219,7 @@ const wrong = (key, wanted, value) => {
 };
 const kind = (read) => (fallback) => ({ read, fallback });
 
-/** The kinds of settings. The command line knows only text, so text is taken as what is wanted. */
+/** The types of settings. Text is converted, because settings from the command line are text. */
 export const setting = Object.freeze({
   text: kind((key, value) => (['string', 'number'].includes(typeof value) ? String(value) : wrong(key, 'a text', value))),
   number: kind((key, value) => {
@@ -236,7 +236,7 @@ export const setting = Object.freeze({
   }),
 });
 
-/** Takes settings as `known` describes them; an error names one that is unknown or wrong. */
+/** Reads the settings that `known` describes. Throws an error that names the setting if it is unknown or wrong. */
 export function settings(config, known) {
   for (const key of Object.keys(config)) {
     if (!Object.hasOwn(known, key)) throw new Error(`unknown setting \`${key}\``);
@@ -247,8 +247,8 @@ export function settings(config, known) {
   );
 }
 
-/** A fault has no other way to say what it was: nothing of it is in the trap. */
-function faultIsTold(what) {
+/** Logs an error with its stack before it becomes a trap, because a trap carries no text. */
+function logFault(what) {
   try {
     return what();
   } catch (error) {
@@ -265,21 +265,21 @@ const reports = (list) =>
 
 /** Makes the exports of the contract from a plugin. */
 export function definePlugin(plugin) {
-  const own = (value) => (typeof value === 'function' ? value.call(plugin) : value);
+  const evaluate = (value) => (typeof value === 'function' ? value.call(plugin) : value);
   return {
     filter: {
       init(json) {
         try {
           plugin.init?.(JSON.parse(json.trim() || '{}'));
-          const needs = Object.fromEntries((own(plugin.needs) ?? []).map((field) => [field, true]));
-          return { needs, when: own(plugin.when) ?? undefined, kinds: Uint8Array.from(plugin.kinds ?? []) };
+          const needs = Object.fromEntries((evaluate(plugin.needs) ?? []).map((field) => [field, true]));
+          return { needs, when: evaluate(plugin.when) ?? undefined, kinds: Uint8Array.from(plugin.kinds ?? []) };
         } catch (error) {
-          // An `err` of the contract is what is thrown.
+          // componentize-js turns the thrown text into an `err` of the contract.
           throw error instanceof Error ? error.message : String(error);
         }
       },
       process: (batch) =>
-        faultIsTold(() => {
+        logFault(() => {
           const actions = [];
           for (let index = 0; index < batch.events.length; index++) {
             const verdict = plugin.event?.(new Event(batch.events[index], batch));
@@ -290,9 +290,9 @@ export function definePlugin(plugin) {
         }),
     },
     tick: {
-      period: () => (plugin.tick ? (own(plugin.period) ?? 1000) : 0),
-      tick: (now) => faultIsTold(() => reports(plugin.tick?.(now))),
+      period: () => (plugin.tick ? (evaluate(plugin.period) ?? 1000) : 0),
+      tick: (now) => logFault(() => reports(plugin.tick?.(now))),
     },
-    stop: { stop: (now) => faultIsTold(() => reports(plugin.stop?.(now))) },
+    stop: { stop: (now) => logFault(() => reports(plugin.stop?.(now))) },
   };
 }

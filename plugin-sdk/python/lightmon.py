@@ -1,4 +1,4 @@
-"""Write lightmon plugins in Python: a class, and one line that exports it.
+"""SDK for lightmon plugins in Python: a class, and one line that exports it.
 
     import lightmon
     from lightmon import Verdict, drop, keep
@@ -9,8 +9,8 @@
 
     Filter, Tick, Stop = lightmon.exports(Plugin)
 
-Knows the contract in wit/, never the host. componentize-py makes `wit_world` of the contract; under plain CPython
-lightmon_test.py stands in for it.
+Depends on the contract in wit/, never on the host. componentize-py generates `wit_world` from the contract. In tests under
+plain CPython, lightmon_test.py takes its place.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TCP, UDP = 6, 17
 
 
 def outcome_word(outcome: int) -> str:
-    """The word for an outcome, the same as in lightmon's output; `unknown` for one that came after this version."""
+    """The word for an outcome in lightmon's output; `unknown` for a number that this version does not know."""
     return OUTCOMES[outcome] if outcome < len(OUTCOMES) else OUTCOMES[0]
 
 
@@ -61,7 +61,7 @@ def _ip(address: Union[str, Address]) -> Any:
 
 
 class Event:
-    """One connection. Numbers, addresses and ports are always there; the rest comes when `Plugin.needs` asks for it."""
+    """One connection. Numbers, addresses and ports are always present; other fields only if `Plugin.needs` requests them."""
 
     __slots__ = ("_raw", "_batch")
 
@@ -71,12 +71,12 @@ class Event:
 
     @property
     def time_ns(self) -> int:
-        """Nanoseconds since 1970-01-01 UTC, when the connection was begun."""
+        """When the connection began: nanoseconds since 1970-01-01 UTC."""
         return self._raw.time_ns
 
     @property
     def latency_ns(self) -> Optional[int]:
-        """From the beginning to the outcome; None when it was not measured."""
+        """Time from the beginning of the connection to its outcome, in nanoseconds; None if it was not measured."""
         return self._raw.latency_ns
 
     @property
@@ -85,7 +85,7 @@ class Event:
 
     @property
     def destination(self) -> Address:
-        """The peer. IPv4 is IPv4, also where a program reached it through an IPv6 socket."""
+        """The destination. An IPv4 address is an IPv4Address, even if the program used an IPv6 socket."""
         return _address(self._raw.destination.hi, self._raw.destination.lo)
 
     @property
@@ -98,12 +98,12 @@ class Event:
 
     @property
     def pid(self) -> int:
-        """What user space calls the process."""
+        """Process id."""
         return self._raw.pid
 
     @property
     def tid(self) -> int:
-        """The thread that connected."""
+        """Id of the thread that connected."""
         return self._raw.tid
 
     @property
@@ -116,22 +116,22 @@ class Event:
 
     @property
     def errno(self) -> int:
-        """0, or the errno that the connection ended with (Linux numbers)."""
+        """The Linux errno that the connection ended with; 0 if there was no error."""
         return self._raw.errno
 
     @property
     def kind(self) -> int:
-        """1 connection; more may come."""
+        """1 connection; later versions may add kinds."""
         return self._raw.kind
 
     @property
     def protocol(self) -> int:
-        """IANA's number; `protocol_word` says it."""
+        """IANA protocol number; `protocol_word` returns its name."""
         return self._raw.protocol
 
     @property
     def outcome(self) -> int:
-        """How it ended: an index of `OUTCOMES`, or what came later; `outcome_word` says it."""
+        """How the connection ended: an index into `OUTCOMES`, or a higher number; `outcome_word` returns its name."""
         return self._raw.outcome
 
     @property
@@ -142,7 +142,7 @@ class Event:
 
     @property
     def container(self) -> Any:
-        """`id`, `name`, `image`, or None when it runs in none. Needs CONTAINER."""
+        """`id`, `name`, `image`, or None outside of containers. Needs CONTAINER."""
         index = self._raw.container
         return None if index is None else self._batch.containers[index]
 
@@ -154,22 +154,22 @@ class Event:
 
     @property
     def dname(self) -> Optional[str]:
-        """The name that the destination was looked up by. Needs DNAME."""
+        """The host name that was resolved to the destination address. Needs DNAME."""
         return self._raw.dname
 
     @property
     def tags(self) -> dict[str, str]:
-        """What earlier plugins have tagged. Needs TAGS."""
+        """Tags set by earlier plugins. Needs TAGS."""
         return dict(self._raw.tags or ())
 
     @property
     def extra(self) -> dict[str, str]:
-        """What came after this version of the contract, such as `pod.name`: wit/plugin.wit has all keys. Needs EXTRA."""
+        """Fields added after this version of the contract, such as `pod.name`; wit/plugin.wit lists all keys. Needs EXTRA."""
         return dict(self._raw.extra or ())
 
 
 class Verdict:
-    """What becomes of an event; begin with `keep()` or `drop()`."""
+    """The decision on an event. Create one with `keep()` or `drop()`."""
 
     __slots__ = ("_changes",)
 
@@ -177,22 +177,22 @@ class Verdict:
         self._changes: list[tuple[Any, Any, tuple]] = []
 
     def tag(self, key: str, value: object) -> Verdict:
-        """Adds a tag, or replaces the tag of that key: at most 32 of 128 bytes, key and value together."""
+        """Adds a tag, or replaces the tag that has the same key. At most 32 tags; key and value have at most 128 bytes together."""
         self._changes.append((_types.Action_Tag, _types.Tag, (key, str(value))))
         return self
 
     def set(self, field: str, text: object) -> Verdict:
-        """Replaces a text: `user`, `comm`, `path`, `args/N`, `container`, `image`, `labels/KEY`, `tags/KEY`."""
+        """Replaces a field: `user`, `comm`, `path`, `args/N`, `container`, `image`, `labels/KEY`, `tags/KEY`."""
         self._changes.append((_types.Action_Set, _types.Set, (field, str(text))))
         return self
 
     def line(self, text: object) -> Verdict:
-        """Replaces the whole output line, at most 16 KiB."""
+        """Replaces the output line; at most 16 KiB."""
         self._changes.append((_types.Action_Line, _types.Line, (str(text),)))
         return self
 
     def actions(self, event: int) -> list[Any]:
-        """As the contract has them, for the event with that index."""
+        """The actions in the form of the contract, for the event with this index."""
         return [action(record(event, *texts)) for action, record, texts in self._changes]
 
 
@@ -204,7 +204,7 @@ class _Drop(Verdict):
 
 
 def keep() -> Verdict:
-    """Leaves the event as it is, but for what `.tag()`, `.set()` and `.line()` change."""
+    """Keeps the event. `.tag()`, `.set()` and `.line()` change it."""
     return Verdict()
 
 
@@ -214,14 +214,14 @@ def drop() -> Verdict:
 
 
 class Report(NamedTuple):
-    """Something that a plugin has to say of its own, written among the events."""
+    """A record of the plugin's own, such as a total. lightmon writes it among the events."""
 
     name: str
     fields: Mapping[str, object]
 
 
 class log:
-    """Messages to where lightmon's own go; more than 20 a second are left out, and counted."""
+    """Writes messages to lightmon's log. lightmon discards and counts messages beyond 20 a second."""
 
     @staticmethod
     def error(text: object) -> None:
@@ -241,7 +241,7 @@ class log:
 
 
 class counter:
-    """Numbers in lightmon's summary, at most 64 names."""
+    """Counters in lightmon's summary, at most 64."""
 
     @staticmethod
     def add(name: str, delta: int = 1) -> None:
@@ -249,7 +249,7 @@ class counter:
 
 
 class kv:
-    """A memory of 1 MiB of text that outlives a fault, and a new version of the plugin's file."""
+    """A key-value store of 1 MiB that survives a fault and a reload."""
 
     @staticmethod
     def get(key: str) -> Optional[str]:
@@ -257,7 +257,7 @@ class kv:
 
     @staticmethod
     def set(key: str, value: object) -> bool:
-        """False when there is no room; the key keeps its old value then."""
+        """Returns False if the store is full; the key then keeps its old value."""
         return _kv.set(key, str(value))
 
     @staticmethod
@@ -266,10 +266,10 @@ class kv:
 
 
 class Table:
-    """A look-up file that the user has granted (`table.NAME=FILE`). Many in one call cost less than one by one."""
+    """A lookup table that the user granted (`table.NAME=FILE`). One call for many keys is faster than many calls."""
 
     def __init__(self, name: str, column: str = ""):
-        """`column` chooses what a look-up gives; without it all, as JSON. ValueError when no such table was granted."""
+        """Opens a table; ValueError if it was not granted. Without `column`, a lookup returns the whole entry as JSON."""
         try:
             self._table = _tables.open(name, column)
         except _Err as error:
@@ -289,7 +289,7 @@ class Table:
 
 
 def number(value: object) -> int:
-    """For `settings`: a whole number, or text that holds one."""
+    """For `settings`: a whole number, or text that contains one."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError("expected a number")
     try:
@@ -323,7 +323,8 @@ def words(value: object) -> list[str]:
 
 
 def settings(config: Mapping[str, object], **known: tuple[Callable[[object], Any], Any]) -> dict[str, Any]:
-    """Takes settings, `over=(number, 250)`: how each is read, and its default. ValueError names one that is unknown or wrong."""
+    """Reads settings. Each is a function that reads the value and a default: `over=(number, 250)`. If a setting is unknown or
+    wrong, ValueError names it."""
     for key in config:
         if key not in known:
             raise ValueError(f"unknown setting `{key}`")
@@ -338,40 +339,40 @@ def settings(config: Mapping[str, object], **known: tuple[Callable[[object], Any
 
 
 class Plugin:
-    """A plugin: one is made for each run, and again after a fault."""
+    """A plugin. lightmon creates an instance when it starts, after a fault and after a reload."""
 
     needs: Any = Fields(0)
-    """What the host has to fill in: `Fields.PROCESS | Fields.DNAME`."""
+    """The fields that the plugin requests, such as `Fields.PROCESS | Fields.DNAME`."""
     when: Optional[str] = None
-    """An expression of lightmon's exclude language: only events that match it come at all."""
+    """An exclude expression; the plugin receives only events that match it."""
     kinds: Iterable[int] = ()
-    """The kinds of events that it knows; empty is connections only."""
+    """The kinds of events that the plugin supports; empty means connections only."""
     period: int = 1000
-    """Milliseconds from one `tick` to the next, at least 100."""
+    """Interval between two calls of `tick` in milliseconds, at least 100."""
 
     def __init__(self, config: dict[str, object]):
-        """Takes the settings; a ValueError refuses to start, with its text."""
+        """Reads the settings. If it raises a ValueError, lightmon prints the text and does not start."""
         settings(config)
 
     def event(self, event: Event) -> Optional[Verdict]:
-        """Decides on one event; None is `keep()`."""
+        """Decides on one event; None means `keep()`."""
         raise NotImplementedError
 
     def after_batch(self, events: int) -> None:
-        """After the events of a batch, with their number."""
+        """Called after the events of a batch, with their number."""
 
     def tick(self, now_ns: int) -> Iterable[Report]:
-        """Called now and then, also without events. Needs `"world": "complete-plugin"` in plugin.json."""
+        """Called once in each period, also while there are no events. Needs `"world": "complete-plugin"` in plugin.json."""
         return ()
 
     def stop(self, now_ns: int) -> Iterable[Report]:
-        """Called once, at the end. Needs `"world": "complete-plugin"` in plugin.json."""
+        """Called once before the instance ends. Needs `"world": "complete-plugin"` in plugin.json."""
         return ()
 
 
 def exports(plugin: Callable[[dict], Plugin]) -> tuple[type, type, type]:
-    """The classes that componentize-py looks for in the module `plugin`: `Filter, Tick, Stop = exports(Plugin)`."""
-    made: list[Plugin] = []
+    """Returns the classes that componentize-py expects in the module `plugin`: `Filter, Tick, Stop = exports(Plugin)`."""
+    instances: list[Plugin] = []
 
     class Filter:
         def init(self, config: str) -> Any:
@@ -380,32 +381,32 @@ def exports(plugin: Callable[[dict], Plugin]) -> tuple[type, type, type]:
                 setup = _types.Setup(it.needs, it.when, bytes(it.kinds))
             except ValueError as error:
                 raise _Err(str(error)) from None
-            made[:] = [it]
+            instances[:] = [it]
             return setup
 
         def process(self, batch: Any) -> list[Any]:
-            with _Told():
+            with _LogFault():
                 actions: list[Any] = []
                 for index, raw in enumerate(batch.events):
-                    verdict = made[0].event(Event(raw, batch))
+                    verdict = instances[0].event(Event(raw, batch))
                     if verdict is not None:
                         actions += verdict.actions(index)
-                made[0].after_batch(len(batch.events))
+                instances[0].after_batch(len(batch.events))
                 return actions
 
     class Tick:
         def period(self) -> int:
-            overridden = type(made[0]).tick is not Plugin.tick
-            return made[0].period if overridden else 0
+            overridden = type(instances[0]).tick is not Plugin.tick
+            return instances[0].period if overridden else 0
 
         def tick(self, now_ns: int) -> list[Any]:
-            with _Told():
-                return _reports(made[0].tick(now_ns))
+            with _LogFault():
+                return _reports(instances[0].tick(now_ns))
 
     class Stop:
         def stop(self, now_ns: int) -> list[Any]:
-            with _Told():
-                return _reports(made[0].stop(now_ns))
+            with _LogFault():
+                return _reports(instances[0].stop(now_ns))
 
     return Filter, Tick, Stop
 
@@ -414,8 +415,8 @@ def _reports(reports: Iterable[Report]) -> list[Any]:
     return [_types.Report(name, [(key, str(value)) for key, value in fields.items()]) for name, fields in reports]
 
 
-class _Told:
-    """A fault has no other way to say what it was: nothing of it is in the trap."""
+class _LogFault:
+    """Logs an exception with its traceback before it becomes a trap, because a trap carries no text."""
 
     def __enter__(self) -> None:
         pass

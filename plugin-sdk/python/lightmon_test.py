@@ -1,5 +1,5 @@
-"""Runs a plugin under plain CPython, without WebAssembly, for its tests. Stands in for the host: what a plugin logs and
-counts is kept where tests can read it. Enforces none of the host's limits.
+"""Runs a plugin in tests under plain CPython, without WebAssembly. Implements the functions of the host, so that tests can read
+the plugin's messages, counters and store. Enforces none of the host's limits.
 
     harness = Harness(Plugin, {"over": 250})
     assert harness.event(destination_port=53) == [("drop",)]
@@ -30,7 +30,7 @@ def _record(name: str, fields: str) -> Any:
     return namedtuple(name, fields)
 
 
-# What componentize-py makes of the contract.
+# Takes the place of the types that componentize-py generates from the contract.
 types = SimpleNamespace(
     Fields=_Fields,
     Ip=_record("Ip", "hi lo"),
@@ -60,7 +60,7 @@ class _Host:
 
     def open(self, name: str) -> int:
         if name not in self.tables:
-            raise Err(f"no table `{name}` was granted")
+            raise Err(f"table `{name}` was not granted")
         return list(self.tables).index(name)
 
     def lookup(self, table: int, keys: list[str]) -> list[Optional[str]]:
@@ -102,10 +102,10 @@ _PARENT: dict[str, Any] = dict(comm="sh", path=None)
 
 
 class Harness:
-    """A plugin with its settings. `tables` are those that are granted: `{"country": {"192.0.2.1": "FR"}}`."""
+    """A plugin under test. `config` are its settings; `tables` are granted tables: `{"country": {"192.0.2.1": "FR"}}`."""
 
     def __init__(self, plugin: Any, config: Optional[dict] = None, tables: Mapping[str, Mapping[str, str]] = {}):
-        """ValueError with the text that it refuses to start with."""
+        """Creates the plugin. If the plugin refuses to start, raises ValueError with its text."""
         import lightmon
 
         global _host
@@ -117,22 +117,23 @@ class Harness:
             raise ValueError(error.value) from None
 
     def event(self, **fields: Any) -> list[tuple[str, ...]]:
-        """What the plugin does with an event: `("drop",)`, `("tag", KEY, VALUE)`, `("set", FIELD, TEXT)`, `("line", TEXT)`.
-        Fields are those of `lightmon.Event`; what is left out has a default. `process` and `container` are dicts."""
+        """Runs the plugin on one event and returns the actions: `("drop",)`, `("tag", KEY, VALUE)`, `("set", FIELD, TEXT)`,
+        `("line", TEXT)`. `fields` are those of `lightmon.Event`; absent ones have default values. `process` and `container`
+        are dicts."""
         return self.batch([fields])[0]
 
     def batch(self, events: list[dict[str, Any]]) -> list[list[tuple[str, ...]]]:
-        """What the plugin does with each event of a batch."""
+        """Runs the plugin on a batch and returns the actions for each event."""
         global _host
         _host = self.host
         batch = SimpleNamespace(processes=[], containers=[], events=[])
         for fields in events:
             unknown = fields.keys() - _EVENT.keys()
             if unknown:
-                raise TypeError(f"an event has no {', '.join(sorted(unknown))}")
+                raise TypeError(f"unknown event fields: {', '.join(sorted(unknown))}")
             event = {**_EVENT, **fields}
-            for end in ("source", "destination"):
-                event[end] = _mapped(event[end])
+            for endpoint in ("source", "destination"):
+                event[endpoint] = _mapped(event[endpoint])
             for table, key, default in ((batch.processes, "process", _PROCESS), (batch.containers, "container", _CONTAINER)):
                 if event[key] is not None:
                     table.append(SimpleNamespace(**_pairs({**default, **event[key]})))
@@ -161,7 +162,7 @@ def _mapped(address: Any) -> Any:
 
 
 def _pairs(record: dict[str, Any]) -> dict[str, Any]:
-    """Maps as the contract has them, ancestors as records."""
+    """Converts dicts to lists of pairs, as in the contract, and parents to records."""
     pairs = {key: list(value.items()) if isinstance(value, dict) else value for key, value in record.items()}
     if pairs.get("parents"):
         pairs["parents"] = [SimpleNamespace(**{**_PARENT, **parent}) for parent in pairs["parents"]]

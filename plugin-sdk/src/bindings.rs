@@ -1,7 +1,7 @@
-//! What wit-bindgen makes of `wit/v0.1`. Nothing here is written by hand, and nothing outside the crate names it.
+//! Code that wit-bindgen generates from `wit/v0.1`. Plugins use the types that the crate re-exports.
 //!
-//! `tick` and `stop` are exported by every plugin, since a macro can't see which methods of a trait are the author's own; one
-//! without them has a period of 0 and says nothing at its end. What is not called is not imported.
+//! Every plugin exports `tick` and `stop`, because a macro cannot see which trait methods the author overrides. A plugin that
+//! overrides neither has a period of 0 and returns no reports. Host functions that a plugin does not call are not imported.
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -1,4 +1,4 @@
-//! A plugin's settings. Knows no setting: their names and types are the plugin's own struct.
+//! Parses a plugin's settings into the plugin's own struct. Defines no setting.
 
 use alloc::{
     borrow::ToOwned,
@@ -17,15 +17,15 @@ use serde::{
 };
 use serde_json::{Error, Map, Value};
 
-/// A plugin's settings, as the command line or the configuration file has them.
+/// The settings of a plugin, from the command line or the configuration file.
 #[derive(Clone, Debug, Default)]
 pub struct Config(Map<String, Value>);
 
 impl Config {
-    /// From a JSON object; empty text is an empty one.
+    /// Parses a JSON object. Empty text means no settings.
     ///
     /// # Errors
-    /// When it is something else.
+    /// If the text is not a JSON object.
     pub fn from_json(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Ok(Self::default());
@@ -37,31 +37,33 @@ impl Config {
         }
     }
 
-    /// Takes the settings into a struct. Give it `#[serde(deny_unknown_fields)]`, so that a misspelt setting is an error,
-    /// and `#[serde(default)]` where a setting may be absent.
+    /// Deserializes the settings into a struct. Give the struct `#[serde(deny_unknown_fields)]`, so that a misspelt setting
+    /// is an error, and `#[serde(default)]` if a setting is optional.
     ///
-    /// The command line knows only text, so text is taken as what the struct wants: `"5"` as a number, `"true"` as a
-    /// bool, `"a+b"` as a list of two.
+    /// Settings from the command line are text. The text is converted to the type of the field: `"5"` to a number, `"true"`
+    /// to a bool, `"a+b"` to a list of two items.
     ///
     /// # Errors
-    /// What is wrong, with the setting's name; ready to be returned by [`Plugin::new`](crate::Plugin::new).
+    /// If a setting is wrong or unknown. The text names the setting; return it from [`Plugin::new`](crate::Plugin::new).
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, String> {
         T::deserialize(Settings(&self.0)).map_err(|error| error.to_string())
     }
 
-    /// For plugins without settings.
+    /// Checks that there are no settings. Call it in a plugin that has none.
     ///
     /// # Errors
-    /// When there are some: the user expects them to do something.
+    /// If the user gave a setting.
     pub fn none(&self) -> Result<(), String> {
         match self.0.keys().next() {
             None => Ok(()),
-            Some(key) => Err(format!("unknown setting `{key}`, the plugin takes none")),
+            Some(key) => Err(format!(
+                "unknown setting `{key}`: the plugin has no settings"
+            )),
         }
     }
 }
 
-/// The whole object.
+/// Deserializes the object that holds all settings.
 struct Settings<'a>(&'a Map<String, Value>);
 
 impl<'de> Deserializer<'de> for Settings<'_> {
@@ -108,12 +110,12 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
-/// One value, which may be text that stands for something else.
+/// Deserializes one value. Text is converted if the field has another type.
 #[derive(Clone, Copy)]
 struct Setting<'a>(&'a Value);
 
 impl<'a> Setting<'a> {
-    /// What the text stands for, where a number or a bool is wanted.
+    /// Converts text to a number or a bool if it is one; returns other values as they are.
     fn scalar(self) -> Value {
         match self.0 {
             Value::String(text) => match serde_json::from_str(text.trim()) {
@@ -155,7 +157,7 @@ impl<'de> Deserializer<'de> for Setting<'_> {
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
-            // `mask: 0` in YAML: a text that looks like a number.
+            // In YAML, `mask: 0` is a number although the setting is text.
             Value::Number(number) => visitor.visit_string(number.to_string()),
             other => other.clone().deserialize_str(visitor),
         }
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_taken_as_what_is_wanted() {
+    fn text_is_converted_to_the_type_of_the_field() {
         let expect = || Example {
             keys: vec!["a".into(), "b".into()],
             ports: vec![80, 443],
@@ -295,7 +297,7 @@ mod tests {
         assert_eq!(Config::from_json("{}").unwrap().none(), Ok(()));
         assert_eq!(
             Config::from_json(r#"{"x":1}"#).unwrap().none(),
-            Err("unknown setting `x`, the plugin takes none".to_owned())
+            Err("unknown setting `x`: the plugin has no settings".to_owned())
         );
     }
 }

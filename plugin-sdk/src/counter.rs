@@ -1,4 +1,4 @@
-//! Numbers that lightmon shows in its summary, beside what the plugin has dropped and cost.
+//! Counters that lightmon shows in its summary, next to the number of dropped events and the time that the plugin took.
 //!
 //! ```
 //! use lightmon_plugin::counter;
@@ -8,7 +8,7 @@
 
 use crate::host;
 
-/// Adds to a counter, which begins at 0. A plugin has at most 64 of them; lightmon leaves out what goes beyond that.
+/// Adds to a counter, which starts at 0. A plugin has at most 64 counters; lightmon ignores further names.
 pub fn add(name: &str, delta: u64) {
     host::counter::add(name, delta);
 }

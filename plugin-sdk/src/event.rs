@@ -1,5 +1,4 @@
-//! What a plugin sees: the events of a batch, with the process and container of each at hand.
-//! Copies nothing; the indexes into the batch's tables stay in here.
+//! The events of a batch, each with its process and container. Copies nothing: an [`Event`] borrows from its [`Batch`].
 
 use alloc::string::String;
 use core::{
@@ -10,12 +9,12 @@ use core::{
 
 use crate::bindings;
 
-/// Events that come together, at most 256.
+/// The events that lightmon delivers in one call, at most 256.
 #[derive(Clone, Debug)]
 pub struct Batch(pub(crate) bindings::Batch);
 
 impl Batch {
-    /// The events, in the order in which they happened.
+    /// The events, oldest first.
     pub fn events(&self) -> impl ExactSizeIterator<Item = Event<'_>> {
         let Self(batch) = self;
         batch
@@ -25,12 +24,12 @@ impl Batch {
             .map(move |(index, raw)| Event { index, raw, batch })
     }
 
-    /// The processes of all events, each once, if [`Fields::PROCESS`](crate::Fields::PROCESS) was asked for.
+    /// The processes of all events, each once; needs [`Fields::PROCESS`](crate::Fields::PROCESS).
     pub fn processes(&self) -> &[bindings::Process] {
         &self.0.processes
     }
 
-    /// The containers of all events, each once, if [`Fields::CONTAINER`](crate::Fields::CONTAINER) was asked for.
+    /// The containers of all events, each once; needs [`Fields::CONTAINER`](crate::Fields::CONTAINER).
     pub fn containers(&self) -> &[bindings::Container] {
         &self.0.containers
     }
@@ -45,62 +44,62 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// The peer's address. IPv4 is IPv4, also where a program reached it through an IPv6 socket.
+    /// The destination address. An IPv4 address is `IpAddr::V4`, even if the program used an IPv6 socket.
     pub fn destination(&self) -> IpAddr {
         address(self.raw.destination)
     }
 
-    /// The peer's port.
+    /// The destination port.
     pub fn destination_port(&self) -> u16 {
         self.raw.destination_port
     }
 
-    /// The own address; unspecified where the connection failed before the kernel chose one.
+    /// The source address; unspecified if the connection failed before the kernel chose one.
     pub fn source(&self) -> IpAddr {
         address(self.raw.source)
     }
 
-    /// The own port; 0 where the connection failed before the kernel chose one.
+    /// The source port; 0 if the connection failed before the kernel chose one.
     pub fn source_port(&self) -> u16 {
         self.raw.source_port
     }
 
-    /// When the connection was begun, since 1970-01-01 UTC.
+    /// When the connection began: time since 1970-01-01 UTC.
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.raw.time_ns)
     }
 
-    /// From the beginning to the outcome, when it was measured.
+    /// Time from the beginning of the connection to its outcome; none if it was not measured.
     pub fn latency(&self) -> Option<Duration> {
         self.raw.latency_ns.map(Duration::from_nanos)
     }
 
-    /// What it is spoken over.
+    /// The transport protocol.
     pub fn protocol(&self) -> Protocol {
         Protocol(self.raw.protocol)
     }
 
-    /// How it ended.
+    /// How the connection ended.
     pub fn outcome(&self) -> Outcome {
         Outcome(self.raw.outcome)
     }
 
-    /// The errno behind the outcome (Linux numbers), where there is one.
+    /// The Linux errno that caused the outcome; none if there was no error.
     pub fn errno(&self) -> Option<u16> {
         Some(self.raw.errno).filter(|errno| *errno != 0)
     }
 
-    /// What kind of event it is.
+    /// The kind of the event.
     pub fn kind(&self) -> Kind {
         Kind(self.raw.kind)
     }
 
-    /// Thread group: what user space calls the process.
+    /// Process id (the thread group id of the kernel).
     pub fn pid(&self) -> u32 {
         self.raw.pid
     }
 
-    /// The thread that connected.
+    /// Id of the thread that connected.
     pub fn tid(&self) -> u32 {
         self.raw.tid
     }
@@ -120,12 +119,12 @@ impl<'a> Event<'a> {
         self.batch.processes.get(self.raw.process? as usize)
     }
 
-    /// The container that it runs in, if it does; needs [`Fields::CONTAINER`](crate::Fields::CONTAINER).
+    /// The container of the process; none outside of containers. Needs [`Fields::CONTAINER`](crate::Fields::CONTAINER).
     pub fn container(&self) -> Option<&'a bindings::Container> {
         self.batch.containers.get(self.raw.container? as usize)
     }
 
-    /// The name that the destination was looked up by, when it is known; needs [`Fields::DNAME`](crate::Fields::DNAME).
+    /// The host name that was resolved to the destination address, if known; needs [`Fields::DNAME`](crate::Fields::DNAME).
     pub fn dname(&self) -> Option<&'a str> {
         self.raw.dname.as_deref()
     }
@@ -140,20 +139,21 @@ impl<'a> Event<'a> {
         value(self.tags(), key)
     }
 
-    /// A field that came after version 0.1 of the contract, such as `pod.name`, `pod.namespace` and `unit`: `wit/v0.1/plugin.wit` has all
-    /// keys. Needs [`Fields::EXTRA`](crate::Fields::EXTRA); the pod's labels (`pod.labels/KEY`) need [`Fields::LABELS`](crate::Fields::LABELS) too.
+    /// A field that was added after version 0.1 of the contract, such as `pod.name`, `pod.namespace` and `unit`.
+    /// `wit/v0.1/plugin.wit` lists all keys. Needs [`Fields::EXTRA`](crate::Fields::EXTRA). Labels of the pod
+    /// (`pod.labels/KEY`) need [`Fields::LABELS`](crate::Fields::LABELS) too.
     pub fn extra(&self, key: &str) -> Option<&'a str> {
         value(self.raw.extra.as_deref().unwrap_or_default(), key)
     }
 }
 
 impl bindings::Process {
-    /// The arguments, the program's name first; needs [`Fields::ARGS`](crate::Fields::ARGS). Empty when not known.
+    /// The arguments, the program's name first; needs [`Fields::ARGS`](crate::Fields::ARGS). Empty if not known.
     pub fn args(&self) -> &[String] {
         self.args.as_deref().unwrap_or_default()
     }
 
-    /// The ancestors, the nearest first; needs [`Fields::PARENTS`](crate::Fields::PARENTS). Empty when not known.
+    /// The ancestors, the nearest first; needs [`Fields::PARENTS`](crate::Fields::PARENTS). Empty if not known.
     pub fn parents(&self) -> &[bindings::Parent] {
         self.parents.as_deref().unwrap_or_default()
     }
@@ -182,7 +182,7 @@ fn address(ip: bindings::Ip) -> IpAddr {
     Ipv6Addr::from_bits(u128::from(ip.hi) << 64 | u128::from(ip.lo)).to_canonical()
 }
 
-/// The way back: an IPv4 address is IPv4-mapped.
+/// Converts an address to the contract's form, in which an IPv4 address is IPv4-mapped.
 pub(crate) fn ip(address: IpAddr) -> bindings::Ip {
     let bits = match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
@@ -195,23 +195,24 @@ pub(crate) fn ip(address: IpAddr) -> bindings::Ip {
     }
 }
 
-/// What kind of event it is. An open set: a plugin gets those that [`Plugin::kinds`](crate::Plugin::kinds) names.
+/// The kind of an event. Later versions may add kinds; a plugin receives only those that
+/// [`Plugin::kinds`](crate::Plugin::kinds) returns.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Kind(pub u8);
 
 impl Kind {
-    /// A connection, or the attempt at one.
+    /// A connection or a connection attempt.
     pub const CONNECTION: Self = Self(1);
 }
 
-/// What a connection is spoken over: an IANA number. An open set: expect others than the constants.
+/// A transport protocol, by its IANA number. Expect numbers other than the constants.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Protocol(pub u8);
 
 impl Protocol {
-    /// Stream.
+    /// Transmission Control Protocol.
     pub const TCP: Self = Self(6);
-    /// Datagram.
+    /// User Datagram Protocol.
     pub const UDP: Self = Self(17);
 }
 
@@ -226,7 +227,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// How a connection ended. An open set: expect others than the constants.
+/// How a connection ended. Later versions may add outcomes: expect numbers other than the constants.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Outcome(pub u8);
 
@@ -235,7 +236,7 @@ macro_rules! outcomes {
         impl Outcome {
             $($(#[$doc])* pub const $name: Self = Self($number);)*
 
-            /// The word for it, the same as in lightmon's output; `unknown` for one that came after this version.
+            /// The word for the outcome in lightmon's output; `unknown` for a number that this version does not know.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)* _ => "unknown" }
             }
@@ -246,32 +247,32 @@ macro_rules! outcomes {
 outcomes! {
     /// TCP: the handshake is complete.
     ESTABLISHED = 1 "established",
-    /// UDP: the socket has got its peer; nothing was sent yet.
+    /// UDP: connect(2) set the destination of the socket; no datagram was sent yet.
     CONNECTED = 2 "connected",
-    /// The peer said no.
+    /// The destination refused the connection.
     REFUSED = 3 "refused",
-    /// The peer broke it off.
+    /// The destination reset the connection.
     RESET = 4 "reset",
-    /// Nobody answered.
+    /// The destination did not answer in time.
     TIMED_OUT = 5 "timed-out",
-    /// No way to the host or its network.
+    /// There is no route to the host or its network.
     UNREACHABLE = 6 "unreachable",
-    /// Firewall, cgroup or security module said no.
+    /// A firewall, a cgroup program or a security module denied the connection.
     DENIED = 7 "denied",
-    /// The own address or port was in use or not available.
+    /// The source address or port was in use or not available.
     ADDRESS_UNAVAILABLE = 8 "address-unavailable",
-    /// Closed by its own process before an answer.
+    /// The process closed the socket before an answer arrived.
     ABORTED = 9 "aborted",
     /// Any other errno.
     FAILED = 10 "failed",
-    /// TCP: no answer after a second; the same connection comes again with its outcome.
+    /// TCP: no answer after one second. A second event reports the outcome of the same connection.
     PENDING = 11 "pending",
-    /// UDP: the first datagram of a minute to this destination was sent, without connect(2).
+    /// UDP: the process sent a datagram without connect(2), the first one to this destination within a minute.
     SENT = 12 "sent",
 }
 
 impl Outcome {
-    /// Whether the connection came about.
+    /// Whether the connection succeeded.
     pub const fn is_success(self) -> bool {
         matches!(self, Self::ESTABLISHED | Self::CONNECTED | Self::SENT)
     }
@@ -298,9 +299,9 @@ mod tests {
         assert_eq!(ip(0, 1), "::1");
     }
 
-    /// Plugins get their batches from the host, but an index out of range is no reason to trap.
+    /// A wrong index from the host must not make the plugin trap.
     #[test]
-    fn indexes_out_of_range() {
+    fn an_index_out_of_range_is_none() {
         let raw = bindings::Event {
             process: Some(1),
             container: Some(u32::MAX),
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn open_sets() {
+    fn unknown_numbers_are_accepted() {
         assert_eq!(Outcome(5).to_string(), "timed-out");
         assert_eq!(Outcome(99).to_string(), "unknown");
         assert!(Outcome::CONNECTED.is_success() && !Outcome(0).is_success());

@@ -1,4 +1,4 @@
-//! Where the host's functions are: in WebAssembly imported, in tests the harness's. Only chooses.
+//! Selects the implementation of the host's functions: imports in WebAssembly, the test harness elsewhere.
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::lightmon::plugin::{counter, kv, log, tables};
@@ -9,7 +9,7 @@ pub(crate) use crate::test::host::{counter, kv, log, tables};
 #[cfg(not(any(target_arch = "wasm32", feature = "std")))]
 pub(crate) use absent::{counter, kv, log, tables};
 
-/// Neither WebAssembly nor a harness: nobody listens, and nothing was granted.
+/// Used with neither WebAssembly nor a harness: discards all input and grants no table.
 #[cfg(not(any(target_arch = "wasm32", feature = "std")))]
 mod absent {
     pub(crate) mod log {

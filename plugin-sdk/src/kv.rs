@@ -1,10 +1,10 @@
-//! A memory that outlives the instance: what a plugin puts here is there again after a fault, and after its file has changed.
-//! It holds 1 MiB, keys included, is the plugin's alone, and ends with lightmon.
+//! A key-value store that outlives the instance: its entries survive a fault and a reload. Each plugin has its own store of
+//! at most 1 MiB, keys included. The store is lost when lightmon exits.
 //!
 //! ```
 //! use lightmon_plugin::kv;
 //!
-//! // How often the plugin has been made.
+//! // Counts the instances of the plugin.
 //! let starts = kv::get("starts").and_then(|text| text.parse().ok()).unwrap_or(0u64);
 //! kv::set("starts", &(starts + 1).to_string());
 //! # assert_eq!(kv::get("starts").as_deref(), Some("1"));
@@ -16,17 +16,17 @@ use alloc::string::String;
 
 use crate::host;
 
-/// What was put there, if anything was.
+/// Returns the value of a key.
 pub fn get(key: &str) -> Option<String> {
     host::kv::get(key)
 }
 
-/// Puts a value there; false when there is no room, and the key keeps its old value.
+/// Sets the value of a key. Returns false if the store is full; the key then keeps its old value.
 pub fn set(key: &str, value: &str) -> bool {
     host::kv::set(key, value)
 }
 
-/// Takes a value away, if there is one.
+/// Removes a key, if it is there.
 pub fn delete(key: &str) {
     host::kv::delete(key);
 }

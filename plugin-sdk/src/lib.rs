@@ -1,8 +1,7 @@
-//! Write lightmon plugins in Rust: one trait, one macro. Knows the contract in `wit/`, never the host.
+//! SDK for lightmon plugins in Rust: one trait and one macro. Depends on the contract in `wit/`, never on the host.
 //!
-//! A plugin sees each connection that lightmon reports, and says what becomes of it: [drop](Verdict::drop) it,
-//! [tag](Verdict::tag) it, [replace a text](Verdict::set) in it, or [write its line](Verdict::line). A whole one, which
-//! leaves out look-ups of names:
+//! A plugin receives each connection that lightmon reports. It can [drop](Verdict::drop) the event, [tag](Verdict::tag) it,
+//! [replace the text](Verdict::set) of a field, or [write its output line](Verdict::line). This plugin drops DNS queries:
 //!
 //! ```
 //! use lightmon_plugin::{Config, Event, Plugin, Verdict};
@@ -28,13 +27,13 @@
 //! assert_eq!(plugin.event(event().destination("192.0.2.1:443")), Verdict::keep());
 //! ```
 //!
-//! The crate is a `cdylib`, built for `wasm32-unknown-unknown`; the plugin is the file that comes out. It also builds for
-//! the machine it is written on, where [`mod@test`] runs it without a host. The README leads from nothing to a running plugin.
+//! A plugin is a crate of type `cdylib`, built for `wasm32-unknown-unknown`. The crate also builds natively, so that tests run
+//! without lightmon, in the harness of [`mod@test`]. The README explains how to write, build and run a first plugin.
 //!
 //! # Fields
 //!
-//! Numbers, addresses and ports are always there. Everything else costs time for each event, and comes only when
-//! [`Plugin::needs`] asks for it:
+//! Numbers, addresses and ports are always present. Other fields cost time for each event, so lightmon fills in only those that
+//! [`Plugin::needs`] requests:
 //!
 //! ```
 //! # use lightmon_plugin::{Config, Event, Fields, Plugin, Verdict};
@@ -95,15 +94,15 @@
 //! );
 //! ```
 //!
-//! # What it can use of the host
+//! # Functions of the host
 //!
-//! [`log`], [`counter`], [`kv`] and, where the user grants one, a [`table`]. What a plugin does not use it does not import; what
-//! is not there does not exist for it: no files, no network, no clock.
+//! A plugin can use [`log`], [`counter`], [`kv`] and the [`table`]s that the user grants. It imports only the functions that it
+//! calls. A plugin has no access to files, the network or a clock.
 //!
-//! # Between events
+//! # Ticks and reports
 //!
-//! A plugin with a [`tick_period`](Plugin::tick_period) is called now and then, and each one at the end; what it returns is
-//! written among the events:
+//! If [`tick_period`](Plugin::tick_period) returns a period, lightmon calls [`on_tick`](Plugin::on_tick) once in each period.
+//! It calls [`on_stop`](Plugin::on_stop) of every plugin at the end. lightmon writes the returned reports among the events:
 //!
 //! ```
 //! use std::time::Duration;
@@ -134,20 +133,22 @@
 //!
 //! # Panics
 //!
-//! A panic ends the plugin's instance, not lightmon: it is made anew, and what becomes of the event that did it the user says
-//! (`on_fault`). Before that, the panic's message and place go to lightmon's log; of a plugin whose role is
-//! [redactor](Role::Redactor) only the place, since the message may hold what was to be masked. Feature `panic-log`, on by default.
+//! A panic ends the instance of the plugin, not lightmon. lightmon creates a new instance, and the user's setting `on_fault`
+//! decides whether the event that caused the panic is dropped. The SDK logs the message and the location of the panic. If the
+//! role of the plugin is [redactor](Role::Redactor), it logs only the location, because the message may contain a secret. The
+//! feature `panic-log`, which is on by default, enables this.
 //!
 //! # Without the standard library
 //!
-//! `default-features = false` leaves `core` and `alloc`, and no [`mod@test`]. The plugin then brings an allocator, and a
-//! panic handler, such as [`panic_handler!`]; `plugin-sdk/examples/tiny` is a whole one. Such a plugin imports nothing that it does
-//! not use itself.
+//! With `default-features = false`, the SDK needs only `core` and `alloc`, and has no [`mod@test`]. The plugin must then define
+//! an allocator and a panic handler, such as [`panic_handler!`]. `plugin-sdk/examples/tiny` is a complete example. Such a plugin
+//! imports only the host functions that its own code calls.
 //!
 //! # Versions
 //!
-//! The crate's minor version is the contract's. A plugin says in its file which contract it was made for; lightmon runs those it
-//! knows, and refuses others before it starts, naming both versions and which of the two to upgrade.
+//! The minor version of the crate is the version of the contract. The file of a plugin names the contract that the plugin was
+//! built for. If lightmon does not support that version, it does not start; the error names both versions and which side to
+//! upgrade.
 //!
 //! | lightmon-plugin | contract | runs in lightmon |
 //! |---|---|---|
@@ -155,7 +156,7 @@
 //!
 //! # Changes
 //!
-//! 0.1.0, not yet released: the trait [`Plugin`] with events, batches, ticks and an end; [`log`], [`counter`], [`kv`],
+//! 0.1.0, not yet released: the trait [`Plugin`] with events, batches, ticks and stop; [`log`], [`counter`], [`kv`],
 //! [`table`]; the [`Manifest`]; [`mod@test`].
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(unsafe_code)]
@@ -206,26 +207,27 @@ pub use report::Report;
 pub use scope::{Scope, carried_ipv4};
 pub use verdict::{Actions, Field, Verdict};
 
-/// A plugin: one is made for each run, and again after a fault.
+/// A plugin. lightmon creates an instance when it starts, after a fault and after a reload.
 pub trait Plugin: Sized {
-    /// Makes the plugin from its settings.
+    /// Creates the plugin from its settings.
     ///
     /// # Errors
-    /// Whatever keeps it from working, such as a wrong setting: lightmon shows the text and does not start.
+    /// If the plugin cannot work, for example because a setting is wrong. lightmon prints the text and does not start.
     fn new(config: &Config) -> Result<Self, String>;
 
-    /// What the host has to fill in, besides what is always there. Asked once, after [`new`](Self::new).
+    /// The optional fields that the plugin requests. Called once, after [`new`](Self::new).
     fn needs(&self) -> Fields {
         Fields::empty()
     }
 
-    /// An expression in lightmon's exclude language (`dport=53 || container="web"`). The host gives the plugin only the
-    /// events that match it, which costs less than looking at them here. Asked once, after [`new`](Self::new).
+    /// An expression in lightmon's exclude language, such as `dport=53 || container="web"`. The plugin receives only events
+    /// that match the expression. This costs less than a check in the plugin. Called once, after [`new`](Self::new).
     fn when(&self) -> Option<String> {
         None
     }
 
-    /// The kinds of events that it knows; none is connections only. Asked once, after [`new`](Self::new).
+    /// The kinds of events that the plugin supports. An empty list means connections only. Called once, after
+    /// [`new`](Self::new).
     fn kinds(&self) -> Vec<Kind> {
         Vec::new()
     }
@@ -233,25 +235,26 @@ pub trait Plugin: Sized {
     /// Decides on one event.
     fn on_event(&mut self, event: &Event<'_>) -> Verdict;
 
-    /// Decides on the events of a batch; by default on one after the other.
+    /// Decides on the events of a batch. By default, calls [`on_event`](Self::on_event) for each event.
     fn on_batch(&mut self, batch: &Batch, actions: &mut Actions) {
         for event in batch.events() {
             actions.push(&event, self.on_event(&event));
         }
     }
-    /// How often it wants to be called, also while there are no events; at least 100 ms. By default never. Asked once, after
-    /// [`new`](Self::new).
+
+    /// The interval between two calls of [`on_tick`](Self::on_tick), at least 100 ms. Ticks also happen while there are no
+    /// events. By default there are none. Called once, after [`new`](Self::new).
     fn tick_period(&self) -> Option<Duration> {
         None
     }
 
-    /// Called once a period. `now` is since 1970-01-01 UTC; in a replay it is the time of the events.
+    /// Called once in each period. `now` is the time since 1970-01-01 UTC; in a replay, the time of the events.
     fn on_tick(&mut self, now: Duration) -> Vec<Report> {
         let _ = now;
         Vec::new()
     }
 
-    /// Called once before lightmon ends, or before another version of the plugin takes its place; not after a fault.
+    /// Called once before lightmon exits, or before a reload replaces the instance; not after a fault.
     fn on_stop(&mut self, now: Duration) -> Vec<Report> {
         let _ = now;
         Vec::new()

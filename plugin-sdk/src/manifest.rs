@@ -1,7 +1,7 @@
-//! What a plugin says of itself, as JSON that is made at compile time and kept in the custom section
-//! `lightmon:manifest`: readable without running the plugin. Most of it comes from Cargo.toml.
+//! The manifest of a plugin: JSON in the custom section `lightmon:manifest`, generated at compile time. lightmon reads it
+//! without running the plugin. Most fields come from Cargo.toml.
 
-/// What a plugin says of itself. [`register!`](crate::register) fills the first five in from Cargo.toml.
+/// The description of a plugin. [`register!`](crate::register) takes the first five fields from Cargo.toml.
 #[derive(Clone, Copy, Debug)]
 pub struct Manifest {
     /// `package.name`.
@@ -10,47 +10,47 @@ pub struct Manifest {
     pub version: &'static str,
     /// `package.description`.
     pub description: &'static str,
-    /// `package.license`, of the code; data in it that has another one belongs into `notice`.
+    /// `package.license`, the licence of the code. If the plugin contains data under another licence, say so in `notice`.
     pub license: &'static str,
     /// `package.homepage`, or else `package.repository`.
     pub homepage: &'static str,
-    /// What it does to events.
+    /// What the plugin does to events.
     pub role: Role,
-    /// The tables that it opens.
+    /// The tables that the plugin opens.
     pub permissions: &'static [Permission],
-    /// JSON Schema of the settings; empty when there are none.
+    /// JSON Schema of the settings; empty if there are none.
     pub config: &'static str,
-    /// How it is given to lightmon: `--plugin redact.wasm:keys=pin`.
+    /// A command-line option that loads the plugin: `--plugin redact.wasm:keys=pin`.
     pub example: &'static str,
-    /// What a licence wants to be said, such as where the data in it comes from.
+    /// A notice that a licence requires, such as the source of the plugin's data.
     pub notice: &'static str,
 }
 
-/// A [table](crate::table) that a plugin opens. Only a user's grant gives it one; this tells the user which, and what for.
+/// A [table](crate::table) that a plugin opens. The user must grant it; the manifest tells the user which table and why.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Permission {
-    /// Its name, as in `table.NAME=FILE`.
+    /// The name of the table, as in `table.NAME=FILE`.
     pub table: &'static str,
-    /// What it is for, and which form and columns the file must have.
+    /// What the table is for, and which format and columns the file must have.
     pub why: &'static str,
-    /// Whether the plugin does its work without, too. Of one that is not optional, lightmon wants a grant before it starts.
+    /// Whether the plugin works without the table. If not, lightmon does not start without a grant.
     pub optional: bool,
 }
 
-/// What a plugin does to events; what the host does when it fails depends on it.
+/// What a plugin does to events. The role decides what the host does with an event on which the plugin fails.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Role {
-    /// Drops or tags. When it fails, events pass without it.
+    /// Drops or tags events. If it fails, the events pass unchanged.
     #[default]
     Filter,
-    /// Takes secrets out. When it fails, events are dropped rather than written as they are.
+    /// Masks secrets. If it fails, the events are dropped, because they may contain secrets.
     Redactor,
-    /// Writes lines. When it fails, events are written in lightmon's own format.
+    /// Writes output lines. If it fails, lightmon writes the events in its own format.
     Formatter,
 }
 
 impl Manifest {
-    /// The JSON's length in bytes.
+    /// The length of the JSON in bytes.
     #[doc(hidden)]
     pub const fn json_len(&self) -> usize {
         self.write(Json {
@@ -69,7 +69,7 @@ impl Manifest {
             length: 0,
             opened: false,
         });
-        assert!(json.length == N, "N is the manifest's length");
+        assert!(json.length == N, "N is the length of the manifest");
         json.bytes
     }
 
@@ -94,11 +94,11 @@ impl Manifest {
     }
 }
 
-/// Writes what fits, counts what is written.
+/// Writes JSON into a buffer. Counts all bytes, also those beyond the end of the buffer.
 struct Json<const N: usize> {
     bytes: [u8; N],
     length: usize,
-    /// Whether the last byte was `{`, after which no comma comes.
+    /// Whether the last byte was `{`. The next key then needs no comma.
     opened: bool,
 }
 
@@ -161,7 +161,7 @@ impl<const N: usize> Json<N> {
         while i < text.len() {
             self = match text[i] {
                 b'\n' => self.raw("\\n"),
-                // No other control character belongs into such a text.
+                // Other control characters are replaced: they have no use in a manifest.
                 0..0x20 => self.byte(b' '),
                 byte @ (b'"' | b'\\') => self.byte(b'\\').byte(byte),
                 byte => self.byte(byte),

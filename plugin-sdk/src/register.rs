@@ -1,4 +1,4 @@
-//! What [`register!`](crate::register) writes for a plugin. No author calls it.
+//! Connects a plugin to the exports of the contract. [`register!`](crate::register) uses this module; authors do not call it.
 
 use alloc::{string::String, vec::Vec};
 use core::time::Duration;
@@ -8,25 +8,25 @@ use crate::{
     bindings::{self, Guest, Setup, StopGuest, TickGuest},
 };
 
-/// Milliseconds: the host takes no shorter period.
-const SHORTEST_PERIOD: u32 = 100;
+/// The shortest period that the host accepts, in milliseconds.
+const MIN_PERIOD_MS: u32 = 100;
 
 /// A plugin with its manifest.
 pub trait Registered: Plugin + 'static {
     /// The manifest's JSON.
     const MANIFEST: &'static [u8];
 
-    /// What it does to events.
+    /// What the plugin does to events.
     const ROLE: Role;
 }
 
-/// A registered plugin with its place: WebAssembly instances have one thread and one plugin.
-pub trait Placed: Registered {
-    /// Runs that with the place, which has a plugin once it is initialised.
+/// The slot that holds the plugin's only instance. A WebAssembly instance has one thread and one plugin.
+pub trait PluginSlot: Registered {
+    /// Calls `run` with the slot, which is empty until `init` succeeds.
     fn with<T>(run: impl FnOnce(&mut Option<Self>) -> T) -> T;
 }
 
-impl<P: Placed> Guest for P {
+impl<P: PluginSlot> Guest for P {
     fn init(config: String) -> Result<Setup, String> {
         #[cfg(all(target_arch = "wasm32", feature = "panic-log"))]
         std::panic::set_hook(alloc::boxed::Box::new(|panic| {
@@ -38,14 +38,14 @@ impl<P: Placed> Guest for P {
             when: plugin.when(),
             kinds: plugin.kinds().into_iter().map(|kind| kind.0).collect(),
         };
-        P::with(|place| *place = Some(plugin));
+        P::with(|slot| *slot = Some(plugin));
         Ok(setup)
     }
 
     fn process(batch: bindings::Batch) -> Vec<bindings::Action> {
         let mut actions = Actions::default();
-        P::with(|place| {
-            if let Some(plugin) = place {
+        P::with(|slot| {
+            if let Some(plugin) = slot {
                 plugin.on_batch(&Batch(batch), &mut actions);
             }
         });
@@ -53,13 +53,13 @@ impl<P: Placed> Guest for P {
     }
 }
 
-impl<P: Placed> TickGuest for P {
+impl<P: PluginSlot> TickGuest for P {
     fn period() -> u32 {
-        let period = P::with(|place| place.as_ref().and_then(Plugin::tick_period));
+        let period = P::with(|slot| slot.as_ref().and_then(Plugin::tick_period));
         period.map_or(0, |period| {
             u32::try_from(period.as_millis())
                 .unwrap_or(u32::MAX)
-                .max(SHORTEST_PERIOD)
+                .max(MIN_PERIOD_MS)
         })
     }
 
@@ -68,52 +68,52 @@ impl<P: Placed> TickGuest for P {
     }
 }
 
-impl<P: Placed> StopGuest for P {
+impl<P: PluginSlot> StopGuest for P {
     fn stop(now: u64) -> Vec<bindings::Report> {
         reports::<P>(|plugin| plugin.on_stop(Duration::from_nanos(now)))
     }
 }
 
-fn reports<P: Placed>(run: impl FnOnce(&mut P) -> Vec<Report>) -> Vec<bindings::Report> {
-    let reports = P::with(|place| place.as_mut().map(run)).unwrap_or_default();
+fn reports<P: PluginSlot>(run: impl FnOnce(&mut P) -> Vec<Report>) -> Vec<bindings::Report> {
+    let reports = P::with(|slot| slot.as_mut().map(run)).unwrap_or_default();
     let reports = reports
         .into_iter()
         .map(|Report { name, fields }| bindings::Report { name, fields });
     reports.collect()
 }
 
-/// Names the plugin, and does nothing.
-pub const fn used<P: Registered>() {}
+/// Does nothing at run time. Refers to the plugin, so that the compiler does not report it as unused.
+pub const fn assert_registered<P: Registered>() {}
 
-/// Says why a plugin traps. What a redactor's panic says may hold what was to be masked: only its place is told.
+/// Logs a panic before the plugin traps. For a redactor it logs only the location, because the message may contain a secret.
 #[cfg(all(target_arch = "wasm32", feature = "panic-log"))]
-fn log_panic(role: Role, place: Option<&core::panic::Location<'_>>, message: Option<&str>) {
+fn log_panic(role: Role, location: Option<&core::panic::Location<'_>>, message: Option<&str>) {
     let message = match role {
         Role::Redactor => None,
         Role::Filter | Role::Formatter => message,
     };
-    let text = match (place, message) {
-        (Some(place), Some(message)) => alloc::format!("panicked at {place}: {message}"),
-        (Some(place), None) => alloc::format!("panicked at {place}"),
+    let text = match (location, message) {
+        (Some(location), Some(message)) => alloc::format!("panicked at {location}: {message}"),
+        (Some(location), None) => alloc::format!("panicked at {location}"),
         (None, message) => alloc::format!("panicked: {}", message.unwrap_or("no message")),
     };
     crate::log::error(text);
 }
 
-/// The place of a plugin that can do without the standard library.
+/// The slot of a plugin that is built without the standard library.
 #[cfg(not(feature = "std"))]
 #[derive(Debug)]
-pub struct Place<P>(core::cell::RefCell<Option<P>>);
+pub struct Slot<P>(core::cell::RefCell<Option<P>>);
 
 #[cfg(not(feature = "std"))]
-impl<P> Place<P> {
-    /// An empty one.
-    #[expect(clippy::new_without_default, reason = "it is for a static")]
+impl<P> Slot<P> {
+    /// An empty slot.
+    #[expect(clippy::new_without_default, reason = "used only in a static")]
     pub const fn new() -> Self {
         Self(core::cell::RefCell::new(None))
     }
 
-    /// Runs that with what is in it.
+    /// Calls `run` with the content of the slot.
     pub fn with<T>(&self, run: impl FnOnce(&mut Option<P>) -> T) -> T {
         run(&mut self.0.borrow_mut())
     }
@@ -127,13 +127,13 @@ impl<P> Place<P> {
 ))]
 #[expect(
     unsafe_code,
-    reason = "a static that holds the plugin, without threads"
+    reason = "a static that holds the plugin; there is only one thread"
 )]
-unsafe impl<P> Sync for Place<P> {}
+unsafe impl<P> Sync for Slot<P> {}
 
-/// Makes a type that implements [`Plugin`](crate::Plugin) the crate's plugin. Once a crate.
+/// Registers a type that implements [`Plugin`](crate::Plugin) as the plugin of the crate. Call it once in a crate.
 ///
-/// What Cargo.toml does not say can be added, as fields of [`Manifest`](crate::Manifest):
+/// Set the fields of [`Manifest`](crate::Manifest) that do not come from Cargo.toml like this:
 ///
 /// ```
 /// # use lightmon_plugin::{Config, Event, Plugin, Role, Verdict};
@@ -168,7 +168,7 @@ macro_rules! register {
                 }
             };
 
-            // Only WebAssembly has custom sections.
+            // Other targets have no custom sections.
             #[cfg(target_arch = "wasm32")]
             #[unsafe(link_section = "lightmon:manifest")]
             #[used]
@@ -179,10 +179,10 @@ macro_rules! register {
                 const ROLE: $crate::Role = MANIFEST.role;
             }
 
-            $crate::place!($plugin);
+            $crate::plugin_slot!($plugin);
 
-            // Elsewhere nobody calls the plugin, which is no reason to warn of it.
-            const _: () = $crate::register::used::<$plugin>();
+            // On other targets nothing calls the plugin; avoid the warning about unused code.
+            const _: () = $crate::register::assert_registered::<$plugin>();
 
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::export!($plugin with_types_in $crate::bindings);
@@ -190,47 +190,47 @@ macro_rules! register {
     };
 }
 
-/// The plugin's place, one a thread: tests run side by side.
+/// Defines the plugin's slot, one for each thread because tests run in parallel.
 #[cfg(feature = "std")]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! place {
+macro_rules! plugin_slot {
     ($plugin:ident) => {
         ::std::thread_local! {
-            static PLACE: ::std::cell::RefCell<::std::option::Option<$plugin>> =
+            static SLOT: ::std::cell::RefCell<::std::option::Option<$plugin>> =
                 const { ::std::cell::RefCell::new(None) };
         }
 
-        impl $crate::register::Placed for $plugin {
+        impl $crate::register::PluginSlot for $plugin {
             fn with<T>(run: impl FnOnce(&mut ::std::option::Option<Self>) -> T) -> T {
-                PLACE.with_borrow_mut(run)
+                SLOT.with_borrow_mut(run)
             }
         }
     };
 }
 
-/// The plugin's place in WebAssembly. Elsewhere there is none, and nobody to look for it.
+/// Defines the plugin's slot in WebAssembly. Other targets need no slot.
 #[cfg(not(feature = "std"))]
 #[doc(hidden)]
 #[macro_export]
-macro_rules! place {
+macro_rules! plugin_slot {
     ($plugin:ident) => {
         #[cfg(target_arch = "wasm32")]
-        static PLACE: $crate::register::Place<$plugin> = $crate::register::Place::new();
+        static SLOT: $crate::register::Slot<$plugin> = $crate::register::Slot::new();
 
         #[cfg(target_arch = "wasm32")]
-        impl $crate::register::Placed for $plugin {
+        impl $crate::register::PluginSlot for $plugin {
             fn with<T>(run: impl FnOnce(&mut ::core::option::Option<Self>) -> T) -> T {
-                PLACE.with(run)
+                SLOT.with(run)
             }
         }
     };
 }
 
-/// Writes the panic handler of a plugin without the standard library: it traps, and lightmon makes the plugin anew. Of its
-/// own it says nothing, so the plugin need not import the log.
+/// Defines the panic handler of a plugin that is built without the standard library. The handler traps, and lightmon creates a
+/// new instance. It logs nothing, so the plugin does not have to import the log.
 ///
-/// It is empty when it is not built for WebAssembly, where tests bring the standard library's.
+/// On other targets the macro expands to nothing: tests use the panic handler of the standard library.
 #[macro_export]
 macro_rules! panic_handler {
     () => {

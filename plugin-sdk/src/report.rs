@@ -1,4 +1,4 @@
-//! What a plugin says of its own, at a tick or at the end. Knows neither events nor when it is written.
+//! Reports: records that a plugin returns from a tick or at the end. Knows nothing of events or of output.
 
 use alloc::{
     string::{String, ToString},
@@ -6,7 +6,7 @@ use alloc::{
 };
 use core::fmt::Display;
 
-/// Something that a plugin has to say of its own, such as a sum. lightmon writes it among the events, as a notice.
+/// A record of the plugin's own, such as a total. lightmon writes it among the events, as a notice.
 ///
 /// ```
 /// # use lightmon_plugin::Report;
@@ -22,7 +22,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// One without fields. The name says what it is, such as `suppressed`.
+    /// A report without fields. The name says what the report is about, such as `suppressed`.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -30,23 +30,23 @@ impl Report {
         }
     }
 
-    /// Adds a field, after those that are there.
+    /// Appends a field.
     pub fn field(mut self, key: impl Into<String>, value: impl Display) -> Self {
         self.fields.push((key.into(), value.to_string()));
         self
     }
 
-    /// What it is.
+    /// The name of the report.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its fields, in their order.
+    /// The fields, in the order in which they were added.
     pub fn fields(&self) -> &[(String, String)] {
         &self.fields
     }
 
-    /// One field.
+    /// The value of a field.
     pub fn get(&self, key: &str) -> Option<&str> {
         crate::event::value(&self.fields, key)
     }

@@ -1,27 +1,27 @@
-//! How far an address reaches, by the IANA registries of special-purpose addresses (RFC 6890 and its successors).
-//! Looks at the address only: it knows neither the host's own addresses nor its routes.
+//! Classifies addresses by the IANA registries of special-purpose addresses (RFC 6890 and its successors).
+//! Looks only at the address, not at the addresses or routes of the host.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// How far an address reaches.
+/// The scope of an address: how far it reaches.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Scope {
-    /// This host: loopback, and the unspecified address, which Linux takes for it.
+    /// This host: loopback, and the unspecified address, which Linux treats as loopback.
     Host,
     /// This link: 169.254.0.0/16, fe80::/10, and the broadcast address.
     Link,
     /// This site or provider: RFC 1918, carrier-grade NAT (100.64.0.0/10), unique local (fc00::/7).
     Private,
-    /// A group of hosts.
+    /// Multicast groups.
     Multicast,
-    /// Nobody: documentation, benchmarks, discard, and what IANA has not given out.
+    /// No host: documentation, benchmarks, discard, and addresses that IANA has not allocated.
     Reserved,
     /// The Internet.
     Public,
 }
 
 impl Scope {
-    /// The scope of an address. Where IPv6 only carries an IPv4 address (NAT64, 6to4), that one counts.
+    /// The scope of an address. An IPv6 address that carries an IPv4 address (NAT64, 6to4) has the scope of the IPv4 address.
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => v4(address),
@@ -30,7 +30,7 @@ impl Scope {
     }
 }
 
-/// The IPv4 address behind a NAT64 (64:ff9b::/96, RFC 6052) or 6to4 (2002::/16, RFC 3056) address.
+/// Extracts the IPv4 address from a NAT64 (64:ff9b::/96, RFC 6052) or 6to4 (2002::/16, RFC 3056) address.
 pub fn carried_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let bits = address.to_bits();
     if bits >> 32 == 0x64_ff9b << 64 {
@@ -48,7 +48,7 @@ fn v4(address: Ipv4Addr) -> Scope {
         [169, 254, ..] | [255, 255, 255, 255] => Scope::Link,
         [10, ..] | [172, 16..32, ..] | [192, 168, ..] | [100, 64..128, ..] => Scope::Private,
         [224..240, ..] => Scope::Multicast,
-        // Anycast of PCP and TURN: the only two of 192.0.0.0/24 that are routed.
+        // Anycast addresses of PCP and TURN: the only routed addresses in 192.0.0.0/24.
         [192, 0, 0, 9 | 10] => Scope::Public,
         [0, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [240..=255, ..] => Scope::Reserved,
         [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Scope::Reserved,
@@ -60,13 +60,13 @@ fn v6(address: Ipv6Addr) -> Scope {
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => Scope::Host,
         [0xfe80..0xfec0, ..] => Scope::Link,
-        // Unique local, and the site-local addresses before it.
+        // Unique local addresses, and the older site-local addresses.
         [0xfc00..0xfe00 | 0xfec0..0xff00, ..] => Scope::Private,
-        // NAT64 of the site's own (RFC 8215).
+        // NAT64 prefix for local use (RFC 8215).
         [0x64, 0xff9b, 1, ..] => Scope::Private,
         [0xff00..=0xffff, ..] => Scope::Multicast,
         [0x2001, 0xdb8, ..] | [0x3fff, 0..0x1000, ..] => Scope::Reserved,
-        // Benchmarks, the old ORCHIDs.
+        // Benchmarks, and the first ORCHID prefix (RFC 4843).
         [0x2001, 2, 0, ..] | [0x2001, 0x10..0x20, ..] => Scope::Reserved,
         [0x2000..0x4000, ..] => Scope::Public,
         _ => Scope::Reserved,

@@ -1,16 +1,15 @@
-//! Look-up files that the user has granted: `--plugin geoip.wasm:table.country=GeoLite2-Country.mmdb`. They are in lightmon's
-//! memory, once, and the plugin has a handle. A table that the plugin opens belongs into its manifest, as a
-//! [`Permission`](crate::Permission).
+//! Lookup tables that the user grants: `--plugin geoip.wasm:table.country=GeoLite2-Country.mmdb`. lightmon keeps one copy of
+//! the file in its memory; the plugin has a handle. Name each table in the manifest, as a [`Permission`](crate::Permission).
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::net::IpAddr;
 
 use crate::{event, host};
 
-/// A column of a granted file.
+/// A column of a granted table.
 ///
-/// Ask for many addresses at once, best for those of a batch in [`on_batch`](crate::Plugin::on_batch): each call costs
-/// more than a look-up.
+/// Look up many addresses in one call, best all addresses of a batch in [`on_batch`](crate::Plugin::on_batch): the call costs
+/// more than the lookup of an address.
 ///
 /// ```
 /// use lightmon_plugin::{Actions, Batch, Config, Event, Permission, Plugin, Verdict, table::Table};
@@ -33,7 +32,7 @@ use crate::{event, host};
 ///
 /// lightmon_plugin::register!(
 ///     Owner,
-///     permissions: &[Permission { table: "owners", why: "who each network belongs to", optional: false }],
+///     permissions: &[Permission { table: "owners", why: "owners of networks: CSV with the column `owner`", optional: false }],
 /// );
 ///
 /// // In its tests, tables are CSV:
@@ -47,22 +46,22 @@ use crate::{event, host};
 pub struct Table(u32);
 
 impl Table {
-    /// Opens a table that the user has granted by that name. `column` chooses what a look-up gives: the path in MaxMind's
-    /// MMDB (`country/iso_code`), the column's name in CSV; empty is all of it, as JSON.
+    /// Opens a granted table. `column` selects the value of a lookup: a path such as `country/iso_code` in MaxMind's MMDB,
+    /// a column name in CSV. If `column` is empty, a lookup returns the whole entry as JSON.
     ///
     /// # Errors
-    /// Why not: no such table was granted, it has no such column.
+    /// If the user did not grant the table, or if the table has no such column.
     pub fn open(name: &str, column: &str) -> Result<Self, String> {
         host::tables::open(name, column).map(Self)
     }
 
-    /// The entry of the longest network that each address is in, in the order of the addresses.
+    /// Returns the entry of the longest matching network for each address, in the order of `addresses`.
     pub fn lookup_ip(&self, addresses: &[IpAddr]) -> Vec<Option<String>> {
         let addresses: Vec<_> = addresses.iter().copied().map(event::ip).collect();
         host::tables::lookup_ip(self.0, &addresses)
     }
 
-    /// The entry of each name, or else of the longest domain that it is in. Letters match in either case.
+    /// Returns the entry of each name, or else the entry of its longest parent domain. Case is ignored.
     pub fn lookup_name(&self, names: &[&str]) -> Vec<Option<String>> {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         host::tables::lookup_name(self.0, &names)

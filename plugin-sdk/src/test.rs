@@ -1,5 +1,5 @@
-//! Runs a plugin in its own tests: natively, without a host. Gives it what the host would give it, and no more: a field
-//! that the plugin forgot to ask for is absent here too.
+//! Runs a plugin natively in tests, without lightmon. The harness fills in only the fields that the plugin requests, as
+//! lightmon does: a test fails if the plugin forgets to request a field.
 //!
 //! ```
 //! # use lightmon_plugin::{Config, Event, Plugin, Verdict};
@@ -30,29 +30,30 @@ use crate::{
 use self::host::{Csv, Host};
 pub use self::sample::{Sample, event};
 
-/// A plugin under test, with a host of its own.
+/// A plugin under test and the host that it runs in.
 #[derive(Debug)]
 pub struct Harness<P> {
-    /// The plugin itself. What is called here directly finds no host: neither tables nor what the harness keeps.
+    /// The plugin. If a test calls its methods directly, they see neither the tables nor the store of this harness.
     pub plugin: P,
     settings: Config,
     host: Host,
 }
 
 impl<P: Plugin> Harness<P> {
-    /// Makes the plugin from its settings, a JSON object. No table is granted.
+    /// Creates the plugin from its settings, a JSON object. Grants no table.
     ///
     /// # Errors
-    /// What the user would see.
+    /// If the plugin refuses the settings. The text is the one that a user sees.
     pub fn new(settings: &str) -> Result<Self, String> {
         Self::with_tables(settings, &[])
     }
 
-    /// Makes the plugin, with tables granted to it: the name of each, and its text as CSV. The first line names the columns; each
-    /// line's first cell is an address, a network or a name. For a column of an MMDB file name one `country/iso_code`.
+    /// Creates the plugin and grants tables to it. A table is a pair of its name and its content as CSV. The first line names
+    /// the columns. The first cell of each line is an address, a network or a host name. To stand in for an MMDB file, name a
+    /// column like a path: `country/iso_code`.
     ///
     /// # Errors
-    /// What the user would see.
+    /// If the plugin refuses the settings or the tables. The text is the one that a user sees.
     pub fn with_tables(settings: &str, tables: &[(&str, &str)]) -> Result<Self, String> {
         let settings = Config::from_json(settings)?;
         let mut host = Host::default();
@@ -68,10 +69,10 @@ impl<P: Plugin> Harness<P> {
         })
     }
 
-    /// Makes the plugin anew, as after a fault: of the old one only [`kv`](Self::kv) is left.
+    /// Replaces the instance, as lightmon does after a fault. Only the content of [`kv`](Self::kv) survives.
     ///
     /// # Errors
-    /// What the user would see.
+    /// If the plugin refuses its settings. The text is the one that a user sees.
     pub fn restart(&mut self) -> Result<(), String> {
         let Self {
             plugin,
@@ -83,47 +84,48 @@ impl<P: Plugin> Harness<P> {
         Ok(())
     }
 
-    /// Gives it one event.
+    /// Runs the plugin on one event.
     pub fn event(&mut self, event: Sample) -> Verdict {
         let mut verdicts = self.batch([event]);
         verdicts.pop().expect("invariant: one verdict an event")
     }
 
-    /// Gives it a batch of events; the verdicts are in the same order. Events of a kind that it does not know pass it by.
+    /// Runs the plugin on a batch of events. The verdicts are in the order of the events. Events of a kind that the plugin
+    /// does not support are kept without a call.
     ///
     /// # Panics
-    /// When the plugin decides on an event that the batch does not have.
+    /// If the plugin decides on an event that is not in the batch.
     pub fn batch(&mut self, events: impl IntoIterator<Item = Sample>) -> Vec<Verdict> {
         let kinds = match self.plugin.kinds() {
             kinds if kinds.is_empty() => vec![Kind::CONNECTION],
             kinds => kinds,
         };
-        let mut known = vec![];
-        let known_or_not: Vec<bool> = events
+        let mut supported = vec![];
+        let is_supported: Vec<bool> = events
             .into_iter()
             .map(|event| {
-                let is_known = kinds.contains(&Kind(event.event.kind));
-                if is_known {
-                    known.push(event);
+                let is_supported = kinds.contains(&Kind(event.event.kind));
+                if is_supported {
+                    supported.push(event);
                 }
-                is_known
+                is_supported
             })
             .collect();
-        let batch = self.make_batch(known);
+        let batch = self.make_batch(supported);
         let mut actions = Actions::default();
         let Self { plugin, host, .. } = self;
         host.serve(|| plugin.on_batch(&batch, &mut actions));
         let mut verdicts = actions.verdicts(batch.0.events.len()).into_iter();
-        known_or_not
+        is_supported
             .into_iter()
-            .map(|is_known| match is_known {
+            .map(|is_supported| match is_supported {
                 true => verdicts.next().expect("invariant: one verdict an event"),
                 false => Verdict::keep(),
             })
             .collect()
     }
 
-    /// What it reports at a tick; nothing where it has no period. `now` is since 1970-01-01 UTC.
+    /// Runs a tick and returns the reports; none if the plugin has no period. `now` is the time since 1970-01-01 UTC.
     pub fn tick(&mut self, now: Duration) -> Vec<Report> {
         let Self { plugin, host, .. } = self;
         match plugin.tick_period() {
@@ -132,33 +134,33 @@ impl<P: Plugin> Harness<P> {
         }
     }
 
-    /// What it reports at the end. `now` is since 1970-01-01 UTC.
+    /// Stops the plugin and returns the reports. `now` is the time since 1970-01-01 UTC.
     pub fn stop(&mut self, now: Duration) -> Vec<Report> {
         let Self { plugin, host, .. } = self;
         host.serve(|| plugin.on_stop(now))
     }
 
-    /// What it keeps in [`kv`](crate::kv).
+    /// The entries in the plugin's [`kv`](crate::kv) store.
     pub fn kv(&self) -> &BTreeMap<String, String> {
         &self.host.kv
     }
 
-    /// The same, to put something there before the plugin looks.
+    /// The entries in the plugin's [`kv`](crate::kv) store, for a test that prepares them.
     pub fn kv_mut(&mut self) -> &mut BTreeMap<String, String> {
         &mut self.host.kv
     }
 
-    /// What it has [counted](crate::counter).
+    /// The plugin's [counters](crate::counter).
     pub fn counters(&self) -> &BTreeMap<String, u64> {
         &self.host.counters
     }
 
-    /// What it has [said](crate::log).
+    /// The messages that the plugin [logged](crate::log).
     pub fn logged(&self) -> &[(Level, String)] {
         &self.host.logged
     }
 
-    /// The batch as the host would make it for this plugin.
+    /// Builds the batch that lightmon would deliver to this plugin.
     pub fn make_batch(&self, events: impl IntoIterator<Item = Sample>) -> Batch {
         let needs = self.plugin.needs();
         let mut batch = bindings::Batch {
@@ -183,10 +185,10 @@ impl<P: Plugin> Harness<P> {
     }
 }
 
-/// The manifest that [`register!`](crate::register) has made.
+/// The manifest that [`register!`](crate::register) generated.
 ///
 /// # Panics
-/// When it is no JSON, because the schema of the settings is none.
+/// If the manifest is not JSON, because its `config` is not.
 pub fn manifest<P: Registered>() -> serde_json::Value {
     serde_json::from_slice(P::MANIFEST).expect("the manifest's `config` is JSON")
 }

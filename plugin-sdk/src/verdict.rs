@@ -1,4 +1,4 @@
-//! What a plugin answers. Says nothing about events that pass unchanged, which costs nothing.
+//! Verdicts: the decisions of a plugin on events. An event that passes unchanged produces no action and costs nothing.
 
 use alloc::{
     string::{String, ToString},
@@ -8,7 +8,7 @@ use core::fmt;
 
 use crate::{bindings, event::Event};
 
-/// What becomes of an event.
+/// The decision on an event: keep it, drop it, or change it.
 ///
 /// ```
 /// # use lightmon_plugin::{Field, Verdict};
@@ -29,7 +29,7 @@ enum Change {
 }
 
 impl Verdict {
-    /// The event goes on, unchanged so far.
+    /// Keeps the event. Further calls on the verdict change it.
     pub const fn keep() -> Self {
         Self {
             dropped: false,
@@ -37,7 +37,7 @@ impl Verdict {
         }
     }
 
-    /// The event ends here: no later plugin sees it, and it is not written.
+    /// Drops the event: no later plugin sees it, and lightmon does not write it.
     pub const fn drop() -> Self {
         Self {
             dropped: true,
@@ -45,17 +45,17 @@ impl Verdict {
         }
     }
 
-    /// Adds a tag, or replaces the one of that key.
+    /// Adds a tag, or replaces the tag that has the same key.
     pub fn tag(self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.with(Change::Tag(key.into(), value.into()))
     }
 
-    /// Replaces a field's text, for the later plugins and the output.
+    /// Replaces the text of a field, for all later plugins and for the output.
     pub fn set(self, field: Field<'_>, text: impl Into<String>) -> Self {
         self.with(Change::Set(field.to_string(), text.into()))
     }
 
-    /// Replaces the event's whole output line.
+    /// Replaces the output line of the event.
     pub fn line(self, text: impl Into<String>) -> Self {
         self.with(Change::Line(text.into()))
     }
@@ -65,12 +65,12 @@ impl Verdict {
         self
     }
 
-    /// Whether it is [`drop`](Self::drop).
+    /// Whether the event is [dropped](Self::drop).
     pub fn is_drop(&self) -> bool {
         self.dropped
     }
 
-    /// The value that the tag `key` gets, if it gets one.
+    /// The value that the verdict gives to the tag `key`, if any.
     pub fn get_tag(&self, key: &str) -> Option<&str> {
         self.find(|change| match change {
             Change::Tag(name, value) if name == key => Some(value),
@@ -78,7 +78,7 @@ impl Verdict {
         })
     }
 
-    /// The text that the field gets, if it gets one.
+    /// The text that the verdict gives to the field, if any.
     pub fn get(&self, field: Field<'_>) -> Option<&str> {
         let field = field.to_string();
         self.find(|change| match change {
@@ -87,7 +87,7 @@ impl Verdict {
         })
     }
 
-    /// The output line, if it writes one.
+    /// The output line that the verdict sets, if any.
     pub fn get_line(&self) -> Option<&str> {
         self.find(|change| match change {
             Change::Line(text) => Some(text),
@@ -96,7 +96,7 @@ impl Verdict {
     }
 
     fn find<'a>(&'a self, pick: impl Fn(&'a Change) -> Option<&'a String>) -> Option<&'a str> {
-        // The last one counts, as it does in the host.
+        // The last change wins, as in the host.
         self.changes.iter().rev().find_map(pick).map(String::as_str)
     }
 }
@@ -122,7 +122,7 @@ pub enum Field<'a> {
     Tag(&'a str),
 }
 
-/// As in the contract: `user`, `args/1`, `labels/app`.
+/// The name of the field in the contract: `user`, `args/1`, `labels/app`.
 impl fmt::Display for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -138,12 +138,12 @@ impl fmt::Display for Field<'_> {
     }
 }
 
-/// The verdicts on a batch.
+/// The verdicts on the events of a batch.
 #[derive(Debug, Default)]
 pub struct Actions(pub(crate) Vec<bindings::Action>);
 
 impl Actions {
-    /// Decides on an event.
+    /// Adds the verdict on an event.
     pub fn push(&mut self, event: &Event<'_>, verdict: Verdict) {
         let event = u32::try_from(event.index).expect("invariant: a batch has at most 256 events");
         let Verdict { dropped, changes } = verdict;
@@ -163,7 +163,7 @@ impl Actions {
             }));
     }
 
-    /// The way back, for tests: one verdict an event.
+    /// Converts the actions back to verdicts, one for each event; for tests.
     #[cfg(all(feature = "std", not(target_arch = "wasm32")))]
     pub(crate) fn verdicts(self, events: usize) -> Vec<Verdict> {
         let mut verdicts = vec![Verdict::keep(); events];
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_the_contracts() {
+    fn field_names_are_those_of_the_contract() {
         for (field, text) in [
             (Field::User, "user"),
             (Field::Comm, "comm"),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_change_counts() {
+    fn the_last_change_wins() {
         let verdict = Verdict::keep().tag("a", "1").tag("a", "2").line("x");
         assert_eq!(verdict.get_tag("a"), Some("2"));
         assert_eq!(verdict.get_tag("b"), None);

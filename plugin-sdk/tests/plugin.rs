@@ -1,4 +1,4 @@
-//! A plugin that asks for what its settings say, through the harness and through the exported functions.
+//! Runs two test plugins through the harness and through the exported functions.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use lightmon_plugin::{
 };
 use serde::Deserialize;
 
+/// A plugin that requests the fields named in its settings and writes them as the output line.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Echo {
@@ -36,7 +37,6 @@ impl Plugin for Echo {
         self.when.clone()
     }
 
-    /// Writes what it can see.
     fn on_event(&mut self, event: &Event<'_>) -> Verdict {
         if event.outcome() == Outcome::REFUSED {
             return Verdict::drop();
@@ -64,7 +64,7 @@ lightmon_plugin::register!(
     example: "--plugin echo.wasm:needs=ARGS",
 );
 
-fn full() -> lightmon_plugin::test::Sample {
+fn event_with_all_fields() -> lightmon_plugin::test::Sample {
     event()
         .container("3f4e", "web", "nginx")
         .label("app", "shop")
@@ -74,7 +74,7 @@ fn full() -> lightmon_plugin::test::Sample {
 }
 
 #[test]
-fn only_what_was_asked_for() {
+fn only_requested_fields_are_filled_in() {
     for (needs, line) in [
         ("", "None None None None None None None None"),
         (
@@ -104,14 +104,16 @@ fn only_what_was_asked_for() {
         ("EXTRA", r#"None None None None None None None Some("7")"#),
     ] {
         let mut plugin = Harness::<Echo>::new(&format!(r#"{{"needs":"{needs}"}}"#)).unwrap();
-        assert_eq!(plugin.event(full()).get_line(), Some(line), "{needs}");
+        let verdict = plugin.event(event_with_all_fields());
+        assert_eq!(verdict.get_line(), Some(line), "{needs}");
     }
 }
 
 #[test]
-fn processes_and_containers_come_once_a_batch() {
+fn a_batch_holds_each_process_and_container_once() {
     let plugin = Harness::<Echo>::new(r#"{"needs":"PROCESS+CONTAINER"}"#).unwrap();
-    let batch = plugin.make_batch([full(), full(), full().comm("wget"), event()]);
+    let full = event_with_all_fields();
+    let batch = plugin.make_batch([full.clone(), full.clone(), full.comm("wget"), event()]);
     assert_eq!(batch.events().len(), 4);
     assert_eq!(batch.processes().len(), 2);
     assert_eq!(batch.containers().len(), 1);
@@ -120,7 +122,7 @@ fn processes_and_containers_come_once_a_batch() {
 }
 
 #[test]
-fn verdicts_keep_their_events() {
+fn verdicts_are_in_the_order_of_the_events() {
     let mut plugin = Harness::<Echo>::new(r#"{"needs":[]}"#).unwrap();
     let verdicts = plugin.batch([
         event().outcome(Outcome::REFUSED, 111),
@@ -133,9 +135,9 @@ fn verdicts_keep_their_events() {
     assert_eq!(verdicts[1].get(Field::User), None);
 }
 
-/// What the host calls.
+/// Calls the functions that the host calls.
 #[test]
-fn exports() {
+fn init_and_process_are_exported() {
     assert_eq!(
         Echo::init(r#"{"needs":"ARGS+TAGS","when":"dport=443"}"#.to_owned())
             .map(|it| (it.needs, it.when)),
@@ -158,7 +160,7 @@ fn exports() {
 }
 
 #[test]
-fn manifest_comes_from_the_crate() {
+fn the_manifest_has_the_values_of_cargo_toml() {
     let manifest = manifest::<Echo>();
     for (key, value) in [
         ("/name", "lightmon-plugin"),
@@ -177,7 +179,7 @@ fn manifest_comes_from_the_crate() {
     }
 }
 
-/// A plugin that uses all that the host has.
+/// A plugin that uses all functions of the host.
 struct Ledger {
     owners: Option<Table>,
     seen: u64,
@@ -238,12 +240,12 @@ mod ledger {
 
     lightmon_plugin::register!(
         Ledger,
-        permissions: &[Permission { table: "owners", why: "whose each network is", optional: true }],
+        permissions: &[Permission { table: "owners", why: "owners of networks", optional: true }],
     );
 }
 
 #[test]
-fn the_harness_is_a_host() {
+fn the_harness_implements_all_host_functions() {
     let owners = ("owners", "network,owner\n192.0.2.0/24,us\n");
     let mut plugin = Harness::<Ledger>::with_tables("{}", &[owners]).unwrap();
     let to = |destination| event().destination(destination);
@@ -259,7 +261,7 @@ fn the_harness_is_a_host() {
             Verdict::keep()
         ]
     );
-    assert_eq!(plugin.counters()["events"], 2, "one kind was not known");
+    assert_eq!(plugin.counters()["events"], 2, "kind 2 is not supported");
     assert_eq!(plugin.kv()["seen"], "2");
     assert_eq!(plugin.logged(), []);
     let reports = plugin.tick(Duration::from_secs(9));
@@ -270,7 +272,11 @@ fn the_harness_is_a_host() {
 
     plugin.restart().unwrap();
     let verdict = plugin.event(to("192.0.2.1:1"));
-    assert_eq!(verdict.get_tag("owner"), Some("us"), "opened again");
+    assert_eq!(
+        verdict.get_tag("owner"),
+        Some("us"),
+        "the new instance opened the table"
+    );
     assert_eq!(
         plugin.stop(Duration::ZERO),
         [Report::new("total").field("events", 3)]
@@ -279,7 +285,7 @@ fn the_harness_is_a_host() {
 }
 
 #[test]
-fn each_harness_has_a_host_of_its_own() {
+fn each_harness_has_its_own_host() {
     let mut one = Harness::<Ledger>::new("{}").unwrap();
     let mut other = Harness::<Ledger>::new("{}").unwrap();
     other.kv_mut().insert("seen".to_owned(), "40".to_owned());
@@ -292,7 +298,7 @@ fn each_harness_has_a_host_of_its_own() {
         [(Level::Warn, "table `owners` was not granted".to_owned())]
     );
 
-    // Also where a plugin panics.
+    // Also after a plugin panicked.
     let fault = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         other.event(event().destination("192.0.2.1:666"))
     }));
@@ -301,14 +307,14 @@ fn each_harness_has_a_host_of_its_own() {
     assert_eq!((&*one.kv()["seen"], &*other.kv()["seen"]), ("2", "42"));
 }
 
-/// What the host calls between events.
+/// Calls the functions that the host calls between events.
 #[test]
 fn tick_and_stop_are_exported() {
-    assert_eq!(<Ledger as TickGuest>::period(), 0, "before it is made");
+    assert_eq!(<Ledger as TickGuest>::period(), 0, "before init");
     assert_eq!(<Ledger as TickGuest>::tick(1), []);
     let setup = <Ledger as Guest>::init("{}".to_owned()).unwrap();
     assert_eq!(setup.kinds, [1, 7]);
-    assert_eq!(<Ledger as TickGuest>::period(), 100, "the host's shortest");
+    assert_eq!(<Ledger as TickGuest>::period(), 100, "the minimum");
     let reports = <Ledger as TickGuest>::tick(2_000_000_000);
     assert_eq!(reports.len(), 1);
     assert_eq!(reports[0].name, "seen");
@@ -323,10 +329,10 @@ fn tick_and_stop_are_exported() {
 }
 
 #[test]
-fn permissions_are_told() {
+fn the_manifest_lists_permissions() {
     let permissions = &manifest::<Ledger>()["permissions"];
     assert_eq!(
         *permissions,
-        serde_json::json!([{"table": "owners", "why": "whose each network is", "optional": true}])
+        serde_json::json!([{"table": "owners", "why": "owners of networks", "optional": true}])
     );
 }

@@ -1,8 +1,9 @@
-//! What Cargo.toml can't inherit, since the crate is copied out of the workspace, is the same as the workspace's.
+//! Checks that the values in the SDK's Cargo.toml equal those of the workspace. The crate cannot inherit them, because
+//! `lightmon plugin new` copies it out of the workspace.
 
 use std::collections::BTreeMap;
 
-/// The keys of a section, with their values as they are written.
+/// The keys of a TOML section with their unparsed values.
 fn section<'a>(toml: &'a str, name: &str) -> BTreeMap<&'a str, &'a str> {
     let lines = toml
         .lines()
@@ -12,7 +13,7 @@ fn section<'a>(toml: &'a str, name: &str) -> BTreeMap<&'a str, &'a str> {
     lines.filter_map(|line| line.split_once(" = ")).collect()
 }
 
-/// The version in `"1"` or `{ version = "1", … }`.
+/// Extracts the version from `"1"` or `{ version = "1", … }`.
 fn version(dependency: &str) -> Option<&str> {
     let text = dependency
         .split_once("version = ")
@@ -21,11 +22,11 @@ fn version(dependency: &str) -> Option<&str> {
 }
 
 #[test]
-fn versions_are_the_workspaces() {
+fn package_keys_and_versions_equal_the_workspace() {
     let workspace = include_str!("../../Cargo.toml");
-    let own = include_str!("../Cargo.toml");
+    let sdk = include_str!("../Cargo.toml");
     let (package, shared) = (
-        section(own, "package"),
+        section(sdk, "package"),
         section(workspace, "workspace.package"),
     );
     for key in [
@@ -40,7 +41,7 @@ fn versions_are_the_workspaces() {
     }
     let shared = section(workspace, "workspace.dependencies");
     for name in ["dependencies", "dev-dependencies"] {
-        let dependencies = section(own, name);
+        let dependencies = section(sdk, name);
         assert!(!dependencies.is_empty(), "{name}");
         for (key, value) in dependencies {
             assert_eq!(
@@ -52,12 +53,11 @@ fn versions_are_the_workspaces() {
     }
 }
 
-/// The crate's minor version is the contract's.
 #[test]
-fn the_version_is_the_contracts() {
+fn the_minor_version_equals_that_of_the_contract() {
     let contract = include_str!("../../wit/v0.1/plugin.wit");
     let (_, rest) = contract.split_once("package lightmon:plugin@").unwrap();
     let contract: Vec<_> = rest.split(';').next().unwrap().split('.').collect();
-    let own: Vec<_> = env!("CARGO_PKG_VERSION").split('.').collect();
-    assert_eq!(own[..2], contract[..2]);
+    let sdk: Vec<_> = env!("CARGO_PKG_VERSION").split('.').collect();
+    assert_eq!(sdk[..2], contract[..2]);
 }

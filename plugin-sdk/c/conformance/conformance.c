@@ -1,4 +1,4 @@
-/* Answers as plugin-sdk/conformance/README.md says. */
+/* The conformance plugin in C. plugin-sdk/conformance/README.md specifies its behaviour. */
 #include "lightmon/lightmon.h"
 
 static uint64_t drop_port = 53;
@@ -48,7 +48,7 @@ static lm_text address(lm_ip ip, uint16_t port) {
     return text.text;
 }
 
-/* Texts with `separator` between them. */
+/* Joins texts with `separator` between them. */
 static lm_text join(lm_text separator, const lm_text *parts, uint32_t len) {
     lm_builder text = {0};
     for (uint32_t i = 0; i < len; i++) {

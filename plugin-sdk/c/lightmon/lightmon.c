@@ -1,5 +1,5 @@
-/* The border: what lightmon calls, what it is asked, and the memory that both need. The layouts are those of the component
- * model's canonical ABI (CanonicalABI.md, "Flattening" and "Storing") for wit/v0.1/plugin.wit. */
+/* Exports, imports and memory allocation. The layouts follow the component model's canonical ABI (CanonicalABI.md,
+ * "Flattening" and "Storing") for wit/v0.1/plugin.wit. */
 #include "lightmon.h"
 
 _Static_assert(sizeof(void *) == 4, "for wasm32");
@@ -13,29 +13,30 @@ _Static_assert(offsetof(lm_event, process) == 72 && offsetof(lm_event, container
 _Static_assert(offsetof(lm_event, tags) == 100 && offsetof(lm_event, source_port) == 124, "record event");
 _Static_assert(offsetof(lm_event, outcome) == 132, "record event");
 
-/* Memory: chunks of whole pages. Those of a call are used again by the next one; what is kept is never given back. */
+/* Memory is allocated in chunks of whole pages. The chunks of a call are reused by the next call. Memory from lm_keep is
+ * never freed. */
 
-enum { PAGE = 65536 };
+enum { PAGE_BYTES = 65536 };
 
 typedef struct chunk {
     struct chunk *next;
     uint32_t size, used;
 } chunk;
 
-static chunk *call_first, *call_last, *kept;
+static chunk *call_first, *call_last, *keep_chunk;
 
-static chunk *grow(size_t size) {
-    size_t pages = (size + sizeof(chunk) + 15 + PAGE - 1) / PAGE;
+static chunk *new_chunk(size_t size) {
+    size_t pages = (size + sizeof(chunk) + 15 + PAGE_BYTES - 1) / PAGE_BYTES;
     size_t at = __builtin_wasm_memory_grow(0, pages);
     if (at == (size_t)-1)
         __builtin_trap();
-    chunk *new = (chunk *)(at * PAGE);
-    *new = (chunk){.size = pages * PAGE, .used = sizeof(chunk)};
+    chunk *new = (chunk *)(at * PAGE_BYTES);
+    *new = (chunk){.size = pages * PAGE_BYTES, .used = sizeof(chunk)};
     return new;
 }
 
-/* NULL when the chunk is full. */
-static void *take(chunk *from, size_t align, size_t size) {
+/* Returns NULL if the chunk is full. */
+static void *alloc_in(chunk *from, size_t align, size_t size) {
     if (!from)
         return NULL;
     uint32_t at = (from->used + align - 1) & ~(align - 1);
@@ -45,14 +46,14 @@ static void *take(chunk *from, size_t align, size_t size) {
     return (char *)from + at;
 }
 
-static void *take_for_call(size_t align, size_t size) {
-    if (size > UINT32_MAX - 2 * PAGE)
+static void *alloc_for_call(size_t align, size_t size) {
+    if (size > UINT32_MAX - 2 * PAGE_BYTES)
         __builtin_trap();
     void *memory;
-    while (!(memory = take(call_last, align, size))) {
+    while (!(memory = alloc_in(call_last, align, size))) {
         chunk *next = call_last ? call_last->next : NULL;
         if (!next || next->size < size + sizeof(chunk) + align) {
-            chunk *new = grow(size);
+            chunk *new = new_chunk(size);
             new->next = next;
             *(call_last ? &call_last->next : &call_first) = new;
             next = new;
@@ -63,28 +64,28 @@ static void *take_for_call(size_t align, size_t size) {
     return memory;
 }
 
-void *lm_alloc(size_t size) { return memset(take_for_call(8, size), 0, size); }
+void *lm_alloc(size_t size) { return memset(alloc_for_call(8, size), 0, size); }
 
 void *lm_keep(size_t size) {
-    if (size > UINT32_MAX - 2 * PAGE)
+    if (size > UINT32_MAX - 2 * PAGE_BYTES)
         __builtin_trap();
-    void *memory = take(kept, 8, size);
+    void *memory = alloc_in(keep_chunk, 8, size);
     if (!memory) {
-        kept = grow(size);
-        memory = take(kept, 8, size);
+        keep_chunk = new_chunk(size);
+        memory = alloc_in(keep_chunk, 8, size);
     }
     return memset(memory, 0, size);
 }
 
 lm_text lm_keep_text(lm_text text) { return (lm_text){memcpy(lm_keep(text.len), text.ptr, text.len), text.len}; }
 
-/* The host asks for the memory that texts and lists of a call, or of an import's answer, go into. */
+/* The host calls this to allocate memory for the arguments of a call and for the results of imports. */
 LM_EXPORT_("cabi_realloc") void *lm_export_realloc_(void *old, size_t old_size, size_t align, size_t size) {
-    void *new = take_for_call(align, size);
+    void *new = alloc_for_call(align, size);
     return old ? memcpy(new, old, old_size < size ? old_size : size) : new;
 }
 
-void lm_call_ends_(void *answer) {
+void lm_end_call_(void *answer) {
     (void)answer;
     call_last = call_first;
     if (call_last)
@@ -123,7 +124,7 @@ LM_EXPORT_("lightmon:plugin/filter@0.1.0#init") void *lm_export_init_(const char
 }
 
 LM_EXPORT_("cabi_post_lightmon:plugin/filter@0.1.0#init") void lm_export_post_init_(void *answer) {
-    lm_call_ends_(answer);
+    lm_end_call_(answer);
 }
 
 /* process: func(batch) -> list<action> */
@@ -141,41 +142,42 @@ struct lm_verdict {
 
 typedef struct {
     void *list;
-    uint32_t len, room;
-} growing;
+    uint32_t len, capacity;
+} vector;
 
-static growing actions;
+static vector actions;
 static lm_verdict *verdicts;
 
-/* Room for one more item. */
-static void *push(growing *items, size_t size) {
-    if (items->len == items->room) {
-        items->room = items->room ? 2 * items->room : 16;
-        items->list = memcpy(take_for_call(8, items->room * size), items->list, items->len * size);
+/* Appends an uninitialized item and returns its address. */
+static void *push(vector *items, size_t size) {
+    if (items->len == items->capacity) {
+        items->capacity = items->capacity ? 2 * items->capacity : 16;
+        items->list = memcpy(alloc_for_call(8, items->capacity * size), items->list, items->len * size);
     }
     return (char *)items->list + size * items->len++;
 }
 
-static void act(lm_verdict *verdict, uint8_t what, lm_text a, lm_text b) {
+static void add_action(lm_verdict *verdict, uint8_t what, lm_text a, lm_text b) {
     *(action *)push(&actions, sizeof(action)) = (action){what, verdict->event, a, b};
 }
 
-void lm_drop(lm_verdict *verdict) { act(verdict, 0, LM(""), LM("")); }
-void lm_tag(lm_verdict *verdict, lm_text key, lm_text value) { act(verdict, 1, key, value); }
-void lm_set(lm_verdict *verdict, lm_text field, lm_text text) { act(verdict, 2, field, text); }
-void lm_line(lm_verdict *verdict, lm_text text) { act(verdict, 3, text, LM("")); }
+void lm_drop(lm_verdict *verdict) { add_action(verdict, 0, LM(""), LM("")); }
+void lm_tag(lm_verdict *verdict, lm_text key, lm_text value) { add_action(verdict, 1, key, value); }
+void lm_set(lm_verdict *verdict, lm_text field, lm_text text) { add_action(verdict, 2, field, text); }
+void lm_line(lm_verdict *verdict, lm_text text) { add_action(verdict, 3, text, LM("")); }
 
 lm_verdict *lm_verdict_of(uint32_t event) { return &verdicts[event]; }
 
-/* What the answer is a pointer to: a pointer and a length. */
-static void *answer(const growing *items) {
-    growing *list = lm_alloc(sizeof *list);
+/* The result of an export that returns a list: the address of a pointer and a length. */
+static void *answer(const vector *items) {
+    vector *list = lm_alloc(sizeof *list);
     *list = *items;
     return list;
 }
 
-/* In the contract an option and an index; the pointer is put where the option stood. */
-static const void *row(const void *field, const void *table, size_t size, uint32_t index) {
+/* Resolves an optional index into a table. The host stores an option and an index; the caller overwrites the option with the
+ * returned pointer. */
+static const void *entry_or_null(const void *field, const void *table, size_t size, uint32_t index) {
     bool some = *(const uint8_t *)field;
     return some ? (const char *)table + size * index : NULL;
 }
@@ -185,12 +187,12 @@ void *lm_export_process_(
     const lm_process *processes, uint32_t processes_len, const lm_container *containers, uint32_t containers_len,
     lm_event *events, uint32_t len) {
     (void)processes_len, (void)containers_len;
-    actions = (growing){0};
+    actions = (vector){0};
     verdicts = lm_alloc(len * sizeof *verdicts);
     for (uint32_t i = 0; i < len; i++) {
         lm_event *event = &events[i];
-        event->process = row(&event->process, processes, sizeof *processes, event->process_index);
-        event->container = row(&event->container, containers, sizeof *containers, event->container_index);
+        event->process = entry_or_null(&event->process, processes, sizeof *processes, event->process_index);
+        event->container = entry_or_null(&event->container, containers, sizeof *containers, event->container_index);
         verdicts[i].event = i;
     }
     lm_batch_(&(lm_batch){events, len});
@@ -198,18 +200,18 @@ void *lm_export_process_(
 }
 
 LM_EXPORT_("cabi_post_lightmon:plugin/filter@0.1.0#process") void lm_export_post_process_(void *answer) {
-    lm_call_ends_(answer);
+    lm_end_call_(answer);
 }
 
 /* tick, stop: func(u64) -> list<report> */
 
 typedef struct {
     lm_text name;
-    growing fields; /* a list, and room that the host doesn't read: the list is laid out when all is there */
+    vector fields;
 } report;
 
 struct lm_reports {
-    growing list;
+    vector list;
 };
 
 void lm_report(lm_reports *reports, lm_text name) {
@@ -223,9 +225,9 @@ void lm_field(lm_reports *reports, lm_text key, lm_text value) {
     *(lm_pair *)push(&last->fields, sizeof(lm_pair)) = (lm_pair){key, value};
 }
 
-void *lm_reported_(void (*author)(uint64_t now_ns, lm_reports *reports), uint64_t now_ns) {
+void *lm_collect_reports_(void (*collect)(uint64_t now_ns, lm_reports *reports), uint64_t now_ns) {
     lm_reports reports = {0};
-    author(now_ns, &reports);
+    collect(now_ns, &reports);
     struct {
         lm_text name;
         const void *fields;
@@ -238,10 +240,10 @@ void *lm_reported_(void (*author)(uint64_t now_ns, lm_reports *reports), uint64_
         list[i].fields = from[i].fields.list;
         list[i].len = from[i].fields.len;
     }
-    return answer(&(growing){list, reports.list.len, 0});
+    return answer(&(vector){list, reports.list.len, 0});
 }
 
-/* Imports. The linker leaves out what nobody calls. */
+/* Imports. The linker omits functions that the plugin does not call. */
 
 #define IMPORT(interface, name)                                                                                        \
     __attribute__((import_module("lightmon:plugin/" interface "@0.1.0"), import_name(name))) extern

@@ -1,15 +1,16 @@
-/* Settings: a reader of the JSON object that init gets. lightmon has written it, so it is well-formed; what is not ends it. */
+/* Reads the JSON object with the settings that init receives. lightmon writes the object, so it is well-formed; reading stops
+ * at a syntax error. */
 #include "lightmon.h"
 
-static void skip(lm_text *json, uint32_t bytes) {
+static void advance(lm_text *json, uint32_t bytes) {
     json->ptr += bytes;
     json->len -= bytes;
 }
 
-/* The next byte that is no space; 0 at the end. */
+/* Skips white space and returns the next byte without consuming it; 0 at the end. */
 static char next(lm_text *json) {
     while (json->len && (*json->ptr == ' ' || *json->ptr == '\t' || *json->ptr == '\n' || *json->ptr == '\r'))
-        skip(json, 1);
+        advance(json, 1);
     return json->len ? *json->ptr : 0;
 }
 
@@ -25,7 +26,7 @@ static bool hex4(const char *at, uint32_t *code) {
     return true;
 }
 
-static void put_code(lm_builder *text, uint32_t code) {
+static void put_code_point(lm_builder *text, uint32_t code) {
     char utf8[4];
     uint32_t len = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
     static const uint8_t first[] = {0, 0, 0xc0, 0xe0, 0xf0};
@@ -35,16 +36,16 @@ static void put_code(lm_builder *text, uint32_t code) {
     lm_put(text, (lm_text){utf8, len});
 }
 
-/* What stands behind the `\` at the beginning; taken off. */
-static bool escape(lm_text *json, lm_builder *text) {
+/* Reads the escape sequence at the beginning of `json` and appends its character to `text`. */
+static bool read_escape(lm_text *json, lm_builder *text) {
     static const char names[] = "\"\\/bfnrt", codes[] = "\"\\/\b\f\n\r\t";
     if (json->len < 2)
         return false;
     if (json->ptr[1] != 'u') {
         for (uint32_t i = 0; names[i]; i++)
             if (names[i] == json->ptr[1]) {
-                put_code(text, (uint32_t)codes[i]);
-                skip(json, 2);
+                put_code_point(text, (uint32_t)codes[i]);
+                advance(json, 2);
                 return true;
             }
         return false;
@@ -52,42 +53,42 @@ static bool escape(lm_text *json, lm_builder *text) {
     uint32_t code, low;
     if (json->len < 6 || !hex4(json->ptr + 2, &code))
         return false;
-    skip(json, 6);
+    advance(json, 6);
     bool is_high = code >= 0xd800 && code < 0xdc00;
     if (is_high && json->len >= 6 && json->ptr[0] == '\\' && json->ptr[1] == 'u' && hex4(json->ptr + 2, &low) &&
         low >= 0xdc00 && low < 0xe000) {
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-        skip(json, 6);
+        advance(json, 6);
     }
-    /* Half of a pair is no character. */
-    put_code(text, code >= 0xd800 && code < 0xe000 ? 0xfffd : code);
+    /* An unpaired surrogate becomes U+FFFD. */
+    put_code_point(text, code >= 0xd800 && code < 0xe000 ? 0xfffd : code);
     return true;
 }
 
 static bool read_text(lm_text *json, lm_text *text) {
     if (next(json) != '"')
         return false;
-    skip(json, 1);
+    advance(json, 1);
     lm_builder read = {0};
     for (;;) {
         uint32_t plain = 0;
         while (plain < json->len && json->ptr[plain] != '"' && json->ptr[plain] != '\\')
             plain++;
         lm_put(&read, (lm_text){json->ptr, plain});
-        skip(json, plain);
+        advance(json, plain);
         if (!json->len)
             return false;
         if (*json->ptr == '"')
             break;
-        if (!escape(json, &read))
+        if (!read_escape(json, &read))
             return false;
     }
-    skip(json, 1);
+    advance(json, 1);
     *text = read.text;
     return true;
 }
 
-/* A value that is no text, as it stands there. */
+/* Reads a value that is not a string; returns its JSON unchanged. */
 static lm_text read_raw(lm_text *json) {
     lm_text start = *json, ignored;
     uint32_t depth = 0;
@@ -103,7 +104,7 @@ static lm_text read_raw(lm_text *json) {
             depth++;
         if (c == '}' || c == ']')
             depth--;
-        skip(json, 1);
+        advance(json, 1);
     }
     return (lm_text){start.ptr, (uint32_t)(json->ptr - start.ptr)};
 }
@@ -138,10 +139,10 @@ static bool read_value(lm_text *json, lm_kind *kind, lm_text *value) {
 bool lm_next_setting(lm_text *settings, lm_setting *setting) {
     char c = next(settings);
     if (c == '{' || c == ',')
-        skip(settings, 1);
+        advance(settings, 1);
     if (!read_text(settings, &setting->key) || next(settings) != ':')
         return false;
-    skip(settings, 1);
+    advance(settings, 1);
     return read_value(settings, &setting->kind, &setting->value);
 }
 
@@ -162,7 +163,7 @@ bool lm_next_item(lm_setting *list, lm_text *item) {
         return false;
     char c = next(&list->value);
     if (c == '[' || c == ',')
-        skip(&list->value, 1);
+        advance(&list->value, 1);
     lm_kind kind;
     c = next(&list->value);
     return c && c != ']' && read_value(&list->value, &kind, item);

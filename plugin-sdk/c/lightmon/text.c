@@ -1,4 +1,4 @@
-/* Texts: comparing, cutting, numbers, addresses, words; and the four functions that a compiler expects to be there. */
+/* Functions for texts, numbers, addresses and words, and the four memory functions that the compiler may call. */
 #include "lightmon.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t len) {
@@ -66,7 +66,7 @@ bool lm_split(lm_text *rest, char separator, lm_text *part) {
 lm_text lm_cut(lm_text text, uint32_t bytes) {
     if (text.len <= bytes)
         return text;
-    /* Bytes that go on with a character are 10xxxxxx. */
+    /* In UTF-8, continuation bytes are 10xxxxxx. */
     while (bytes && ((unsigned char)text.ptr[bytes] & 0xc0) == 0x80)
         bytes--;
     return (lm_text){text.ptr, bytes};
@@ -94,9 +94,9 @@ const lm_text *lm_find(const lm_maybe_pairs *pairs, lm_text key) {
 
 void lm_put(lm_builder *builder, lm_text text) {
     uint32_t len = builder->text.len;
-    if (text.len > builder->room - len) {
-        builder->room = 2 * (len + text.len) + 32;
-        char *larger = lm_alloc(builder->room);
+    if (text.len > builder->capacity - len) {
+        builder->capacity = 2 * (len + text.len) + 32;
+        char *larger = lm_alloc(builder->capacity);
         builder->text.ptr = memcpy(larger, builder->text.ptr, len);
     }
     memcpy((char *)builder->text.ptr + len, text.ptr, text.len);
@@ -125,7 +125,7 @@ static void put_v4(lm_builder *builder, uint32_t ip) {
     }
 }
 
-/* RFC 5952, section 4: no zeros in front, lower case, `::` for the longest run of two or more zeros, the first of equals. */
+/* RFC 5952, section 4: no leading zeros, lower case, and `::` for the first of the longest runs of two or more zero groups. */
 static void put_v6(lm_builder *builder, lm_ip ip) {
     uint16_t groups[8];
     for (int i = 0; i < 8; i++)

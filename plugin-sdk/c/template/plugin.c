@@ -1,4 +1,4 @@
-/* Tags connections that were slow to come about, and leaves out look-ups of names. */
+/* Tags slow connections and drops DNS queries. */
 #include "lightmon/lightmon.h"
 
 static uint64_t over_ms = 100;

@@ -1,4 +1,4 @@
-// Answers as plugin-sdk/conformance/README.md says.
+// The conformance plugin in Go. plugin-sdk/conformance/README.md specifies its behaviour.
 package main
 
 import (
@@ -127,7 +127,7 @@ func orDash(text string) string {
 	return text
 }
 
-// cut leaves the characters that fit into so many bytes.
+// cut truncates a text to at most bytes, at the end of a character.
 func cut(text string, bytes int) string {
 	if len(text) <= bytes {
 		return text

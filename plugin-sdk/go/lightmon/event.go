@@ -5,32 +5,32 @@ import (
 	"strconv"
 )
 
-// Event is a connection. Its texts may be kept, but each of them holds the memory of its whole batch: strings.Clone what
-// is to stay for long.
+// Event is a connection. A plugin may keep the strings of an event, but each string keeps the memory of its whole batch
+// alive. Use strings.Clone for strings that the plugin keeps for long.
 type Event struct {
-	// TimeNs is when the connection was begun, in nanoseconds since 1970-01-01 UTC.
+	// TimeNs is when the connection began, in nanoseconds since 1970-01-01 UTC.
 	TimeNs uint64
-	// LatencyNs is the time from the beginning to the outcome, if HasLatency.
+	// LatencyNs is the time from the beginning of the connection to its outcome. It is valid if HasLatency is true.
 	LatencyNs  uint64
 	HasLatency bool
-	// Source and Destination are unmapped: an IPv4 address is one, also when it came in IPv6 clothes.
+	// Source and Destination are unmapped: an IPv4-mapped IPv6 address is an IPv4 address here.
 	Source, Destination         netip.Addr
 	SourcePort, DestinationPort uint16
-	// PID is the thread group, what user space calls the process; TID is the thread that connected.
+	// PID is the process id; TID is the id of the thread that connected.
 	PID, TID, UID, GID uint32
-	// Process is nil when it was not asked for.
+	// Process is nil if the plugin did not request it.
 	Process *Process
-	// Container is nil when it was not asked for, or there is none.
+	// Container is nil if the plugin did not request it, or if the process runs in no container.
 	Container *Container
-	// DName is the name that the destination was looked up by; empty when it is not known.
+	// DName is the host name that was resolved to the destination address; empty if not known.
 	DName string
-	// Tags are what earlier plugins have tagged.
+	// Tags are the tags set by earlier plugins.
 	Tags Pairs
-	// Extra is what came after this version of the contract, such as `pod.name`: wit/v0.1/plugin.wit has all keys.
+	// Extra holds fields added after this version of the contract, such as `pod.name`. wit/v0.1/plugin.wit lists all keys.
 	Extra Pairs
-	// Errno is 0, or what the connection ended with (Linux numbers).
+	// Errno is the Linux errno that the connection ended with; 0 if there was no error.
 	Errno uint16
-	// Kind is 1 for a connection; more may come.
+	// Kind is 1 for a connection; later versions may add kinds.
 	Kind     uint8
 	Protocol Protocol
 	Outcome  Outcome
@@ -38,11 +38,11 @@ type Event struct {
 
 // Process is a process as it was when it connected. Events of the same process share it within a batch.
 type Process struct {
-	// User is empty when the uid has no name.
+	// User is empty if the uid has no name.
 	User, Comm string
-	// Path is empty when it is not known.
+	// Path is empty if not known.
 	Path string
-	// Args is nil when it was not asked for or is not known; a list without any is not nil.
+	// Args is nil if the plugin did not request it or if it is not known. An empty list is not nil.
 	Args []string
 	// Parents are the ancestors, the nearest first.
 	Parents []Parent
@@ -54,19 +54,19 @@ type Parent struct {
 	Comm, Path string
 }
 
-// Container is a container. Name and Image are empty when no runtime has told them.
+// Container is a container. Name and Image are empty if no container runtime supplied them.
 type Container struct {
 	ID, Name, Image string
 	Labels          Pairs
 }
 
-// Pair is a key with its value.
+// Pair is a key and its value.
 type Pair struct{ Key, Value string }
 
-// Pairs are tags or labels, in their order.
+// Pairs are tags or labels, in the order of the contract.
 type Pairs []Pair
 
-// Get is the value of that key, if it is there.
+// Get returns the value of a key, and whether the key is there.
 func (pairs Pairs) Get(key string) (string, bool) {
 	for _, pair := range pairs {
 		if pair.Key == key {
@@ -76,7 +76,7 @@ func (pairs Pairs) Get(key string) (string, bool) {
 	return "", false
 }
 
-// Protocol is an IANA number; there may be others than these.
+// Protocol is an IANA protocol number. Expect numbers other than the constants.
 type Protocol uint8
 
 const (
@@ -84,7 +84,7 @@ const (
 	UDP Protocol = 17
 )
 
-// String is tcp, udp, or the number.
+// String returns tcp, udp, or the number.
 func (p Protocol) String() string {
 	switch p {
 	case TCP:
@@ -95,12 +95,12 @@ func (p Protocol) String() string {
 	return strconv.Itoa(int(p))
 }
 
-// Outcome is how a connection ended; there may be others than these.
+// Outcome is how a connection ended. Later versions may add outcomes: expect numbers other than the constants.
 type Outcome uint8
 
 const (
 	Established Outcome = iota + 1
-	// Connected is a UDP socket that got its peer.
+	// Connected means connect(2) on a UDP socket.
 	Connected
 	Refused
 	Reset
@@ -109,11 +109,11 @@ const (
 	Denied
 	AddressUnavailable
 	Aborted
-	// Failed is any other errno.
+	// Failed means any other errno.
 	Failed
-	// Pending is no answer after a second; the event comes again with its outcome.
+	// Pending means no answer after one second. A second event reports the outcome.
 	Pending
-	// Sent is UDP without a peer.
+	// Sent means UDP without connect(2).
 	Sent
 )
 
@@ -122,7 +122,7 @@ var outcomes = [...]string{
 	"denied", "address-unavailable", "aborted", "failed", "pending", "sent",
 }
 
-// String is lightmon's word for it, or unknown.
+// String returns the word for the outcome in lightmon's output, or unknown.
 func (o Outcome) String() string {
 	if o < 1 || int(o) > len(outcomes) {
 		return "unknown"

@@ -2,7 +2,7 @@
 
 package lightmon
 
-// What lightmon calls. An answer lies in memory of the call, which ends with cabi_post_….
+// The exports that lightmon calls. A result stays in the memory of the call until lightmon calls cabi_post_….
 
 // result<setup, string>
 type initAnswer struct {
@@ -20,27 +20,27 @@ type initError struct {
 //go:wasmexport lightmon:plugin/filter@0.1.0#init
 func exportInit(at, len uint32) uint32 {
 	if plugin == nil {
-		panic("there is no plugin: call lightmon.Register in a func init")
+		panic("no plugin is registered: call lightmon.Register in func init")
 	}
 	settings := Settings(rawText{at, len}.string())
 	setup, err := plugin.Init(settings)
 	if err != nil {
-		list, raw := lay[initError](1)
-		list[0] = initError{1, lie(err.Error())}
+		list, raw := newList[initError](1)
+		list[0] = initError{1, newText(err.Error())}
 		return raw.at
 	}
-	list, raw := lay[initAnswer](1)
+	list, raw := newList[initAnswer](1)
 	list[0].needs = setup.Needs
 	if setup.When != "" {
-		list[0].when = maybeText{1, lie(setup.When)}
+		list[0].when = maybeText{1, newText(setup.When)}
 	}
-	kinds := lie(string(setup.Kinds))
+	kinds := newText(string(setup.Kinds))
 	list[0].kinds = rawList{kinds.at, kinds.len}
 	return raw.at
 }
 
 //go:wasmexport cabi_post_lightmon:plugin/filter@0.1.0#init
-func exportPostInit(uint32) { callEnds() }
+func exportPostInit(uint32) { endCall() }
 
 // variant action: drop(u32), tag, set and line
 type rawAction struct {
@@ -68,7 +68,7 @@ func exportProcess(processes, processesLen, containers, containersLen, events, e
 	for _, verdict := range verdicts {
 		count += len(verdict.Actions)
 	}
-	actions, raw := lay[rawAction](count)
+	actions, raw := newList[rawAction](count)
 	next := 0
 	for i, verdict := range verdicts {
 		for _, action := range verdict.Actions {
@@ -84,20 +84,20 @@ func rawOfAction(event uint32, action Action) rawAction {
 	switch action.What {
 	case Drop:
 	case Line:
-		raw.name = lie(action.Text) // a line has one text only, and it stands first
+		raw.name = newText(action.Text) // a line has only one text, in the place of the name
 	default:
-		raw.name, raw.text = lie(action.Name), lie(action.Text)
+		raw.name, raw.text = newText(action.Name), newText(action.Text)
 	}
 	return raw
 }
 
 //go:wasmexport cabi_post_lightmon:plugin/filter@0.1.0#process
-func exportPostProcess(uint32) { callEnds() }
+func exportPostProcess(uint32) { endCall() }
 
-// answer is a pointer to where a list is said to lie.
+// answer returns the address of a list's pointer and length: the result of an export that returns a list.
 func answer(list rawList) uint32 {
-	place, raw := lay[rawList](1)
-	place[0] = list
+	result, raw := newList[rawList](1)
+	result[0] = list
 	return raw.at
 }
 

@@ -2,9 +2,9 @@ package lightmon
 
 import "errors"
 
-// What the host offers besides events. In `go test` there is no host: see native.go.
+// Functions of the host. In `go test` there is no host: see native.go.
 
-// Level says how much a message matters.
+// Level is the level of a message.
 type Level uint8
 
 const (
@@ -14,27 +14,27 @@ const (
 	Debug
 )
 
-// Log writes a message to where lightmon's own go; more than 20 a second are left out, and counted.
+// Log writes a message to lightmon's log. lightmon discards and counts messages beyond 20 a second.
 func Log(level Level, text string) { hostLog(level, text) }
 
-// Count adds to a counter that lightmon shows in its summary; there are 64 at most.
+// Count adds to a counter that lightmon shows in its summary. A plugin has at most 64 counters.
 func Count(name string, delta uint64) { hostCount(name, delta) }
 
-// Get reads what the plugin has put into its memory that outlives the instance: it is there again after a fault, and after
-// the plugin's file has changed.
+// Get reads a key from the plugin's key-value store. The store outlives the instance: its entries survive a fault and a
+// reload, until lightmon exits.
 func Get(key string) (string, bool) { return hostGet(key) }
 
-// Put writes it. False when there is no room: 1 MiB for all, keys included.
+// Put sets a key in the store. It returns false if the store is full: it holds 1 MiB, keys included.
 func Put(key, value string) bool { return hostPut(key, value) }
 
-// Delete forgets it.
+// Delete removes a key from the store.
 func Delete(key string) { hostDelete(key) }
 
-// Table is a look-up file that the user has granted (table.NAME=FILE).
+// Table is a lookup table that the user granted (table.NAME=FILE).
 type Table struct{ handle uint32 }
 
-// OpenTable opens one. Column chooses what a look-up gives: country/iso_code in MMDB, the column's name in CSV; empty is all
-// of it, as JSON.
+// OpenTable opens a granted table. column selects the value of a lookup: a path such as country/iso_code in MMDB, a column
+// name in CSV. If column is empty, a lookup returns the whole entry as JSON.
 func OpenTable(name, column string) (Table, error) {
 	handle, reason := hostOpen(name, column)
 	if reason != "" {
@@ -43,7 +43,7 @@ func OpenTable(name, column string) (Table, error) {
 	return Table{handle}, nil
 }
 
-// Entry is what a look-up gives, if anything.
+// Entry is the result of a lookup. Text is empty if Found is false.
 type Entry struct {
 	Text  string
 	Found bool

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// What is not used, the linker leaves out.
+// The linker omits imports that the plugin does not use.
 
 //go:wasmimport lightmon:plugin/log@0.1.0 log
 func importLog(level uint32, text string)
@@ -35,57 +35,56 @@ func importLookupName(table, names, len uint32, answer unsafe.Pointer)
 
 func hostLog(level Level, text string)        { importLog(uint32(level), text) }
 func hostCount(name string, delta uint64)     { importAdd(name, delta) }
-func hostPut(key, value string) (isKept bool) { return importSet(key, value) }
+func hostPut(key, value string) bool { return importSet(key, value) }
 func hostDelete(key string)                   { importDelete(key) }
 
 func hostGet(key string) (string, bool) {
-	answer := take(4, uint32(unsafe.Sizeof(maybeText{})))
+	answer := alloc(4, uint32(unsafe.Sizeof(maybeText{})))
 	importGet(key, answer)
 	value := (*maybeText)(answer)
 	return value.string(), value.some != 0
 }
 
-// result<u32, string>: payload.at is the table, or payload is the reason.
+// result<u32, string>: payload.at is the table if there is no error; otherwise payload is the error text.
 type openAnswer struct {
 	isError uint8
 	payload rawText
 }
 
 func hostOpen(name, column string) (uint32, string) {
-	place := take(4, uint32(unsafe.Sizeof(openAnswer{})))
-	importOpen(name, column, place)
-	answer := (*openAnswer)(place)
+	memory := alloc(4, uint32(unsafe.Sizeof(openAnswer{})))
+	importOpen(name, column, memory)
+	answer := (*openAnswer)(memory)
 	if answer.isError != 0 {
 		return 0, answer.payload.string()
 	}
 	return answer.payload.at, ""
 }
 
-// Addresses looks each of them up: the entry of the longest network that it is in. One call for a whole batch is cheaper
-// than many.
+// Addresses returns, for each address, the entry of the longest matching network. One call for a whole batch is faster than
+// many calls.
 func (t Table) Addresses(addresses []netip.Addr) []Entry {
-	list, raw := lay[rawIP](len(addresses))
+	list, raw := newList[rawIP](len(addresses))
 	for i, address := range addresses {
 		list[i] = rawOf(address)
 	}
-	place := take(4, uint32(unsafe.Sizeof(rawList{})))
-	importLookupIP(t.handle, raw.at, raw.len, place)
-	return entries(place)
+	return entries(func(answer unsafe.Pointer) { importLookupIP(t.handle, raw.at, raw.len, answer) })
 }
 
-// Names looks each of them up: its entry, or that of the longest domain that it is in.
+// Names returns, for each name, its own entry, or else the entry of its longest parent domain.
 func (t Table) Names(names []string) []Entry {
-	list, raw := lay[rawText](len(names))
+	list, raw := newList[rawText](len(names))
 	for i, name := range names {
-		list[i] = lie(name)
+		list[i] = newText(name)
 	}
-	place := take(4, uint32(unsafe.Sizeof(rawList{})))
-	importLookupName(t.handle, raw.at, raw.len, place)
-	return entries(place)
+	return entries(func(answer unsafe.Pointer) { importLookupName(t.handle, raw.at, raw.len, answer) })
 }
 
-func entries(place unsafe.Pointer) []Entry {
-	raw := items[maybeText](*(*rawList)(place))
+// entries calls lookup with the address for its result, and converts the result.
+func entries(lookup func(answer unsafe.Pointer)) []Entry {
+	answer := alloc(4, uint32(unsafe.Sizeof(rawList{})))
+	lookup(answer)
+	raw := items[maybeText](*(*rawList)(answer))
 	entries := make([]Entry, len(raw))
 	for i, entry := range raw {
 		entries[i] = Entry{entry.string(), entry.some != 0}

@@ -1,5 +1,5 @@
-// Package lightmon is for plugins of lightmon: it hands each connection to a [Plugin], and takes back what is to be done
-// with it. It is copied into a plugin's project, and needs nothing but the standard library.
+// Package lightmon is the SDK for lightmon plugins in Go. It passes each connection to a [Plugin] and returns the plugin's
+// verdict to lightmon. The package is copied into the project of a plugin, and needs only the standard library.
 //
 //	type noDNS struct{}
 //
@@ -18,83 +18,86 @@
 //	func main() {} // is never called
 package lightmon
 
-// Plugin is what an author writes.
+// Plugin is the interface that a plugin implements.
 type Plugin interface {
-	// Init is called once, before the first event. An error refuses to start, with its text.
+	// Init is called once, before the first event. If it returns an error, lightmon prints its text and does not start.
 	Init(settings Settings) (Setup, error)
-	// Event is called for each event. What verdict is told nothing of passes unchanged.
+	// Event is called for each event. The event passes unchanged unless Event calls a method of verdict.
 	Event(event *Event, verdict *Verdict)
 }
 
-// Batcher is a [Plugin] that wants to know where a batch ends, such as to look many addresses up at once.
+// Batcher is a [Plugin] that processes whole batches, for example to look up many addresses in one call.
 type Batcher interface {
 	// Batch is called instead of Event; verdicts[i] is for events[i].
 	Batch(events []Event, verdicts []Verdict)
 }
 
-// Ticker is a [Plugin] with something to say now and then, also while there are no events.
+// Ticker is a [Plugin] that is called periodically, also while there are no events.
 type Ticker interface {
-	// Period is asked once, after Init: milliseconds from one Tick to the next, at least 100; 0 is never.
+	// Period returns the interval between two ticks in milliseconds, at least 100; 0 disables ticks. It is called once,
+	// after Init.
 	Period() uint32
-	// Tick is told the time in nanoseconds since 1970-01-01 UTC; in a replay it is the time of the events.
+	// Tick is called once in each period. nowNs is the time in nanoseconds since 1970-01-01 UTC; in a replay, the time of
+	// the events.
 	Tick(nowNs uint64) []Report
 }
 
-// Stopper is a [Plugin] with last words.
+// Stopper is a [Plugin] that is called at the end.
 type Stopper interface {
-	// Stop is called once, before lightmon ends or another version of the plugin takes its place.
+	// Stop is called once, before lightmon exits or before a reload replaces the instance.
 	Stop(nowNs uint64) []Report
 }
 
-// Report is something that a plugin has to say of its own; lightmon writes it among the events.
+// Report is a record of the plugin's own, such as a total. lightmon writes it among the events.
 type Report struct {
 	Name   string
 	Fields []Pair
 }
 
-// Setup is what a plugin wants.
+// Setup is what a plugin requests from lightmon.
 type Setup struct {
-	// Needs is what is to be filled in of each event. What nobody asks for costs nothing.
+	// Needs are the optional fields that lightmon fills in. Each requested field costs time for each event.
 	Needs Fields
-	// When is an expression in lightmon's exclude language; only events that match it come. Empty: all of them.
+	// When is an expression in lightmon's exclude language. The plugin receives only events that match the expression. An
+	// empty expression means all events.
 	When string
-	// Kinds are those of [Event.Kind] that the plugin knows; none is connections only.
+	// Kinds are the values of [Event.Kind] that the plugin supports. An empty list means connections only.
 	Kinds []uint8
 }
 
-// Fields are parts of an [Event] that have to be asked for.
+// Fields are the parts of an [Event] that a plugin must request.
 type Fields uint8
 
 const (
-	// NeedProcess is for Event.Process with User, Comm and Path.
+	// NeedProcess requests Event.Process with User, Comm and Path.
 	NeedProcess Fields = 1 << iota
-	// NeedArgs is for Process.Args.
+	// NeedArgs requests Process.Args.
 	NeedArgs
-	// NeedParents is for Process.Parents.
+	// NeedParents requests Process.Parents.
 	NeedParents
-	// NeedContainer is for Event.Container with ID, Name and Image.
+	// NeedContainer requests Event.Container with ID, Name and Image.
 	NeedContainer
-	// NeedLabels is for Container.Labels.
+	// NeedLabels requests Container.Labels.
 	NeedLabels
-	// NeedTags is for Event.Tags.
+	// NeedTags requests Event.Tags.
 	NeedTags
-	// NeedDName is for Event.DName.
+	// NeedDName requests Event.DName.
 	NeedDName
-	// NeedExtra is for Event.Extra.
+	// NeedExtra requests Event.Extra.
 	NeedExtra
 )
 
 var plugin Plugin
 
-// Register says which plugin this is. It is called in an init function: main is never called.
+// Register registers the plugin. Call it in an init function: main is never called.
 func Register(p Plugin) { plugin = p }
 
-// Verdict is what is to be done with one event.
+// Verdict is the decision on one event.
 type Verdict struct {
 	Actions []Action
 }
 
-// Action is one thing of a [Verdict].
+// Action is one change of a [Verdict].
 type Action struct {
 	What ActionKind
 	// Name is the tag's key, or the field that is set.
@@ -103,34 +106,34 @@ type Action struct {
 	Text string
 }
 
-// ActionKind says what an [Action] does.
+// ActionKind is the kind of an [Action].
 type ActionKind uint8
 
 const (
-	// Drop leaves the event out.
+	// Drop drops the event.
 	Drop ActionKind = iota
-	// Tag adds a tag, or replaces the one of that key.
+	// Tag adds a tag, or replaces the tag that has the same key.
 	Tag
-	// Set replaces a field's text.
+	// Set replaces the text of a field.
 	Set
-	// Line replaces the whole output line.
+	// Line replaces the output line.
 	Line
 )
 
-// Drop leaves the event out.
+// Drop drops the event.
 func (v *Verdict) Drop() { v.Actions = append(v.Actions, Action{What: Drop}) }
 
-// Tag adds a tag, or replaces the one of that key. A key and its value hold 128 bytes together.
+// Tag adds a tag, or replaces the tag that has the same key. Key and value together have at most 128 bytes.
 func (v *Verdict) Tag(key, value string) {
 	v.Actions = append(v.Actions, Action{What: Tag, Name: key, Text: value})
 }
 
-// Set replaces the text of a field that is there: user, comm, path, args/N, container, image, labels/KEY, tags/KEY.
+// Set replaces the text of a field that exists: user, comm, path, args/N, container, image, labels/KEY, tags/KEY.
 func (v *Verdict) Set(field, text string) {
 	v.Actions = append(v.Actions, Action{What: Set, Name: field, Text: text})
 }
 
-// Line replaces the whole output line.
+// Line replaces the output line.
 func (v *Verdict) Line(text string) {
 	v.Actions = append(v.Actions, Action{What: Line, Text: text})
 }

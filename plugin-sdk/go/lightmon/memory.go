@@ -8,32 +8,32 @@ import (
 	"unsafe"
 )
 
-// The host's data lies in memory that it asks for with cabi_realloc. That memory is Go's, and is never used twice: a string that
-// points into it is a Go string like others, and the garbage collector takes the memory back when nobody points there any more. Until the
-// call ends, `pinned` does.
+// The host allocates memory for its data with cabi_realloc. The memory comes from Go's heap and is not reused after a call, so
+// a Go string may point into it. The garbage collector frees the memory when nothing points to it. Until the call ends,
+// `pinned` points to it.
 
 var (
 	pinned [][]byte
 	slab   []byte
 )
 
-const slabSize = 64 << 10
+const slabBytes = 64 << 10
 
 //go:wasmexport cabi_realloc
 func realloc(old, oldSize, align, size uint32) uint32 {
-	at := take(align, size)
+	at := alloc(align, size)
 	if old != 0 {
 		copy(unsafe.Slice((*byte)(at), size), unsafe.Slice((*byte)(pointer(old)), oldSize))
 	}
 	return address(at)
 }
 
-// take gives zeroed memory that stays in its place until the call ends.
-func take(align, size uint32) unsafe.Pointer {
+// alloc returns zeroed memory that does not move until the call ends.
+func alloc(align, size uint32) unsafe.Pointer {
 	used := (uint32(len(slab)) + align - 1) &^ (align - 1)
 	if uint64(used)+uint64(size) > uint64(cap(slab)) {
-		// Larger objects than 32 KiB begin on a page, so any alignment is right.
-		slab = make([]byte, 0, max(slabSize, size))
+		// Objects larger than 32 KiB start on a page boundary, so they satisfy any alignment.
+		slab = make([]byte, 0, max(slabBytes, size))
 		pinned = append(pinned, slab)
 		used = 0
 	}
@@ -41,16 +41,16 @@ func take(align, size uint32) unsafe.Pointer {
 	return unsafe.Add(unsafe.Pointer(unsafe.SliceData(slab)), used)
 }
 
-func callEnds() {
+func endCall() {
 	clear(pinned)
 	pinned, slab = pinned[:0], nil
 }
 
-// In wasm a pointer is 32 bits wide, in Go's memory 64.
+// A WebAssembly address has 32 bits; in Go's memory a pointer takes 64.
 func pointer(address uint32) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(nil), address) }
 func address(p unsafe.Pointer) uint32       { return uint32(uintptr(p)) }
 
-// The records of the contract as they lie in memory (canonical ABI).
+// The records of the contract in the memory layout of the canonical ABI.
 type (
 	rawText struct{ at, len uint32 }
 	rawList struct{ at, len uint32 }
@@ -101,7 +101,7 @@ type (
 	}
 )
 
-// A wrong size is a constant that overflows here.
+// Compile-time checks: if a size or offset is wrong, one of these constants overflows.
 const (
 	_ = -uint(unsafe.Sizeof(rawEvent{}) ^ 136)
 	_ = -uint(unsafe.Offsetof(rawEvent{}.tags) ^ 100)
@@ -124,17 +124,17 @@ func (t maybeText) string() string {
 	return t.text.string()
 }
 
-// lie puts a text into memory of the call, where the garbage collector doesn't take it.
-func lie(text string) rawText {
+// newText copies a text into the memory of the call, where the garbage collector does not free it.
+func newText(text string) rawText {
 	if text == "" {
 		return rawText{}
 	}
-	memory := take(1, uint32(len(text)))
+	memory := alloc(1, uint32(len(text)))
 	copy(unsafe.Slice((*byte)(memory), len(text)), text)
 	return rawText{address(memory), uint32(len(text))}
 }
 
-// items are a list as it lies there.
+// items returns the list in memory as a slice, without a copy.
 func items[T any](list rawList) []T {
 	if list.len == 0 {
 		return nil
@@ -142,13 +142,13 @@ func items[T any](list rawList) []T {
 	return unsafe.Slice((*T)(pointer(list.at)), list.len)
 }
 
-// lay takes memory for a list that is to be answered.
-func lay[T any](len int) ([]T, rawList) {
+// newList allocates a list for a result or an argument, in the memory of the call.
+func newList[T any](len int) ([]T, rawList) {
 	var item T
 	if len == 0 {
 		return nil, rawList{}
 	}
-	memory := take(8, uint32(len)*uint32(unsafe.Sizeof(item)))
+	memory := alloc(8, uint32(len)*uint32(unsafe.Sizeof(item)))
 	return unsafe.Slice((*T)(memory), len), rawList{address(memory), uint32(len)}
 }
 

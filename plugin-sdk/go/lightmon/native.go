@@ -4,7 +4,8 @@ package lightmon
 
 import "net/netip"
 
-// In `go test`: counters and memory are kept here, where a test can look at them. Messages are kept too. Tables are empty.
+// The host in `go test`. Messages, counters and the key-value store are here, so that a test can read them. There are no
+// tables.
 var (
 	Messages []string
 	Counters = map[string]uint64{}
@@ -18,8 +19,8 @@ func hostPut(key, value string) bool           { Memory[key] = value; return tru
 func hostDelete(key string)                    { delete(Memory, key) }
 func hostOpen(name, _ string) (uint32, string) { return 0, "there are no tables in tests" }
 
-// Addresses looks each of them up.
+// Addresses returns no entries.
 func (Table) Addresses(addresses []netip.Addr) []Entry { return make([]Entry, len(addresses)) }
 
-// Names looks each of them up.
+// Names returns no entries.
 func (Table) Names(names []string) []Entry { return make([]Entry, len(names)) }

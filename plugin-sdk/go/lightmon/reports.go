@@ -2,7 +2,8 @@
 
 package lightmon
 
-// Go fixes its exports when it compiles, so these are always there; a plugin without Tick has a period of 0, which is never.
+// Go decides on the exports at compile time, so every plugin exports these functions. For a plugin without Tick, the period is
+// 0, which disables ticks.
 
 type rawReport struct {
 	name   rawText
@@ -26,7 +27,7 @@ func exportTick(nowNs uint64) uint32 {
 }
 
 //go:wasmexport cabi_post_lightmon:plugin/tick@0.1.0#tick
-func exportPostTick(uint32) { callEnds() }
+func exportPostTick(uint32) { endCall() }
 
 //go:wasmexport lightmon:plugin/stop@0.1.0#stop
 func exportStop(nowNs uint64) uint32 {
@@ -37,16 +38,16 @@ func exportStop(nowNs uint64) uint32 {
 }
 
 //go:wasmexport cabi_post_lightmon:plugin/stop@0.1.0#stop
-func exportPostStop(uint32) { callEnds() }
+func exportPostStop(uint32) { endCall() }
 
 func answerReports(reports []Report) uint32 {
-	list, raw := lay[rawReport](len(reports))
+	list, raw := newList[rawReport](len(reports))
 	for i, report := range reports {
-		fields, rawFields := lay[rawPair](len(report.Fields))
+		fields, rawFields := newList[rawPair](len(report.Fields))
 		for j, field := range report.Fields {
-			fields[j] = rawPair{lie(field.Key), lie(field.Value)}
+			fields[j] = rawPair{newText(field.Key), newText(field.Value)}
 		}
-		list[i] = rawReport{lie(report.Name), rawFields}
+		list[i] = rawReport{newText(report.Name), rawFields}
 	}
 	return answer(raw)
 }

@@ -11,20 +11,20 @@ import (
 // Settings are the plugin's settings, a JSON object.
 type Settings []byte
 
-// Decode fills the struct that into points to: a setting goes into the field with that `json` tag. A key without a field is an
-// error, and so is a value that does not fit. Text from the command line is taken for what the field is: 250 as a number, a+b as
-// a list of two. What is not set keeps its value, which is how a default is given.
+// Decode stores the settings in the struct that into points to. The `json` tag of a field names its setting. An unknown
+// setting is an error, and so is a value of the wrong type. Text from the command line is converted to the type of the field:
+// 250 to a number, a+b to a list of two items. A field without a setting keeps its value, so set defaults before the call.
 func (s Settings) Decode(into any) error {
 	var settings map[string]json.RawMessage
 	if err := json.Unmarshal(s, &settings); err != nil {
-		return fmt.Errorf("the settings are no JSON object: %w", err)
+		return fmt.Errorf("settings: expected a JSON object: %w", err)
 	}
 	fields := fieldsOf(reflect.ValueOf(into).Elem())
 	keys := make([]string, 0, len(settings))
 	for key := range settings {
 		keys = append(keys, key)
 	}
-	sort.Strings(keys) // so that of two errors it is always the same one
+	sort.Strings(keys) // so that the same settings always give the same error
 	for _, key := range keys {
 		field, known := fields[key]
 		if !known {

@@ -1,4 +1,4 @@
-// A plugin for lightmon: tags connections that were slow to come about, and leaves out look-ups of names.
+// A lightmon plugin that tags slow connections and drops DNS queries.
 package main
 
 import (
@@ -9,7 +9,7 @@ import (
 )
 
 type slow struct {
-	// Over is how many milliseconds are slow.
+	// Over is the latency in milliseconds above which a connection is slow.
 	Over uint64 `json:"over"`
 }
 

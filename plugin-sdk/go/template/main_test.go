@@ -6,7 +6,7 @@ import (
 	"lightmon.plugin/{{name}}/lightmon"
 )
 
-func TestSlowOnesAreTagged(t *testing.T) {
+func TestSlowConnectionsAreTagged(t *testing.T) {
 	plugin := &slow{Over: 20}
 	for _, test := range []struct {
 		port      uint16

@@ -1,4 +1,4 @@
-// The conformance suite's plugin in JavaScript: does what ../../conformance/README.md says, with all of the contract.
+// The conformance plugin in JavaScript. ../../conformance/README.md specifies its behaviour.
 import { counter, cut, definePlugin, drop, keep, kv, log, outcomeWord, protocolWord, setting, settings, tables } from './lightmon.js';
 
 const endpoint = (address, port) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);

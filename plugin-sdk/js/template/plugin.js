@@ -1,4 +1,4 @@
-// Tags connections that were slow to come about, and leaves out look-ups of names.
+// Tags slow connections and drops DNS queries.
 import { definePlugin, drop, keep, setting, settings } from './lightmon.js';
 
 export default definePlugin({
@@ -11,7 +11,7 @@ export default definePlugin({
     this.over = BigInt(over);
   },
 
-  // What is not always there has to be asked for: ['process', 'container', …].
+  // The optional fields that the plugin requests: ['process', 'container', …].
   needs: [],
 
   event(event) {

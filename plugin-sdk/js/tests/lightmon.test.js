@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { cut, definePlugin, formatAddress, keep, outcomeWord, parseAddress, protocolWord, setting, settings, tables } from '../lightmon.js';
 import { Harness } from '../lightmon-test.js';
 
-test('addresses are written as RFC 5952 has them, and read back', () => {
+test('addresses are formatted as in RFC 5952 and parsed back', () => {
   for (const [text, written] of [
     ['192.168.1.1', '192.168.1.1'], ['0.0.0.0', '0.0.0.0'], ['255.255.255.255', '255.255.255.255'],
     ['::ffff:10.0.0.1', '10.0.0.1'], ['::', '::'], ['::1', '::1'], ['1::', '1::'], ['::1.2.3.4', '::102:304'],
@@ -16,17 +16,17 @@ test('addresses are written as RFC 5952 has them, and read back', () => {
     assert.throws(() => parseAddress(text), text);
 });
 
-test('texts are cut between characters', () => {
+test('texts are truncated between characters', () => {
   for (const [text, bytes, expect] of [['abc', 3, 'abc'], ['abcd', 3, 'abc'], ['éé', 3, 'é'], ['a€', 3, 'a'], ['😀😀', 7, '😀'], ['', 0, '']])
     assert.equal(cut(text, bytes), expect);
 });
 
-test('open sets', () => {
+test('unknown outcomes and protocols have words', () => {
   assert.deepEqual([0, 5, 12, 13].map(outcomeWord), ['unknown', 'timed-out', 'sent', 'unknown']);
   assert.deepEqual([6, 17, 132].map(protocolWord), ['tcp', 'udp', '132']);
 });
 
-test('settings are taken as what is wanted', () => {
+test('settings are converted to their type', () => {
   const known = { ports: setting.list([]), over: setting.number(5), deep: setting.flag(false), mask: setting.text() };
   assert.deepEqual(settings({ ports: '80+ 443', over: '7', deep: 'true', mask: 0 }, known), { ports: ['80', '443'], over: 7, deep: true, mask: '0' });
   assert.deepEqual(settings({ over: null }, known), { ports: [], over: 5, deep: false, mask: undefined });
@@ -34,7 +34,7 @@ test('settings are taken as what is wanted', () => {
   assert.throws(() => settings({ toString: 1 }, known), /unknown setting `toString`/);
 });
 
-test('no digit is lost, and a fault is told', () => {
+test('times keep all digits, and a fault is logged', () => {
   const plugin = definePlugin({
     event(event) {
       if (event.destinationPort === 1) throw new Error('no');
@@ -47,7 +47,7 @@ test('no digit is lost, and a fault is told', () => {
   assert.match(harness.logged[0][1], /^Error: no\n/);
 });
 
-test('tables', () => {
+test('a plugin looks addresses up in a granted table', () => {
   const plugin = definePlugin({
     init() { this.table = tables.open('country'); },
     event(event) { return keep().tag('c', this.table.lookupIp(event.destination) ?? '-'); },
@@ -55,5 +55,5 @@ test('tables', () => {
   const harness = new Harness(plugin, {}, { tables: { country: { '192.0.2.1': 'FR' } } });
   assert.deepEqual(harness.event({ destination: '192.0.2.1' }), [['tag', 'c', 'FR']]);
   assert.deepEqual(harness.event(), [['tag', 'c', '-']]);
-  assert.throws(() => new Harness(plugin), (error) => error === 'no table `country` was granted');
+  assert.throws(() => new Harness(plugin), (error) => error === 'table `country` was not granted');
 });

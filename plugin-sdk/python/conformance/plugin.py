@@ -1,4 +1,4 @@
-"""The conformance suite's plugin in Python: does what ../../conformance/README.md says, with all of the contract."""
+"""The conformance plugin in Python. ../../conformance/README.md specifies its behaviour."""
 
 import lightmon
 from lightmon import Address, Event, Fields, Report, Table, Verdict, counter, drop, keep, kv, log

@@ -1,15 +1,15 @@
-"""Tags connections that were slow to come about, and leaves out look-ups of names."""
+"""Tags slow connections and drops DNS queries."""
 
 import lightmon
 from lightmon import Event, Fields, Verdict, drop, keep
 
 
 class Plugin(lightmon.Plugin):
-    # What is not always there has to be asked for: Fields.PROCESS | Fields.CONTAINER
+    # The optional fields that the plugin requests: Fields.PROCESS | Fields.CONTAINER
     needs = Fields(0)
 
     def __init__(self, config: dict):
-        """The settings: `--plugin {{name}}.wasm:over=250`."""
+        """Reads the settings: `--plugin {{name}}.wasm:over=250`."""
         self.over = lightmon.settings(config, over=(lightmon.number, 100))["over"]
         if self.over < 0:
             raise ValueError(f"setting `over`: expected milliseconds, not {self.over}")

@@ -1,5 +1,5 @@
-//! The host that the harness is for a plugin: what was granted, kept, counted and said. Keeps to the host's limits where a
-//! plugin can tell.
+//! The host functions of the test harness: tables, store, counters and log. Applies the limits of lightmon that a plugin can
+//! observe.
 
 use std::{
     cell::RefCell,
@@ -9,17 +9,17 @@ use std::{
 
 use crate::log::Level;
 
-/// Bytes of keys and values together.
-const KV: usize = 1 << 20;
+/// Maximum size of all keys and values together.
+const MAX_KV_BYTES: usize = 1 << 20;
 
-/// Names of counters.
-const COUNTERS: usize = 64;
+/// Maximum number of counters.
+const MAX_COUNTERS: usize = 64;
 
-/// What the host has for one plugin.
+/// The state of the host for one plugin.
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     pub(crate) tables: BTreeMap<String, Csv>,
-    /// Table and column of each handle.
+    /// Table and column of each handle, which is an index.
     opened: Vec<(String, Option<usize>)>,
     pub(crate) kv: BTreeMap<String, String>,
     pub(crate) counters: BTreeMap<String, u64>,
@@ -27,26 +27,26 @@ pub(crate) struct Host {
 }
 
 std::thread_local! {
-    /// The host of the plugin that runs; outside of a harness, the thread's own.
+    /// The host of the running plugin. Outside of a harness, the thread has a host of its own.
     static CURRENT: RefCell<Host> = RefCell::default();
 }
 
 impl Host {
     /// Runs a plugin's code with this host.
     pub(crate) fn serve<T>(&mut self, run: impl FnOnce() -> T) -> T {
-        /// Takes the host back also where the plugin panics: the thread may go on with another test.
-        struct Back<'a>(&'a mut Host);
-        impl Drop for Back<'_> {
+        /// Restores the previous host, also if the plugin panics: the thread may run another test afterwards.
+        struct RestoreOnDrop<'a>(&'a mut Host);
+        impl Drop for RestoreOnDrop<'_> {
             fn drop(&mut self) {
                 CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
             }
         }
         CURRENT.with_borrow_mut(|current| std::mem::swap(current, self));
-        let _back = Back(self);
+        let _restore = RestoreOnDrop(self);
         run()
     }
 
-    /// What an instance that is gone had opened.
+    /// Closes the tables that a replaced instance had opened.
     pub(crate) fn close_tables(&mut self) {
         self.opened.clear();
     }
@@ -65,7 +65,8 @@ impl Host {
     }
 }
 
-/// A table as text: a line that names its columns, then lines with an address, network or name first. No quotes.
+/// A table as CSV without quotes. The first line names the columns. The first cell of each further line is an address, a
+/// network or a host name.
 #[derive(Debug)]
 pub(crate) struct Csv {
     columns: Vec<String>,
@@ -82,7 +83,7 @@ impl Csv {
         }
     }
 
-    /// The row of the longest network that the address is in.
+    /// The row of the longest network that contains the address.
     fn by_address(&self, address: Ipv6Addr) -> Option<usize> {
         let prefixes = self.rows.iter().map(|row| {
             let (network, bits) = network(row.first()?)?;
@@ -92,7 +93,7 @@ impl Csv {
         longest(prefixes)
     }
 
-    /// The row of the name, or of the longest domain that it is in.
+    /// The row of the name, or else of its longest parent domain.
     fn by_name(&self, name: &str) -> Option<usize> {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let lengths = self.rows.iter().map(|row| {
@@ -103,7 +104,7 @@ impl Csv {
         longest(lengths)
     }
 
-    /// A cell, or all of the row's cells but the first, as JSON.
+    /// A cell, or all cells of the row except the first, as JSON.
     fn entry(&self, row: usize, column: Option<usize>) -> Option<String> {
         let row = &self.rows[row];
         match column {
@@ -126,7 +127,7 @@ fn longest<T: Ord>(lengths: impl Iterator<Item = Option<T>>) -> Option<usize> {
     found.max().map(|(_, row)| row)
 }
 
-/// A network, or an address alone, with how many of its 128 bits are fixed.
+/// Parses a network or a single address. Returns the address and the prefix length, out of 128 bits.
 fn network(text: &str) -> Option<(Ipv6Addr, u32)> {
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix.parse().ok()?)),
@@ -158,7 +159,7 @@ pub(crate) mod counter {
     pub(crate) fn add(name: &str, delta: u64) {
         CURRENT.with_borrow_mut(|host| {
             let counters = &mut host.counters;
-            if counters.len() < COUNTERS || counters.contains_key(name) {
+            if counters.len() < MAX_COUNTERS || counters.contains_key(name) {
                 let count = counters.entry(name.to_owned()).or_default();
                 *count = count.saturating_add(delta);
             }
@@ -177,7 +178,7 @@ pub(crate) mod kv {
         CURRENT.with_borrow_mut(|host| {
             let others = host.kv.iter().filter(|(name, _)| *name != key);
             let others: usize = others.map(|(name, value)| name.len() + value.len()).sum();
-            let fits = others + key.len() + value.len() <= KV;
+            let fits = others + key.len() + value.len() <= MAX_KV_BYTES;
             if fits {
                 host.kv.insert(key.to_owned(), value.to_owned());
             }
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_entry_wins() {
+    fn lookups_prefer_the_longest_entry() {
         let csv = "key,owner,place\n10.0.0.0/8,us,here\n10.1.0.0/16,them,\n2001:db8::/32,six,x\n0.0.0.0/0,all,x\n\
                    example.org,site,x\nwww.Example.org.,page,x\n";
         with_table(csv, || {
@@ -283,13 +284,16 @@ mod tests {
     fn kv_is_bounded() {
         let mut host = Host::default();
         host.serve(|| {
-            assert!(kv::set("a", &"x".repeat(KV - 1)));
+            assert!(kv::set("a", &"x".repeat(MAX_KV_BYTES - 1)));
             assert!(!kv::set("b", ""));
-            assert!(!kv::set("a", &"y".repeat(KV)));
-            assert!(kv::get("a").unwrap().starts_with('x'), "keeps its value");
+            assert!(!kv::set("a", &"y".repeat(MAX_KV_BYTES)));
+            assert!(
+                kv::get("a").unwrap().starts_with('x'),
+                "keeps the old value"
+            );
             kv::delete("a");
             assert!(kv::set("b", ""));
         });
-        assert_eq!(kv::get("b"), None, "the next host knows nothing of it");
+        assert_eq!(kv::get("b"), None, "another host has another store");
     }
 }

@@ -1,4 +1,4 @@
-//! Events for tests: one that could have happened, and what to change in it.
+//! Events for tests: a realistic connection, and methods that change it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,8 +8,8 @@ use crate::{
     event::ip,
 };
 
-/// An event to build upon: root's `curl -s https://example.org/`, started by bash, reaches 93.184.215.14:443 by TCP
-/// in 1.234 ms; no container, no tags.
+/// An event to start from: `curl -s https://example.org/`, run by root from bash, connects to 93.184.215.14:443 over TCP
+/// in 1.234 ms. It has no container and no tags.
 pub fn event() -> Sample {
     Sample {
         event: bindings::Event {
@@ -62,10 +62,10 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// The peer, `192.0.2.1:443` or `[2001:db8::1]:443`.
+    /// Sets the destination, such as `192.0.2.1:443` or `[2001:db8::1]:443`.
     ///
     /// # Panics
-    /// When it is no address with a port.
+    /// If the text is not an address with a port.
     pub fn destination(mut self, address: &str) -> Self {
         let address = socket(address);
         self.event.destination = ip(address.ip());
@@ -73,10 +73,10 @@ impl Sample {
         self
     }
 
-    /// The own end, in the same form.
+    /// Sets the source, such as `192.0.2.1:443` or `[2001:db8::1]:443`.
     ///
     /// # Panics
-    /// When it is no address with a port.
+    /// If the text is not an address with a port.
     pub fn source(mut self, address: &str) -> Self {
         let address = socket(address);
         self.event.source = ip(address.ip());
@@ -84,84 +84,84 @@ impl Sample {
         self
     }
 
-    /// When it was begun, since 1970-01-01 UTC.
+    /// Sets when the connection began: time since 1970-01-01 UTC.
     pub fn time(mut self, time: Duration) -> Self {
         self.event.time_ns = u64::try_from(time.as_nanos()).expect("a time before 2554");
         self
     }
 
-    /// How long it took.
+    /// Sets the time from the beginning of the connection to its outcome.
     pub fn latency(mut self, latency: Option<Duration>) -> Self {
         self.event.latency_ns = latency.map(|it| u64::try_from(it.as_nanos()).unwrap_or(u64::MAX));
         self
     }
 
-    /// What it is spoken over.
+    /// Sets the transport protocol.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.event.protocol = protocol.0;
         self
     }
 
-    /// How it ended, with its errno or 0.
+    /// Sets the outcome and its errno; 0 means no error.
     pub fn outcome(mut self, outcome: Outcome, errno: u16) -> Self {
         (self.event.outcome, self.event.errno) = (outcome.0, errno);
         self
     }
 
-    /// What kind of event it is.
+    /// Sets the kind of the event.
     pub fn kind(mut self, kind: Kind) -> Self {
         self.event.kind = kind.0;
         self
     }
 
-    /// Process id, also of the thread.
+    /// Sets the process id and the thread id.
     pub fn pid(mut self, pid: u32) -> Self {
         (self.event.pid, self.event.tid) = (pid, pid);
         self
     }
 
-    /// User id, and the name if it has one.
+    /// Sets the user id and the user name; an empty name means that the uid has none.
     pub fn user(mut self, uid: u32, name: &str) -> Self {
         self.event.uid = uid;
         self.in_process(|process| process.user = name.into())
     }
 
-    /// Name of the process.
+    /// Sets the name of the process.
     pub fn comm(self, comm: &str) -> Self {
         self.in_process(|process| process.comm = comm.into())
     }
 
-    /// Path of the program.
+    /// Sets the path of the program.
     pub fn path(self, path: &str) -> Self {
         self.in_process(|process| process.path = Some(path.into()))
     }
 
-    /// Arguments, the program's name first.
+    /// Sets the arguments, the program's name first.
     pub fn args<T: Into<String>>(self, args: impl IntoIterator<Item = T>) -> Self {
         let args = args.into_iter().map(Into::into).collect();
         self.in_process(|process| process.args = Some(args))
     }
 
-    /// Ancestors, the nearest first.
+    /// Sets the ancestors, the nearest first.
     pub fn parents(self, parents: impl IntoIterator<Item = Parent>) -> Self {
         let parents = parents.into_iter().collect();
         self.in_process(|process| process.parents = Some(parents))
     }
 
-    /// A process that was gone before it could be asked: only its user and name are known.
+    /// Removes path, arguments and ancestors, as for a process that ended before lightmon could read them.
     pub fn short_lived(self) -> Self {
         self.in_process(|process| {
             (process.path, process.args, process.parents) = (None, None, None)
         })
     }
 
-    /// No process at all.
+    /// Removes the process.
     pub fn no_process(mut self) -> Self {
         self.process = None;
         self
     }
 
-    /// The container.
+    /// Sets the container, without labels.
     pub fn container(mut self, id: &str, name: &str, image: &str) -> Self {
         self.container = Some(Container {
             id: id.into(),
@@ -172,7 +172,7 @@ impl Sample {
         self
     }
 
-    /// Adds a label to the container, which is made if there is none.
+    /// Adds a label to the container; creates a container if there is none.
     pub fn label(mut self, key: &str, value: &str) -> Self {
         let container = self.container.get_or_insert_with(|| Container {
             id: "3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100".into(),
@@ -185,20 +185,20 @@ impl Sample {
         self
     }
 
-    /// Adds a tag, as an earlier plugin would.
+    /// Adds a tag, as an earlier plugin does.
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         let tags = self.event.tags.get_or_insert_default();
         tags.push((key.into(), value.into()));
         self
     }
 
-    /// The name that the destination was looked up by.
+    /// Sets the host name that was resolved to the destination address.
     pub fn dname(mut self, name: &str) -> Self {
         self.event.dname = Some(name.into());
         self
     }
 
-    /// Adds a field that came after version 0.1.
+    /// Adds a field that came after version 0.1 of the contract.
     pub fn extra(mut self, key: &str, value: &str) -> Self {
         let extra = self.event.extra.get_or_insert_default();
         extra.push((key.into(), value.into()));
@@ -225,5 +225,5 @@ impl Sample {
 fn socket(address: &str) -> SocketAddr {
     address
         .parse()
-        .unwrap_or_else(|_| panic!("`{address}` is no address with a port"))
+        .unwrap_or_else(|_| panic!("`{address}` is not an address with a port"))
 }

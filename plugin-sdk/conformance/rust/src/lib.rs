@@ -1,5 +1,5 @@
-//! The conformance plugin in Rust: one plugin, the same in each language, that uses everything a plugin has. What it does is
-//! told in the suite's README.
+//! The conformance plugin in Rust. Every SDK has the same plugin, which uses all of the contract. The suite's README specifies
+//! its behaviour.
 
 mod texts;
 
@@ -11,16 +11,16 @@ use lightmon_plugin::{
 };
 use serde::Deserialize;
 
-/// The port whose events get a line of their own.
+/// The destination port whose events get an output line of the plugin.
 const LINE_PORT: u16 = 514;
 
-/// The column of a table that look-ups give.
+/// The column of the table that a lookup returns.
 const COLUMN: &str = "name";
 
-/// Where the sum of all batches is kept.
+/// The key in the store, the counter and the report field that hold the number of events.
 const EVENTS: &str = "events";
 
-/// The settings. Unknown ones are refused by hand, with the words that all languages have.
+/// The settings. `new` checks for unknown ones itself, so that the message is the same in every language.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
 struct Settings {
@@ -54,12 +54,12 @@ impl Conformance {
         if event.destination_port() == self.drop_port {
             return Verdict::drop();
         }
-        let tags = texts::of(event).into_iter();
+        let tags = texts::tags(event).into_iter();
         let mut verdict = tags.fold(Verdict::keep(), |verdict, (key, value)| {
-            verdict.tag(key, texts::cut(&value))
+            verdict.tag(key, texts::truncate(&value))
         });
         if self.table.is_some() {
-            verdict = verdict.tag("table", texts::cut(looked_up.unwrap_or("-")));
+            verdict = verdict.tag("table", texts::truncate(looked_up.unwrap_or("-")));
         }
         let process = event.process();
         if process.is_some_and(|it| it.args().len() >= 2) {
@@ -120,7 +120,7 @@ impl Plugin for Conformance {
         }
         let events = destinations.len() as u64;
         counter::add(EVENTS, events);
-        kv::set(EVENTS, &(kept() + events).to_string());
+        kv::set(EVENTS, &(stored_events() + events).to_string());
     }
 
     fn tick_period(&self) -> Option<Duration> {
@@ -128,16 +128,16 @@ impl Plugin for Conformance {
     }
 
     fn on_tick(&mut self, _now: Duration) -> Vec<Report> {
-        vec![Report::new("seen").field(EVENTS, kept())]
+        vec![Report::new("seen").field(EVENTS, stored_events())]
     }
 
     fn on_stop(&mut self, _now: Duration) -> Vec<Report> {
-        vec![Report::new("total").field(EVENTS, kept())]
+        vec![Report::new("total").field(EVENTS, stored_events())]
     }
 }
 
-/// The sum of all batches so far, those of instances before this one included.
-fn kept() -> u64 {
+/// The number of events in all batches so far, including those of earlier instances.
+fn stored_events() -> u64 {
     kv::get(EVENTS)
         .and_then(|text| text.parse().ok())
         .unwrap_or(0)
@@ -150,14 +150,14 @@ lightmon_plugin::register!(
         "type": "object",
         "properties": {
             "drop_port": {"description": "Events to this port are dropped", "type": "integer", "default": 53},
-            "greeting": {"description": "Begins the lines of events to port 514", "type": "string", "default": "hello"},
-            "when": {"description": "Only events that match are looked at", "type": "string"},
-            "table": {"description": "Name of the table that destinations are looked up in", "type": "string"}
+            "greeting": {"description": "First word of the output line of events to port 514", "type": "string", "default": "hello"},
+            "when": {"description": "The plugin receives only events that match this expression", "type": "string"},
+            "table": {"description": "Name of the table in which destinations are looked up", "type": "string"}
         }
     }"#,
     permissions: &[Permission {
         table: "names",
-        why: "with table=names: each destination's `name`",
+        why: "with table=names: the `name` of each destination",
         optional: true,
     }],
     example: "--plugin conformance.wasm:drop_port=53",

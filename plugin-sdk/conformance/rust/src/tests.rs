@@ -1,4 +1,4 @@
-//! What the suite wants, with the harness for a host.
+//! Checks the behaviour that the suite's README specifies, in the test harness.
 
 use lightmon_plugin::{
     Outcome, Protocol,
@@ -20,7 +20,7 @@ fn check(event: Sample, tags: &[(&str, &str)]) {
 }
 
 #[test]
-fn every_tag() {
+fn an_event_gets_every_tag() {
     let full = event()
         .container("3f4e", "web", "nginx:1.27")
         .label("team", "shop")
@@ -51,7 +51,7 @@ fn every_tag() {
 }
 
 #[test]
-fn what_is_not_known() {
+fn missing_fields_are_dashes() {
     check(
         event()
             .short_lived()
@@ -95,7 +95,7 @@ fn what_is_not_known() {
 }
 
 #[test]
-fn long_texts_are_cut_between_characters() {
+fn long_values_are_truncated_between_characters() {
     let long = "é".repeat(80);
     check(
         event().args(["a", &long]),
@@ -115,12 +115,12 @@ fn drop_set_and_line() {
     assert_eq!(other.event(to(80)), Verdict::drop());
     let verdict = other.event(to(514).args(["logger"]));
     assert_eq!(verdict.get_line(), Some("good day curl"));
-    assert_eq!(verdict.get(Field::Arg(1)), None, "there is but one");
+    assert_eq!(verdict.get(Field::Arg(1)), None, "only one argument");
     assert_eq!(other.event(to(53)).get_line(), None);
 }
 
 #[test]
-fn sums_outlive_a_fault() {
+fn totals_survive_a_fault() {
     let mut plugin = plugin("{}");
     assert_eq!(plugin.plugin.needs(), Fields::all());
     assert_eq!(
@@ -145,7 +145,7 @@ fn sums_outlive_a_fault() {
 }
 
 #[test]
-fn a_table() {
+fn destinations_are_looked_up_in_the_table() {
     let settings = r#"{"table":"names"}"#;
     let csv = "network,owner,name\n93.184.0.0/16,x,edge\n";
     let mut plugin = Harness::<Conformance>::with_tables(settings, &[("names", csv)]).unwrap();

@@ -1,19 +1,22 @@
-//! The tags of an event: all that a plugin sees of it, as text.
+//! Builds the tags of an event from all fields that a plugin receives.
 
 use std::net::{IpAddr, SocketAddr};
 
 use lightmon_plugin::{Event, Outcome, Protocol};
 
-/// Bytes of a tag's value.
-const LONGEST: usize = 100;
+/// Maximum length of a tag value.
+const MAX_TAG_BYTES: usize = 100;
 
-/// The tags of every event, in their order.
-pub(crate) fn of(event: &Event<'_>) -> [(&'static str, String); 14] {
+/// The tags that every event gets, in order.
+pub(crate) fn tags(event: &Event<'_>) -> [(&'static str, String); 14] {
     let process = event.process();
     let container = event.container();
     [
-        ("dst", end(event.destination(), event.destination_port())),
-        ("src", end(event.source(), event.source_port())),
+        (
+            "dst",
+            endpoint(event.destination(), event.destination_port()),
+        ),
+        ("src", endpoint(event.source(), event.source_port())),
         ("time", event.time().as_nanos().to_string()),
         (
             "latency",
@@ -66,16 +69,16 @@ pub(crate) fn of(event: &Event<'_>) -> [(&'static str, String); 14] {
     ]
 }
 
-/// The text, or its first bytes up to the end of a character.
-pub(crate) fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST)]
+/// Truncates the text to `MAX_TAG_BYTES`, at the end of a character.
+pub(crate) fn truncate(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_TAG_BYTES)]
 }
 
 fn or_dash(text: Option<String>) -> String {
     text.unwrap_or_else(|| "-".to_owned())
 }
 
-fn end(address: IpAddr, port: u16) -> String {
+fn endpoint(address: IpAddr, port: u16) -> String {
     SocketAddr::new(address, port).to_string()
 }
 

@@ -1,4 +1,4 @@
-//! Leaves out look-ups of names, without the standard library: what such a plugin has to bring of its own.
+//! Drops DNS queries. Shows what a plugin without the standard library must define: an allocator and a panic handler.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 extern crate alloc;
@@ -7,7 +7,7 @@ use alloc::string::String;
 
 use lightmon_plugin::{Config, Event, Plugin, Verdict};
 
-/// The allocator that the standard library has for WebAssembly.
+/// The allocator that the standard library uses in WebAssembly.
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drops_only_dns() {
+    fn drops_only_dns_queries() {
         let mut plugin = Harness::<NoDns>::new("{}").unwrap();
         let to = |destination| event().destination(destination);
         assert_eq!(plugin.event(to("192.0.2.1:53")), Verdict::drop());

@@ -4,18 +4,18 @@ import { keep } from '../lightmon.js';
 import { Harness, actions, dropped } from '../lightmon-test.js';
 import plugin from '../plugin.js';
 
-test('tags what is slow', () => {
+test('tags slow connections', () => {
   const harness = new Harness(plugin, { over: '20' });
   assert.deepEqual(harness.event({ latencyNs: 23_456_789n }), actions(keep().tag('slow', '23 ms')));
   assert.deepEqual(harness.event({ latencyNs: 19_999_999n }), []);
   assert.deepEqual(harness.event(), []);
 });
 
-test('leaves out look-ups of names', () => {
+test('drops DNS queries', () => {
   assert.deepEqual(new Harness(plugin).event({ destinationPort: 53 }), dropped);
 });
 
-test('wrong settings are named', () => {
+test('errors name the setting', () => {
   const refused = (config) => {
     try {
       new Harness(plugin, config);

@@ -9,16 +9,16 @@ from plugin import Plugin
 
 
 class Slow(unittest.TestCase):
-    def test_tags_what_is_slow(self):
+    def test_tags_slow_connections(self):
         harness = Harness(Plugin, {"over": "20"})
         self.assertEqual(harness.event(latency_ns=23_456_789), [("tag", "slow", "23 ms")])
         self.assertEqual(harness.event(latency_ns=19_999_999), [])
         self.assertEqual(harness.event(), [])
 
-    def test_leaves_out_look_ups_of_names(self):
+    def test_drops_dns_queries(self):
         self.assertEqual(Harness(Plugin).event(destination_port=53), [("drop",)])
 
-    def test_wrong_settings_are_named(self):
+    def test_errors_name_the_setting(self):
         for config, error in (
             ({"ovre": 20}, "unknown setting `ovre`"),
             ({"over": "long"}, 'setting `over`: expected a number, not "long"'),

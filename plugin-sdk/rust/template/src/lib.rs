@@ -1,4 +1,4 @@
-//! Tags connections that were slow to come about, and leaves out look-ups of names.
+//! Tags slow connections and drops DNS queries.
 
 use lightmon_plugin::{Config, Event, Plugin, Verdict};
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Slow {
-    /// Milliseconds.
+    /// Latency in milliseconds from which a connection is slow.
     over: u64,
 }
 
@@ -41,7 +41,7 @@ lightmon_plugin::register!(
         "type": "object",
         "additionalProperties": false,
         "properties": {
-            "over": {"type": "integer", "minimum": 0, "default": 100, "description": "Milliseconds that are slow"}
+            "over": {"type": "integer", "minimum": 0, "default": 100, "description": "Latency in milliseconds from which a connection is slow"}
         }
     }"#,
     example: "--plugin {{name}}.wasm:over=250",
@@ -56,16 +56,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_what_is_slow() {
+    fn tags_slow_connections() {
         let mut plugin = Harness::<Slow>::new(r#"{"over": 20}"#).unwrap();
         let slow = event().latency(Some(Duration::from_millis(23)));
         assert_eq!(plugin.event(slow), Verdict::keep().tag("slow", "23 ms"));
-        let quick = event().latency(Some(Duration::from_millis(19)));
-        assert_eq!(plugin.event(quick), Verdict::keep());
+        let fast = event().latency(Some(Duration::from_millis(19)));
+        assert_eq!(plugin.event(fast), Verdict::keep());
     }
 
     #[test]
-    fn leaves_out_look_ups_of_names() {
+    fn drops_dns_queries() {
         let mut plugin = Harness::<Slow>::new("{}").unwrap();
         assert_eq!(plugin.event(event().destination("192.0.2.1:53")), Verdict::drop());
     }
