@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# Builds plugins to target/plugins/NAME.wasm: those that are named, or all that are written in Rust. `conformance` and `tiny`
-# are the SDK's own. With --env, prints the variables that other calls of cargo need to build for WebAssembly, KEY=VALUE a line;
-# none where the compiler at hand can.
-# Changes nothing outside target/ and ~/.cache/lightmon; only when the compiler is missing, as root on Debian, apt installs it.
+# Builds Rust plugins to target/plugins/NAME.wasm: build.sh [NAME]…. Without names, builds all Rust plugins. The plugins
+# `conformance` and `tiny` are part of the SDK.
+#
+# build.sh --env prints the environment variables, one KEY=VALUE on each line, that cargo needs to build for WebAssembly. It
+# prints nothing if the default compiler can build for WebAssembly.
+#
+# Writes only to target/ and ~/.cache/lightmon. If there is no compiler for WebAssembly, and the script runs as root on Debian,
+# it installs one with apt.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 target=wasm32-unknown-unknown
 debian_rustc=/usr/bin/rustc
 debian_source=/usr/lib/rustlib/src/rust/library
-# Without the standard library, which another package in the same call would bring; imports nothing.
+# Uses no standard library and must import no function. Built in a separate call of cargo, because other packages in the same
+# call would enable the standard library.
 bare=tiny
 
 main() {
@@ -20,7 +25,7 @@ main() {
     fi
     local names=("$@") name packages=() checks=() bare_checks=()
     if [ ${#names[@]} -eq 0 ]; then
-        # Folders without Cargo.toml are plugins in other languages.
+        # Plugins in other languages have no Cargo.toml.
         for name in plugins/*/Cargo.toml; do names+=("$(basename "$(dirname "$name")")"); done
         names+=("$bare")
     fi
@@ -39,7 +44,7 @@ main() {
     mkdir -p target/plugins
     for name in "${names[@]}"; do
         local built=target/wasm/$target/plugin/${name//-/_}.wasm out=target/plugins/$name.wasm
-        # What did not change keeps its time, so that nothing that depends on it is made again.
+        # Unchanged files keep their time, so that nothing that depends on them is rebuilt.
         cmp -s "$built" "$out" || cp "$built" "$out"
     done
     if command -v python3 >/dev/null; then
@@ -51,11 +56,12 @@ build() {
     cargo build --profile plugin --target "$target" --target-dir target/wasm --lib "$@"
 }
 
-# The compiler at hand if it has a library for WebAssembly; else Debian's, with a library built from its source.
+# Selects the default compiler if it has the standard library for WebAssembly; otherwise Debian's compiler, with a standard
+# library built from source.
 choose_compiler() {
     has_library rustc && return
     if ! has_debian && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        echo "installing Debian's rustc" >&2
+        echo "plugins/build.sh: installing Debian's rustc" >&2
         install_debian >&2 || true
     fi
     if has_debian; then
@@ -67,7 +73,7 @@ choose_compiler() {
         return
     fi
     cat >&2 <<-END
-		plugins/build.sh: no Rust library for $target. Install it, then try again:
+		plugins/build.sh: Rust's standard library for $target is missing. Install it and try again:
 
 		    rustup target add $target
 	END
@@ -90,16 +96,16 @@ install_debian() {
         { apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; }
 }
 
-# Sets `sysroot`: one a version of the compiler, made without the network.
+# Sets `sysroot`, and builds it if needed. There is one for each version of the compiler. The build uses no network.
 make_sysroot() {
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/lightmon/wasm-sysroot
     sysroot=$cache/$("$RUSTC" --version | cut -d' ' -f2,3 | tr ' ' - | tr -d '()')
     [ -d "$sysroot" ] && return
-    echo "building the standard library for $target, once" >&2
+    echo "plugins/build.sh: building the standard library for $target (only once)" >&2
     mkdir -p "$cache"
     local work
     work=$(mktemp -d "$cache/tmp.XXXXXX")
-    # shellcheck disable=SC2064  # the folder's name is wanted as it is now
+    # shellcheck disable=SC2064  # expand the variable now, not when the trap runs
     trap "rm -rf '$work'" EXIT
     mkdir -p "$work/crate/src" "$work/crate/.cargo" "$work/root/lib/rustlib/$target/lib"
     : >"$work/crate/src/lib.rs"
@@ -119,7 +125,7 @@ make_sysroot() {
 	END
     (
         cd "$work/crate"
-        # Plugins are linked with LTO: the library has to come with its bitcode. -Z needs the bootstrap switch.
+        # Plugins are linked with LTO, which needs the bitcode of the library. RUSTC_BOOTSTRAP enables the option -Z.
         RUSTC_BOOTSTRAP=1 RUSTFLAGS="-C embed-bitcode=yes" CARGO_HOME=$work/cargo CARGO_NET_OFFLINE=true CARGO_TARGET_DIR=$work/target \
             cargo build --release -Z build-std=std,panic_abort --target "$target"
     )
@@ -128,7 +134,7 @@ make_sysroot() {
     local host
     host=$("$RUSTC" -vV | sed -n 's/^host: //p')
     ln -s "$("$RUSTC" --print sysroot)/lib/rustlib/$host" "$work/root/lib/rustlib/$host"
-    # In one step; when somebody else was faster, theirs is as good.
+    # Rename atomically. If another process was faster, use its result.
     mv -T "$work/root" "$sysroot" 2>/dev/null || [ -d "$sysroot" ]
 }
 

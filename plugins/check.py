@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Checks built plugins: says of each file in target/plugins what it is, and what keeps lightmon from loading it.
+"""Checks built plugins. Describes each file in target/plugins, and reports why lightmon would refuse to load it.
 
     check.py NAME.wasm… --bare NAME.wasm…
 
-What follows --bare uses none of the host's functions, and so may import none. Reads the files as WebAssembly core modules; runs nothing, and needs nothing but Python's own library.
+The files after --bare must import no function. Parses the files as WebAssembly core modules and does not run them. Needs only
+Python's standard library.
 """
 
 import json
@@ -11,7 +12,7 @@ import pathlib
 import sys
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "target" / "plugins"
-LARGEST = 4 << 20
+MAX_FILE_BYTES = 4 << 20
 EXPORTS = ("memory", "cabi_realloc", "lightmon:plugin/filter@0.1.0#init", "lightmon:plugin/filter@0.1.0#process")
 IMPORTS = {f"lightmon:plugin/{name}@0.1.0": name for name in ("log", "counter", "kv", "tables")}
 CUSTOM, IMPORT, EXPORT = 0, 2, 7
@@ -19,7 +20,7 @@ FUNCTION = 0
 
 
 class Reader:
-    """Bytes, and where we are in them."""
+    """Reads bytes from the current position."""
 
     def __init__(self, data):
         self.data, self.at = data, 0
@@ -47,7 +48,7 @@ class Reader:
 
 
 def check(path, bare):
-    """A line that describes the plugin, and what is wrong with it."""
+    """Returns a line that describes the plugin, and a list of problems."""
     data = path.read_bytes()
     reader = Reader(data)
     if reader.take(8) != b"\0asm\1\0\0\0":
@@ -62,32 +63,32 @@ def check(path, bare):
             for _ in range(body.number()):
                 imports.append((body.name(), body.name()))
                 if body.take(1)[0] != FUNCTION:
-                    return "", [f"imports {'.'.join(imports[-1])}, which is no function"]
+                    return "", [f"imports {'.'.join(imports[-1])}, which is not a function"]
                 body.number()
         elif kind == EXPORT:
             for _ in range(body.number()):
                 exports.append(body.name())
                 body.take(1), body.number()
-    wrong = []
-    wrong += [f"imports {module}.{name}, which lightmon does not have" for module, name in imports if module not in IMPORTS]
+    problems = []
+    problems += [f"imports {module}.{name}, which lightmon does not provide" for module, name in imports if module not in IMPORTS]
     used = sorted({IMPORTS[module] for module, _ in imports if module in IMPORTS})
     if bare and imports:
-        wrong.append(f"imports {', '.join(used)}, though it uses nothing of the host")
-    wrong += [f"does not export {name}" for name in EXPORTS if name not in exports]
+        problems.append(f"imports {', '.join(used)}, but a plugin after --bare must import nothing")
+    problems += [f"does not export {name}" for name in EXPORTS if name not in exports]
     types = [name for name in custom if name.startswith("component-type:")]
     if not any(b"lightmon:plugin/filter@0.1.0" in custom[name] for name in types):
-        wrong.append("no component-type section with lightmon:plugin/filter@0.1.0: stripped?")
+        problems.append("no component-type section for lightmon:plugin/filter@0.1.0; was the file stripped?")
     manifest = {}
     try:
         manifest = json.loads(custom["lightmon:manifest"])
     except (KeyError, ValueError) as error:
-        wrong.append(f"section lightmon:manifest: {error!r}")
+        problems.append(f"section lightmon:manifest: {error!r}")
     if "tables" in used and not manifest.get("permissions"):
-        wrong.append("imports tables, but its manifest names none: add `permissions` to register!")
-    if len(data) > LARGEST:
-        wrong.append(f"larger than {LARGEST} bytes")
-    told = " ".join(str(manifest.get(key, "?")) for key in ("version", "role"))
-    return f"{path.name}: {told}, {len(data)} bytes, imports {', '.join(used) or 'nothing'}", wrong
+        problems.append("imports tables, but the manifest names none: add `permissions` to register!")
+    if len(data) > MAX_FILE_BYTES:
+        problems.append(f"larger than {MAX_FILE_BYTES} bytes")
+    summary = " ".join(str(manifest.get(key, "?")) for key in ("version", "role"))
+    return f"{path.name}: {summary}, {len(data)} bytes, imports {', '.join(used) or 'nothing'}", problems
 
 
 def main(names):
@@ -97,13 +98,13 @@ def main(names):
             bare = True
             continue
         try:
-            line, wrong = check(FOLDER / name, bare)
+            line, problems = check(FOLDER / name, bare)
         except (OSError, ValueError) as error:
-            line, wrong = name, [str(error)]
+            line, problems = name, [str(error)]
         print(line)
-        for what in wrong:
+        for problem in problems:
             failed = True
-            print(f"{name}: {what}", file=sys.stderr)
+            print(f"{name}: {problem}", file=sys.stderr)
     return 1 if failed or not names else 0
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the plugins that are not written in Rust to target/plugins/NAME.wasm, those that are named or all of them, and runs their
-# tests: first the language's own, then `lightmon plugin test`. $LIGHTMON is the lightmon for it; without it cargo makes one.
+# Builds and tests the plugins in C, Go, JavaScript and Python: others.sh [NAME]…. Writes target/plugins/NAME.wasm. Without names,
+# builds all of them. Runs the tests of the language, then `lightmon plugin test`. $LIGHTMON is the lightmon to use; if it is not
+# set, cargo builds one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -11,7 +12,7 @@ if [ -z "${LIGHTMON:-}" ]; then
 fi
 export LIGHTMON_TOOLCHAINS=${LIGHTMON_TOOLCHAINS:-$root/target/toolchains}
 export PATH=$LIGHTMON_TOOLCHAINS/bin:$PATH
-# Times are written in the own zone.
+# lightmon writes times in the local time zone; the expected outputs are in UTC.
 export TZ=UTC
 export LIGHTMON_CACHE_DIR=$root/target/others/cache
 mkdir -p target/plugins target/others
@@ -27,12 +28,12 @@ for name in "$@"; do
     elif compgen -G "$from/*.c" >/dev/null; then
         language=c
     else
-        echo "plugins/others.sh: no plugin in another language than Rust: $from" >&2
+        echo "plugins/others.sh: $from is not a plugin in C, Go, JavaScript or Python" >&2
         exit 2
     fi
     plugin-sdk/assemble.sh "$language" "$from" "$work"
     "$LIGHTMON" plugin build "$work"
-    # C has no test of its own: what it does is in the fixtures.
+    # The plugin in C has no unit tests; `lightmon plugin test` checks it.
     case $language in
     go) (cd "$work" && go test ./rhythm) ;;
     js) (cd "$work" && npm test) ;;

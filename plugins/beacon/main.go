@@ -1,4 +1,5 @@
-// A plugin for lightmon: tags connections that come back in regular intervals, as beacons of malware do, and health checks.
+// A lightmon plugin that tags connections repeated at regular intervals. Malware makes such connections (beacons), and so do
+// health checks.
 package main
 
 import (
@@ -49,7 +50,7 @@ func (b *beacon) Init(settings lightmon.Settings) (lightmon.Setup, error) {
 }
 
 func (b *beacon) Event(event *lightmon.Event, verdict *lightmon.Verdict) {
-	// It comes again with its outcome.
+	// A second event reports the outcome.
 	if event.Outcome == lightmon.Pending {
 		return
 	}
@@ -59,7 +60,8 @@ func (b *beacon) Event(event *lightmon.Event, verdict *lightmon.Verdict) {
 	}
 }
 
-// key is a new text: one that were a part of the event's would hold the memory of its batch. A path is the longest part, and is cut.
+// key identifies a connection by program, container, destination and protocol. It is a new string, because a part of the event
+// would keep the memory of its batch alive. Truncates the path, the longest part.
 func key(event *lightmon.Event) string {
 	program, container := event.Process.Path, ""
 	if program == "" {
@@ -73,7 +75,7 @@ func key(event *lightmon.Event) string {
 
 func (b *beacon) Period() uint32 { return b.Report * 1000 }
 
-// Tick says nothing as long as there is nothing to say.
+// Tick reports the number of tagged connections. It returns no report if there are none.
 func (b *beacon) Tick(uint64) []lightmon.Report {
 	if b.tagged == 0 {
 		return nil

@@ -1,4 +1,4 @@
-"""One rule: reads it from the settings, and says whether an event matches it. Decides nothing about what becomes of the event."""
+"""Reads rules from the settings and matches events against them. The plugin decides what to do with a matching event."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lightmon import Event, Fields
 
 Condition = Callable[[Event], bool]
 ACTIONS = ("tag", "drop")
-# A tag has 128 bytes, with its key.
-LONGEST_NAME = 64
+# Maximum length of the name of a rule. Key and value of a tag have at most 128 bytes together.
+MAX_NAME_BYTES = 64
 
 
-class Wrong(ValueError):
-    """What is wrong with a field of a rule."""
+class InvalidField(ValueError):
+    """A field of a rule is invalid. The text says why."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """All its conditions have to be met, each by one of its values."""
+    """A rule. An event matches the rule if it meets all conditions. It meets a condition if one of the values matches."""
 
     name: str
     drops: bool
@@ -35,48 +35,49 @@ class Rule:
 
 
 def read(index: int, rule: object) -> Rule:
-    """Reads the rule of that index. ValueError names it, the field, and what is wrong with it."""
-    who = f"rule {index + 1}"
+    """Reads a rule. If it is invalid, raises ValueError; the text names the rule and the field."""
+    prefix = f"rule {index + 1}"
     if not isinstance(rule, dict):
-        raise ValueError(f"{who}: expected a map with `name` and conditions, not {rule!r}")
+        raise ValueError(f"{prefix}: expected a map with `name` and conditions, not {rule!r}")
     name = rule.get("name")
-    if not isinstance(name, str) or not name.strip() or "," in name or len(name.encode()) > LONGEST_NAME:
-        raise ValueError(f"{who}: `name`: expected a text without commas, of at most {LONGEST_NAME} bytes, not {name!r}")
-    who = f"rule `{name}`"
+    if not isinstance(name, str) or not name.strip() or "," in name or len(name.encode()) > MAX_NAME_BYTES:
+        raise ValueError(f"{prefix}: `name`: expected a text without commas, of at most {MAX_NAME_BYTES} bytes, not {name!r}")
+    prefix = f"rule `{name}`"
     action = rule.get("action", "tag")
     if action not in ACTIONS:
-        raise ValueError(f"{who}: `action`: expected tag or drop, not {action!r}")
+        raise ValueError(f"{prefix}: `action`: expected tag or drop, not {action!r}")
     needs, conditions = Fields(0), []
     for field, value in rule.items():
         if field in ("name", "action"):
             continue
         if field not in CONDITIONS:
-            raise ValueError(f"{who}: unknown field `{field}`, expected one of name, action, {', '.join(CONDITIONS)}")
-        wanted, make = CONDITIONS[field]
+            raise ValueError(f"{prefix}: unknown field `{field}`, expected one of name, action, {', '.join(CONDITIONS)}")
+        field_needs, make = CONDITIONS[field]
         try:
             conditions.append(make(value))
-        except Wrong as error:
-            raise ValueError(f"{who}: `{field}`: {error}") from None
-        needs |= wanted
+        except InvalidField as error:
+            raise ValueError(f"{prefix}: `{field}`: {error}") from None
+        needs |= field_needs
     if not conditions:
-        raise ValueError(f"{who}: it has no condition, so that it would match everything")
+        raise ValueError(f"{prefix}: no condition, so that it would match every connection")
     return Rule(name, action == "drop", needs, tuple(conditions))
 
 
 def values(value: object) -> list[Any]:
-    """A list as it is, anything else as a list of one."""
+    """Returns a list unchanged, and any other value as a list of one item."""
     items = value if isinstance(value, list) else [value]
     if not items:
-        raise Wrong("the list is empty, so that nothing would match")
+        raise InvalidField("the list is empty, so that nothing would match")
     return items
 
 
 def globs(value: object) -> Callable[[str], bool]:
-    """`*` any text, `?` any character, `[ab]` one of them; letters match in their own case only."""
+    """Returns a function that matches a text against patterns: `*` is any text, `?` any character, `[ab]` one of these
+    characters. Case matters."""
     patterns = []
     for item in values(value):
         if not isinstance(item, str):
-            raise Wrong(f"expected text, such as `nginx*`, not {item!r}")
+            raise InvalidField(f"expected text, such as `nginx*`, not {item!r}")
         patterns.append(fnmatch.translate(item))
     match = re.compile("|".join(patterns)).match
     return lambda text: match(text) is not None
@@ -96,7 +97,7 @@ def user(value: object) -> Condition:
     names = set()
     for item in values(value):
         if isinstance(item, bool) or not isinstance(item, (int, str)):
-            raise Wrong(f"expected a name or a uid, not {item!r}")
+            raise InvalidField(f"expected a name or a uid, not {item!r}")
         names.add(str(item))
     return lambda event: str(event.uid) in names or (event.process is not None and event.process.user in names)
 
@@ -108,9 +109,9 @@ def ports(value: object) -> Condition:
         try:
             span = range(int(first), int(last if dash else first) + 1)
         except ValueError:
-            raise Wrong(f"expected a port or a range such as 8000-8999, not {item!r}") from None
+            raise InvalidField(f"expected a port or a range such as 8000-8999, not {item!r}") from None
         if isinstance(item, bool) or not span or span[0] < 0 or span[-1] > 65535:
-            raise Wrong(f"expected ports of 0 to 65535, the lower one first, not {item!r}")
+            raise InvalidField(f"expected ports of 0 to 65535, the lower one first, not {item!r}")
         spans.append(span)
     return lambda event: any(event.destination_port in span for span in spans)
 
@@ -123,7 +124,7 @@ def networks(value: object) -> Condition:
                 raise ValueError
             nets.append(ip_network(item))
         except ValueError as error:
-            raise Wrong(f"expected an address or a network such as 10.0.0.0/8, not {item!r}{cause(error)}") from None
+            raise InvalidField(f"expected an address or a network such as 10.0.0.0/8, not {item!r}{cause(error)}") from None
 
     def matches(event: Event) -> bool:
         address = event.destination
@@ -133,8 +134,8 @@ def networks(value: object) -> Condition:
 
 
 def cause(error: ValueError) -> str:
-    """Python's word on a network of which bits are set that its mask leaves out."""
-    return " (bits are set that are not in its mask)" if "host bits" in str(error) else ""
+    """The reason why Python rejects a network, if bits after the prefix are set."""
+    return " (bits after the prefix are set)" if "host bits" in str(error) else ""
 
 
 def container(value: object) -> Condition:
@@ -149,12 +150,12 @@ def image(value: object) -> Condition:
 
 def labels(value: object) -> Condition:
     if not isinstance(value, Mapping) or not value:
-        raise Wrong(f"expected a map of keys to values, such as team: web*, not {value!r}")
-    wanted = {key: globs(pattern) for key, pattern in value.items()}
+        raise InvalidField(f"expected a map of keys to values, such as team: web*, not {value!r}")
+    patterns = {key: globs(pattern) for key, pattern in value.items()}
 
     def matches(event: Event) -> bool:
         have = event.labels
-        return all(key in have and matches(have[key]) for key, matches in wanted.items())
+        return all(key in have and matches(have[key]) for key, matches in patterns.items())
 
     return matches
 
@@ -163,9 +164,9 @@ def outcome(value: object) -> Condition:
     known = lightmon.OUTCOMES[1:]
     for item in values(value):
         if item not in known:
-            raise Wrong(f"expected one of {', '.join(known)}, not {item!r}")
-    wanted = set(values(value))
-    return lambda event: lightmon.outcome_word(event.outcome) in wanted
+            raise InvalidField(f"expected one of {', '.join(known)}, not {item!r}")
+    expected = set(values(value))
+    return lambda event: lightmon.outcome_word(event.outcome) in expected
 
 
 CONDITIONS: Mapping[str, tuple[Fields, Callable[[object], Condition]]] = {
@@ -182,24 +183,24 @@ CONDITIONS: Mapping[str, tuple[Fields, Callable[[object], Condition]]] = {
 
 
 def read_all(rules: object) -> list[Rule]:
-    """Reads all of them; each name once, so that a tag says which one it was."""
+    """Reads all rules. Every rule must have its own name."""
     if not isinstance(rules, list) or not rules:
-        raise ValueError("setting `rules`: expected a list of rules; the command line can't hold one, config.yaml can")
+        raise ValueError("setting `rules`: expected a list of rules; give it in config.yaml, not on the command line")
     read_rules = [read(index, rule) for index, rule in enumerate(rules)]
     names: set[str] = set()
     for rule in read_rules:
         if rule.name in names:
-            raise ValueError(f"rule `{rule.name}`: `name`: there is another rule of that name")
+            raise ValueError(f"rule `{rule.name}`: `name`: another rule has the same name")
         names.add(rule.name)
     return read_rules
 
 
-def joined(names: Iterable[str], longest: int) -> str:
-    """`a,b`: as many names as fit."""
+def joined(names: Iterable[str], max_bytes: int) -> str:
+    """Joins as many names as fit: `a,b`."""
     text = ""
     for name in names:
         longer = f"{text},{name}" if text else name
-        if len(longer.encode()) > longest:
+        if len(longer.encode()) > max_bytes:
             break
         text = longer
     return text

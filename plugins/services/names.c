@@ -1,4 +1,4 @@
-/* Names as IANA has assigned them (Service Name and Transport Protocol Port Number Registry), of ports that one meets. Sorted by port. */
+/* Names of common ports, as assigned by IANA (Service Name and Transport Protocol Port Number Registry). Sorted by port. */
 #include "names.h"
 
 const service_name service_names[] = {

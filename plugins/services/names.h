@@ -1,4 +1,4 @@
-/* Well-known ports. */
+/* The table of service names. */
 #ifndef NAMES_H
 #define NAMES_H
 

@@ -1,4 +1,4 @@
-/* Tags each connection with the name of the service that its destination port is known for. */
+/* Tags each connection with the name of the service that usually uses the destination port. */
 #include "lightmon/lightmon.h"
 #include "names.h"
 
@@ -11,7 +11,7 @@ typedef struct extra {
 static const extra *extras;
 static lm_text tag = LM("service");
 
-/* 8080:web */
+/* Reads an item of the setting `extra`, such as 8080:web. */
 static bool read_extra(lm_text item) {
     lm_text port;
     uint64_t number;
@@ -45,8 +45,8 @@ static lm_setup init(lm_text settings) {
     return (lm_setup){0};
 }
 
-/* Of the names of a port, which stand beside each other, the one for the protocol; NULL when there is none. */
-static const char *known(uint16_t port, uint8_t protocol) {
+/* The name of a port for the protocol; NULL if there is none. A port may have several neighbouring entries. */
+static const char *find_name(uint16_t port, uint8_t protocol) {
     uint8_t transport = protocol == LM_TCP ? 1 : protocol == LM_UDP ? 2 : 0;
     unsigned low = 0, high = service_names_len;
     while (low < high) {
@@ -63,12 +63,12 @@ static const char *known(uint16_t port, uint8_t protocol) {
 }
 
 static void event(const lm_event *event, lm_verdict *verdict) {
-    for (const extra *own = extras; own; own = own->next)
-        if (own->port == event->destination_port) {
-            lm_tag(verdict, tag, own->name);
+    for (const extra *item = extras; item; item = item->next)
+        if (item->port == event->destination_port) {
+            lm_tag(verdict, tag, item->name);
             return;
         }
-    const char *name = known(event->destination_port, event->protocol);
+    const char *name = find_name(event->destination_port, event->protocol);
     if (name)
         lm_tag(verdict, tag, lm_from_c(name));
 }

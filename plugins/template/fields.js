@@ -1,16 +1,16 @@
-// What a template may name: how each is read from an event, and what has to be asked of lightmon for it. Gives numbers,
-// texts, lists and maps as they are, undefined for what is not known; says nothing about how they are written.
+// The placeholders of a template: how each is read from an event, and which field the plugin must request for it. Returns
+// numbers, texts, lists and maps, and undefined for unknown values. template.js formats the values.
 import { outcomeWord, protocolWord } from './lightmon.js';
 
 const endpoint = (address, port) => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`);
 
-/** Nanoseconds since 1970 as `2026-11-23T15:04:00.123456789Z`. */
+/** Formats nanoseconds since 1970-01-01 UTC as `2026-11-23T15:04:00.123456789Z`. */
 function time(nanoseconds) {
   const milliseconds = new Date(Number(nanoseconds / 1_000_000n)).toISOString();
   return `${milliseconds.slice(0, 20)}${String(nanoseconds % 1_000_000_000n).padStart(9, '0')}Z`;
 }
 
-// What is empty has no name, or none that is known.
+// An empty name means not known.
 const named = (text) => text || undefined;
 const always = (read) => ({ read });
 const needs = (field, read) => ({ needs: field, read });
@@ -47,7 +47,7 @@ export const FIELDS = {
   tags: needs('tags', (event) => event.tags),
 };
 
-/** Those with a key: `{tag:country}`. */
+/** Placeholders with a key: `{tag:country}`. */
 export const KEYED = {
   label: (key) => needs('labels', (event) => event.labels[key]),
   tag: (key) => needs('tags', (event) => event.tags[key]),

@@ -1,11 +1,11 @@
-// Formats each connection as a line by the user's template.
+// Writes each connection as a line in the format of the user's template.
 import { definePlugin, keep, setting, settings } from './lightmon.js';
 import { parse, write } from './template.js';
 
 export default definePlugin({
   init(config) {
     const { template, missing } = settings(config, { template: setting.text(), missing: setting.text('-') });
-    if (!template) throw new Error('no template: give one as `template`, such as "{time} {comm} -> {destination} {outcome}"');
+    if (!template) throw new Error('setting `template`: missing; set it, for example, to "{time} {comm} -> {destination} {outcome}"');
     try {
       this.template = parse(template);
     } catch (error) {

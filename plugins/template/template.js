@@ -1,11 +1,11 @@
-// Reads a template once, and writes an event by it. Knows no field: they are those of fields.js.
+// Parses a template once and formats events with it. fields.js defines the placeholders.
 import { cut } from './lightmon.js';
 import { FIELDS, KEYED } from './fields.js';
 
-/** Bytes of one text: a command line may have more than a line holds. */
-const LONGEST = 4000;
+/** Maximum bytes of one value. A command line may be longer than the output line may be. */
+const MAX_VALUE_BYTES = 4000;
 
-/** Reads `{time} {json:args} {{literal}}`. Throws what is wrong with it. */
+/** Parses a template such as `{time} {json:args} {{literal}}`. Throws if it is invalid. */
 export function parse(text) {
   const parts = [];
   const needs = new Set();
@@ -18,25 +18,25 @@ export function parse(text) {
       at += 2;
     } else if (c === '{') {
       const end = text.indexOf('}', at);
-      if (end < 0) throw new Error(`\`${text.slice(at)}\` has no end: a placeholder is {NAME}, a brace is {{`);
+      if (end < 0) throw new Error(`\`${text.slice(at)}\` has no closing brace: write a placeholder as {NAME}, a brace as {{`);
       const part = placeholder(text.slice(at + 1, end));
       if (part.needs) needs.add(part.needs);
       parts.push(literal, part);
       literal = '';
       at = end + 1;
     } else if (c === '}') {
-      throw new Error(`there is a } without its { before \`${text.slice(at + 1)}\`: a brace is }}`);
+      throw new Error(`unmatched } before \`${text.slice(at + 1)}\`: write a brace as }}`);
     } else {
       literal += c;
       at += 1;
     }
   }
-  if (parts.length === 0) throw new Error('it has no placeholder, so that all lines would be the same');
+  if (parts.length === 0) throw new Error('no placeholder, so that all lines would be the same');
   parts.push(literal);
   return { parts, needs: [...needs] };
 }
 
-/** The line of an event. */
+/** Formats the line of an event. */
 export function write({ parts }, event, missing) {
   let line = '';
   for (const part of parts) {
@@ -54,22 +54,22 @@ function placeholder(name) {
   if (keyed && path.length > colon + 1) return { isJson, ...keyed(path.slice(colon + 1)) };
   if (Object.hasOwn(FIELDS, path)) return { isJson, ...FIELDS[path] };
   const known = [...Object.keys(FIELDS), ...Object.keys(KEYED).map((kind) => `${kind}:KEY`)];
-  throw new Error(`unknown placeholder \`{${name}}\`; known, each also as {json:NAME}, are ${known.join(', ')}`);
+  throw new Error(`unknown placeholder \`{${name}}\`; expected one of ${known.join(', ')}, each also as {json:NAME}`);
 }
 
-/** Text in a line: nothing in it ends the line, or does something to a terminal. */
+/** Formats a value as text. Escapes line breaks and everything that a terminal would interpret. */
 function plain(value, missing) {
   if (value === undefined) return missing;
   if (Array.isArray(value)) value = value.join(' ');
   else if (typeof value === 'object') value = Object.entries(value).map(([key, text]) => `${key}=${text}`).join(' ');
-  return escaped(cut(String(value), LONGEST), (code) => `\\u{${code.toString(16)}}`) || missing;
+  return escaped(cut(String(value), MAX_VALUE_BYTES), (code) => `\\u{${code.toString(16)}}`) || missing;
 }
 
 function json(value) {
   if (value === undefined) return 'null';
   if (typeof value === 'bigint') return String(value);
-  let left = LONGEST;
-  // Of a list or map, the later texts are cut to what the earlier ones leave.
+  let left = MAX_VALUE_BYTES;
+  // All texts of a list or map share the limit; later texts are truncated.
   const fitting = (text) => {
     const short = cut(text, left);
     left -= short.length;
@@ -83,7 +83,7 @@ function json(value) {
   );
 }
 
-// Controls, line separators, marks that turn text around, and what can't be seen. The engine knows no \p{…}.
+// Control characters, line separators, direction marks and invisible characters. The engine does not support \p{…}.
 const UNSAFE =
   /[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 

@@ -1,17 +1,17 @@
-// Package rhythm finds what comes back in regular intervals. It knows no events and no clock: it is told keys and times.
+// Package rhythm detects keys that are seen at regular intervals. The caller supplies keys and times; the package has no clock.
 package rhythm
 
 import "container/list"
 
-// Options are what is regular, and how much is remembered.
+// Options define what is regular, and how many keys are remembered.
 type Options struct {
-	// Min is how many times something must have been seen, at least 3.
+	// Min is the number of visits that must be regular, at least 3.
 	Min int
-	// Jitter is by how many percent of the mean each interval may be shorter or longer.
+	// Jitter is the maximum difference of each interval from the mean, in percent of the mean.
 	Jitter uint64
-	// MinInterval, in nanoseconds: what comes back sooner belongs to the visit before.
+	// MinInterval is the minimum interval in nanoseconds. An earlier visit counts as part of the previous one.
 	MinInterval uint64
-	// MaxKeys is how many keys are remembered; the one that was not seen for the longest time goes first.
+	// MaxKeys is the maximum number of remembered keys. The key that was not seen for the longest time is evicted first.
 	MaxKeys int
 }
 
@@ -19,25 +19,25 @@ type Options struct {
 type Watch struct {
 	options Options
 	seen    map[string]*list.Element // of *visits
-	recent  *list.List               // the latest first
+	recent  *list.List               // the most recent first
 	evicted uint64
 }
 
 type visits struct {
 	key   string
-	times []uint64 // the last Options.Min
+	times []uint64 // of the last Options.Min visits
 }
 
-// New remembers nothing yet.
+// New returns an empty Watch.
 func New(options Options) *Watch {
 	return &Watch{options: options, seen: map[string]*list.Element{}, recent: list.New()}
 }
 
-// Seen adds a visit; the mean interval in nanoseconds when the last visits were regular.
+// Seen adds a visit. If the last visits were regular, it returns their mean interval in nanoseconds.
 func (w *Watch) Seen(key string, at uint64) (interval uint64, regular bool) {
 	element, known := w.seen[key]
 	if !known {
-		w.makeRoom()
+		w.evictOldest()
 		element = w.recent.PushFront(&visits{key: key})
 		w.seen[key] = element
 	}
@@ -45,7 +45,7 @@ func (w *Watch) Seen(key string, at uint64) (interval uint64, regular bool) {
 	v := element.Value.(*visits)
 	if n := len(v.times); n > 0 {
 		last := v.times[n-1]
-		// Events of several threads may come out of order.
+		// Events of several threads may arrive out of order.
 		if at < last || at-last < w.options.MinInterval {
 			return 0, false
 		}
@@ -60,13 +60,13 @@ func (w *Watch) Seen(key string, at uint64) (interval uint64, regular bool) {
 	return mean(v.times, w.options.Jitter)
 }
 
-// Len is how many keys are remembered.
+// Len returns the number of remembered keys.
 func (w *Watch) Len() int { return len(w.seen) }
 
-// Evicted is how many keys had to go.
+// Evicted returns the number of evicted keys.
 func (w *Watch) Evicted() uint64 { return w.evicted }
 
-func (w *Watch) makeRoom() {
+func (w *Watch) evictOldest() {
 	if len(w.seen) < w.options.MaxKeys {
 		return
 	}
@@ -75,7 +75,7 @@ func (w *Watch) makeRoom() {
 	w.evicted++
 }
 
-// mean of the intervals, when none is farther from it than jitter percent.
+// mean returns the mean interval, and whether every interval differs from it by at most jitter percent.
 func mean(times []uint64, jitter uint64) (uint64, bool) {
 	n := uint64(len(times) - 1)
 	mean := (times[n] - times[0]) / n

@@ -8,7 +8,7 @@ func watch() *Watch {
 	return New(Options{Min: 4, Jitter: 10, MinInterval: second, MaxKeys: 2})
 }
 
-// Whether the last of these visits, at these seconds, is regular.
+// last adds visits at these seconds, and returns the result of the last one.
 func last(seconds ...uint64) (interval uint64, regular bool) {
 	w := watch()
 	for _, at := range seconds {
@@ -25,9 +25,9 @@ func TestRegular(t *testing.T) {
 		regular  bool
 	}{
 		{"too few", []uint64{0, 60, 120}, 0, false},
-		{"even", []uint64{0, 60, 120, 180}, 60, true},
-		{"a little off", []uint64{0, 63, 120, 183}, 61, true},
-		{"too far off", []uint64{0, 60, 120, 200}, 0, false},
+		{"exact", []uint64{0, 60, 120, 180}, 60, true},
+		{"within the jitter", []uint64{0, 63, 120, 183}, 61, true},
+		{"beyond the jitter", []uint64{0, 60, 120, 200}, 0, false},
 		{"regular again", []uint64{0, 1000, 1060, 1120, 1180}, 60, true},
 		{"several at once", []uint64{0, 0, 60, 60, 120, 180, 180}, 0, false},
 		{"back in time", []uint64{0, 60, 50, 120, 180}, 60, true},

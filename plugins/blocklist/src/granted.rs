@@ -1,5 +1,5 @@
-//! Lists in files that the user has granted: `table.networks` and `table.names`. lightmon keeps and searches them; the file says to
-//! which list each entry belongs.
+//! Lists in files that the user grants: `table.networks` and `table.names`. lightmon reads and searches the files. A column of
+//! the file names the list of each entry.
 
 use std::{iter, net::IpAddr};
 
@@ -11,28 +11,28 @@ const NAMES: &str = "names";
 pub(crate) const PERMISSIONS: &[Permission] = &[
     Permission {
         table: NETWORKS,
-        why: "networks and addresses on lists: CSV, the second column (`list`) names the list",
+        why: "lists of networks and addresses: CSV with the name of the list in column `list`",
         optional: true,
     },
     Permission {
         table: NAMES,
-        why: "names on lists, with what is below them: CSV, the second column (`list`) names the list",
+        why: "lists of host names, including their subdomains: CSV with the name of the list in column `list`",
         optional: true,
     },
 ];
 
-/// The files.
+/// The granted files.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Granted {
+pub(crate) struct GrantedLists {
     networks: Option<Table>,
     names: Option<Table>,
 }
 
-impl Granted {
-    /// Those that the user has granted.
+impl GrantedLists {
+    /// Opens the files that the user granted.
     ///
     /// # Errors
-    /// When one of them has no such column.
+    /// If one of them has no such column.
     pub(crate) fn open(column: &str) -> Result<Self, String> {
         Ok(Self {
             networks: open(NETWORKS, column)?,
@@ -44,12 +44,12 @@ impl Granted {
         self.networks.is_none() && self.names.is_none()
     }
 
-    /// Whether it looks at the name that a destination was looked up by.
+    /// Whether a file with host names was granted.
     pub(crate) fn has_names(&self) -> bool {
         self.names.is_some()
     }
 
-    /// For each event of the batch the list that its destination is on, if it is: by the address, or else by the name.
+    /// For each event of the batch, the name of the list that contains the destination address, or else the resolved host name.
     pub(crate) fn lists(&self, batch: &Batch) -> Vec<Option<String>> {
         let mut lists = match self.networks {
             Some(table) => by_address(table, batch),
@@ -72,7 +72,7 @@ impl Granted {
     }
 }
 
-/// Where IPv6 carries an IPv4 address (NAT64, 6to4), that one counts too.
+/// Looks up all destination addresses. For an IPv6 address that carries an IPv4 address (NAT64, 6to4), looks up both.
 fn by_address(table: Table, batch: &Batch) -> Vec<Option<String>> {
     let destinations = batch.events().map(|event| event.destination());
     let carried = |event: &Event<'_>| match event.destination() {
@@ -88,14 +88,14 @@ fn by_address(table: Table, batch: &Batch) -> Vec<Option<String>> {
         .chain(inner.iter().map(|(_, address)| *address))
         .collect();
     let mut lists = table.lookup_ip(&addresses);
-    let of_carried = lists.split_off(batch.events().len().min(lists.len()));
-    for ((at, _), list) in iter::zip(inner, of_carried) {
+    let carried_lists = lists.split_off(batch.events().len().min(lists.len()));
+    for ((at, _), list) in iter::zip(inner, carried_lists) {
         lists[at] = lists[at].take().or(list);
     }
     lists
 }
 
-/// The column of the table; none where it was not granted.
+/// Opens the column of a table; none if the table was not granted.
 fn open(name: &str, column: &str) -> Result<Option<Table>, String> {
     match Table::open(name, "") {
         Err(_) => Ok(None),

@@ -1,5 +1,5 @@
-//! Finds connections to networks and names that are on a list: tags or drops them. The lists are in the settings, or in files that
-//! the user grants; the plugin fetches nothing.
+//! Tags or drops connections to networks and host names that are on a list. The lists are in the settings or in files that the
+//! user grants. The plugin downloads nothing.
 
 mod granted;
 mod list;
@@ -11,13 +11,13 @@ use std::iter;
 use lightmon_plugin::{Actions, Batch, Config, Event, Fields, Plugin, Verdict};
 use serde::Deserialize;
 
-use crate::{granted::Granted, list::List, names::Names, networks::Networks};
+use crate::{granted::GrantedLists, list::List, names::Names, networks::Networks};
 
-/// Bytes of a tag that the host takes, key and value together.
-const LONGEST_TAG: usize = 128;
+/// Maximum size of a tag in the host, key and value together.
+const MAX_TAG_BYTES: usize = 128;
 
-/// Bytes of the list's name: it leaves room for any network behind it.
-const LONGEST_NAME: usize = 64;
+/// Maximum size of the setting `name`. The rest of the tag has room for any network.
+const MAX_NAME_BYTES: usize = 64;
 
 /// The settings.
 #[derive(Debug, Deserialize)]
@@ -26,7 +26,7 @@ struct Settings {
     networks: List,
     domains: List,
     name: String,
-    action: Reaction,
+    action: Action,
     column: String,
 }
 
@@ -36,16 +36,16 @@ impl Default for Settings {
             networks: List::default(),
             domains: List::default(),
             name: "blocklist".to_owned(),
-            action: Reaction::Tag,
+            action: Action::Tag,
             column: "list".to_owned(),
         }
     }
 }
 
-/// What becomes of a connection to something on the list.
+/// What the plugin does with a connection whose destination is on a list.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Reaction {
+enum Action {
     Tag,
     Drop,
 }
@@ -54,13 +54,13 @@ enum Reaction {
 struct Blocklist {
     networks: Networks,
     domains: Names,
-    granted: Granted,
+    granted: GrantedLists,
     name: String,
-    action: Reaction,
+    action: Action,
 }
 
 impl Blocklist {
-    /// The entry that the destination is on the list by: its address, or else the name it was looked up by.
+    /// The list entry that matches the destination address, or else the resolved host name.
     fn entry(&self, event: &Event<'_>) -> Option<String> {
         match self.networks.find(event.destination()) {
             Some(network) => Some(network.to_string()),
@@ -68,14 +68,14 @@ impl Blocklist {
         }
     }
 
-    /// What becomes of an event with that entry.
+    /// The verdict on an event whose destination matches `entry`.
     fn verdict(&self, entry: Option<String>) -> Verdict {
         match (entry, self.action) {
             (None, _) => Verdict::keep(),
-            (Some(_), Reaction::Drop) => Verdict::drop(),
-            (Some(mut entry), Reaction::Tag) => {
-                // Networks are never too long; names and what files say may be.
-                entry.truncate(entry.floor_char_boundary(LONGEST_TAG - self.name.len()));
+            (Some(_), Action::Drop) => Verdict::drop(),
+            (Some(mut entry), Action::Tag) => {
+                // A network always fits. A host name, or the name of a list in a file, may be too long.
+                entry.truncate(entry.floor_char_boundary(MAX_TAG_BYTES - self.name.len()));
                 Verdict::keep().tag(&self.name, entry)
             }
         }
@@ -91,18 +91,17 @@ impl Plugin for Blocklist {
             action,
             column,
         } = config.parse()?;
-        if name.is_empty() || name.len() > LONGEST_NAME || name.contains(char::is_control) {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(char::is_control) {
             return Err(format!(
-                "setting `name`: expected 1 to {LONGEST_NAME} bytes without control characters"
+                "setting `name`: expected 1 to {MAX_NAME_BYTES} bytes without control characters"
             ));
         }
         let networks: Networks = networks.parse("networks", networks::Network::parse)?;
         let domains: Names = domains.parse("domains", names::parse)?;
-        let granted = Granted::open(&column)?;
+        let granted = GrantedLists::open(&column)?;
         if networks.is_empty() && domains.is_empty() && granted.is_empty() {
             return Err(
-                "nothing to look for: give `networks`, `domains`, `table.networks` or `table.names`"
-                    .to_owned(),
+                "no list: set `networks`, `domains`, `table.networks` or `table.names`".to_owned(),
             );
         }
         Ok(Self {
@@ -126,7 +125,7 @@ impl Plugin for Blocklist {
         self.verdict(self.entry(event))
     }
 
-    /// The files are asked once a batch.
+    /// Looks up a whole batch in each file with one call.
     fn on_batch(&mut self, batch: &Batch, actions: &mut Actions) {
         let lists = if self.granted.is_empty() {
             vec![]
@@ -148,22 +147,22 @@ lightmon_plugin::register!(
         "additionalProperties": false,
         "properties": {
             "networks": {
-                "description": "Networks and addresses; a text may have many lines, with comments behind #",
+                "description": "Networks and addresses; the text may have several lines and comments after #",
                 "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
             },
             "domains": {
-                "description": "Names; what is below them counts too",
+                "description": "Host names; each one matches its subdomains too",
                 "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
             },
             "name": {
-                "description": "Key of the tag; its value is the entry",
+                "description": "Key of the tag; the value is the matching entry",
                 "type": "string",
                 "minLength": 1,
                 "maxLength": 64,
                 "default": "blocklist"
             },
-            "action": {"description": "What becomes of a connection", "enum": ["tag", "drop"], "default": "tag"},
-            "column": {"description": "Column of granted files that names the list", "type": "string", "default": "list"}
+            "action": {"description": "What to do with a matching connection", "enum": ["tag", "drop"], "default": "tag"},
+            "column": {"description": "Column of the granted files that contains the name of the list", "type": "string", "default": "list"}
         }
     }"##,
     permissions: granted::PERMISSIONS,

@@ -1,9 +1,9 @@
-//! Lists as users write them: in the configuration file a list or a text of many lines, on the command line a text with `+`
-//! or `,` between the entries. Doesn't know what the entries mean.
+//! Splits the settings `networks` and `domains` into entries. In the configuration file they are a list or a text of several
+//! lines, on the command line a text with `+` or `,` between the entries. The caller parses the entries.
 
 use serde::Deserialize;
 
-/// Entries, with what stands around them.
+/// A list as the user wrote it, including comments.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "expected a text or a list of texts")]
 pub(crate) enum List {
@@ -18,10 +18,10 @@ impl Default for List {
 }
 
 impl List {
-    /// Takes each entry. Blank lines, and what follows `#` or `;`, are for people.
+    /// Parses each entry. Ignores blank lines and comments, which start with `#` or `;`.
     ///
     /// # Errors
-    /// What `parse` says of the first bad one, with the setting's name and the entry.
+    /// If `parse` rejects an entry. The text names the setting and the entry.
     pub(crate) fn parse<T, C: FromIterator<T>>(
         &self,
         setting: &str,

@@ -1,8 +1,8 @@
-//! The names of a list, and whether a name is one of them or below one. Knows nothing of addresses, and resolves nothing.
+//! A set of domain names that matches the names and their subdomains. Resolves no names.
 
 use std::net::IpAddr;
 
-/// Names of domains, sorted, in lower case, without the dot at the end.
+/// Domain names, sorted, in lower case, without a trailing dot.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names(Vec<String>);
 
@@ -11,7 +11,7 @@ impl Names {
         self.0.is_empty()
     }
 
-    /// The entry that is the name or a domain that the name is in; of several, the longest.
+    /// The longest entry that equals the name or is a parent domain of it.
     pub(crate) fn find(&self, name: &str) -> Option<&str> {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let mut rest = &*name;
@@ -34,20 +34,20 @@ impl FromIterator<String> for Names {
     }
 }
 
-/// A name as the list keeps it.
+/// Parses a domain name into its normalized form.
 ///
 /// # Errors
-/// What is wrong with it.
+/// If the text is not a domain name. The text of the error says why.
 pub(crate) fn parse(text: &str) -> Result<String, &'static str> {
     let name = text.strip_suffix('.').unwrap_or(text);
     if text.parse::<IpAddr>().is_ok() || text.contains('/') {
-        return Err("not a name: addresses and networks belong into `networks`");
+        return Err("not a host name: put addresses and networks into `networks`");
     }
     if name.contains('*') {
-        return Err("no `*` is needed: what is below a name counts too");
+        return Err("remove the `*`: a name matches its subdomains too");
     }
     if !name.is_ascii() {
-        return Err("write it in ASCII, as look-ups do: xn--…");
+        return Err("write the name in ASCII, as DNS does: xn--…");
     }
     let is_label = |label: &str| {
         matches!(label.len(), 1..=63)
@@ -56,7 +56,7 @@ pub(crate) fn parse(text: &str) -> Result<String, &'static str> {
                 .all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_'))
     };
     if name.len() > 253 || !name.split('.').all(is_label) {
-        return Err("not a name such as example.org");
+        return Err("not a host name such as example.org");
     }
     Ok(name.to_ascii_lowercase())
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text() {
+    fn names_are_parsed() {
         for (text, expect) in [
             ("example.org", Ok("example.org")),
             ("Example.ORG.", Ok("example.org")),
@@ -77,40 +77,46 @@ mod tests {
             ("onion", Ok("onion")),
             (
                 "bücher.example",
-                Err("write it in ASCII, as look-ups do: xn--…"),
+                Err("write the name in ASCII, as DNS does: xn--…"),
             ),
             (
                 "*.example.org",
-                Err("no `*` is needed: what is below a name counts too"),
+                Err("remove the `*`: a name matches its subdomains too"),
             ),
             (
                 "192.0.2.1",
-                Err("not a name: addresses and networks belong into `networks`"),
+                Err("not a host name: put addresses and networks into `networks`"),
             ),
             (
                 "192.0.2.0/24",
-                Err("not a name: addresses and networks belong into `networks`"),
+                Err("not a host name: put addresses and networks into `networks`"),
             ),
             (
                 "2001:db8::1",
-                Err("not a name: addresses and networks belong into `networks`"),
+                Err("not a host name: put addresses and networks into `networks`"),
             ),
             (
                 "https://example.org",
-                Err("not a name: addresses and networks belong into `networks`"),
+                Err("not a host name: put addresses and networks into `networks`"),
             ),
-            ("a..b", Err("not a name such as example.org")),
-            (".", Err("not a name such as example.org")),
-            ("example.org:443", Err("not a name such as example.org")),
-            (&"a".repeat(64), Err("not a name such as example.org")),
-            (&"a.".repeat(128), Err("not a name such as example.org")),
+            ("a..b", Err("not a host name such as example.org")),
+            (".", Err("not a host name such as example.org")),
+            (
+                "example.org:443",
+                Err("not a host name such as example.org"),
+            ),
+            (&"a".repeat(64), Err("not a host name such as example.org")),
+            (
+                &"a.".repeat(128),
+                Err("not a host name such as example.org"),
+            ),
         ] {
             assert_eq!(parse(text), expect.map(str::to_owned), "{text}");
         }
     }
 
     #[test]
-    fn names_and_what_is_below_them() {
+    fn names_match_themselves_and_their_subdomains() {
         let names: Names = ["example.org", "evil.example.org", "net", "a.b.c"]
             .map(String::from)
             .into_iter()

@@ -1,4 +1,4 @@
-//! The networks of a list, and whether an address is in one. Knows nothing of names.
+//! A set of networks that finds the network of an address.
 
 use std::{
     fmt,
@@ -7,10 +7,10 @@ use std::{
 
 use lightmon_plugin::carried_ipv4;
 
-/// What an IPv4-mapped IPv6 address begins with.
-const MAPPED: u32 = 96;
+/// The prefix length of the network of IPv4-mapped addresses, `::ffff:0:0/96`.
+const MAPPED_PREFIX_BITS: u32 = 96;
 
-/// A network: its first address and how many of its bits are fixed.
+/// A network: its first address and its prefix length.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Network {
     first: u128,
@@ -34,11 +34,11 @@ impl Family {
 }
 
 impl Network {
-    /// `192.0.2.0/24`, `2001:db8::/32`, or an address alone. Bits after the prefix don't count; a network of IPv4-mapped
-    /// addresses is one of IPv4.
+    /// Parses a network such as `192.0.2.0/24` or `2001:db8::/32`, or a single address. Ignores bits after the prefix. A network
+    /// of IPv4-mapped addresses becomes an IPv4 network.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// If the text is not a network. The text of the error says why.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
@@ -57,14 +57,20 @@ impl Network {
                 .parse()
                 .ok()
                 .filter(|prefix| *prefix <= family.bits())
-                .ok_or("the prefix is longer than the address, or missing")?,
-            Some(_) => return Err("the prefix is no number"),
+                .ok_or("the prefix length is missing or longer than the address")?,
+            Some(_) => return Err("the prefix length is not a number"),
         };
         Ok(match address {
-            IpAddr::V6(mapped) if u32::from(prefix) >= MAPPED => match mapped.to_ipv4_mapped() {
-                Some(v4) => Self::new(v4.to_bits().into(), prefix - MAPPED as u8, Family::V4),
-                None => Self::new(bits, prefix, family),
-            },
+            IpAddr::V6(mapped) if u32::from(prefix) >= MAPPED_PREFIX_BITS => {
+                match mapped.to_ipv4_mapped() {
+                    Some(v4) => Self::new(
+                        v4.to_bits().into(),
+                        prefix - MAPPED_PREFIX_BITS as u8,
+                        Family::V4,
+                    ),
+                    None => Self::new(bits, prefix, family),
+                }
+            }
             _ => Self::new(bits, prefix, family),
         })
     }
@@ -76,23 +82,23 @@ impl Network {
             family,
         };
         Self {
-            first: bits & !network.host(),
+            first: bits & !network.host_mask(),
             ..network
         }
     }
 
-    /// The bits that are not fixed.
-    fn host(self) -> u128 {
+    /// A mask of the bits after the prefix.
+    fn host_mask(self) -> u128 {
         let free = u32::from(self.family.bits() - self.prefix);
         1u128.checked_shl(free).unwrap_or(0).wrapping_sub(1)
     }
 
     fn last(self) -> u128 {
-        self.first | self.host()
+        self.first | self.host_mask()
     }
 }
 
-/// As CIDR.
+/// In CIDR notation.
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.family {
@@ -103,8 +109,8 @@ impl fmt::Display for Network {
     }
 }
 
-/// Networks, in a form that is quick to search. Two networks overlap only if one is in the other, so with the inner ones left
-/// out they follow each other, and the one that an address can be in is the last that begins before it.
+/// Networks, prepared for a binary search. Two networks overlap only if one contains the other. Networks inside another network
+/// are removed, so the rest are disjoint and sorted. The only candidate for an address is the last network that starts before it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Networks {
     v4: Vec<Network>,
@@ -116,8 +122,8 @@ impl Networks {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    /// The network that the address is in; of several, the widest. Where IPv6 carries an IPv4 address (NAT64, 6to4), that
-    /// one counts too.
+    /// The widest network that contains the address. For an IPv6 address that carries an IPv4 address (NAT64, 6to4), also looks
+    /// up the IPv4 address.
     pub(crate) fn find(&self, address: IpAddr) -> Option<Network> {
         match address.to_canonical() {
             IpAddr::V4(address) => find(&self.v4, address.to_bits().into()),
@@ -139,9 +145,9 @@ impl FromIterator<Network> for Networks {
     }
 }
 
-/// Sorted, without those that are in another one.
+/// Sorts the networks and removes those inside another network.
 fn outermost(mut networks: Vec<Network>) -> Vec<Network> {
-    // Of those with the same first address, the widest comes first.
+    // For networks with the same first address, the widest comes first.
     networks.sort_unstable();
     networks.dedup_by(|inner, outer| inner.last() <= outer.last());
     networks.shrink_to_fit();
@@ -159,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text() {
+    fn networks_are_parsed() {
         for (text, expect) in [
             ("192.0.2.0/24", Ok("192.0.2.0/24")),
             ("192.0.2.7/24", Ok("192.0.2.0/24")),
@@ -174,14 +180,17 @@ mod tests {
             ("::ffff:0:0/95", Ok("::fffe:0:0/95")),
             (
                 "192.0.2.0/33",
-                Err("the prefix is longer than the address, or missing"),
+                Err("the prefix length is missing or longer than the address"),
             ),
             (
                 "192.0.2.0/",
-                Err("the prefix is longer than the address, or missing"),
+                Err("the prefix length is missing or longer than the address"),
             ),
-            ("192.0.2.0/+8", Err("the prefix is no number")),
-            ("192.0.2.0/255.0.0.0", Err("the prefix is no number")),
+            ("192.0.2.0/+8", Err("the prefix length is not a number")),
+            (
+                "192.0.2.0/255.0.0.0",
+                Err("the prefix length is not a number"),
+            ),
             (
                 "192.0.2",
                 Err("not an address or a network such as 192.0.2.0/24"),
@@ -200,7 +209,7 @@ mod tests {
         }
     }
 
-    /// The network that each address is found in.
+    /// Checks in which network each address is found.
     fn check(networks: &str, expect: &[(&str, Option<&str>)]) {
         let networks: Networks = networks
             .split(' ')
@@ -215,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn first_and_last_address() {
+    fn the_first_and_last_address_match() {
         check(
             "192.0.2.0/24 198.51.100.7 2001:db8::/64",
             &[
@@ -235,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_of_several() {
+    fn the_widest_network_is_found() {
         check(
             "10.9.0.0/16 10.1.2.0/24 10.0.0.0/8 10.0.0.0/32 10.255.0.0/16 11.0.0.0/8",
             &[
@@ -250,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn each_family_has_its_own() {
+    fn address_families_are_separate() {
         check(
             "::/0 10.0.0.0/8",
             &[
@@ -276,9 +285,9 @@ mod tests {
         );
     }
 
-    /// Many networks against looking at each of them.
+    /// Compares the binary search with a linear search over random networks.
     #[test]
-    fn as_looking_at_each() {
+    fn the_binary_search_finds_what_a_linear_search_finds() {
         let mut random = 1u64;
         let mut next = || {
             random = random
@@ -286,7 +295,7 @@ mod tests {
                 .wrapping_add(1_442_695_040_888_963_407);
             (random >> 32) as u32
         };
-        // From a few addresses only, so that they often hit.
+        // Few distinct addresses, so that many lookups match.
         let mut all: Vec<Network> = (0..2_000)
             .map(|_| {
                 Network::new(

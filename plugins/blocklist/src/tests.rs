@@ -1,4 +1,4 @@
-//! Settings in, verdicts out.
+//! Checks the verdicts for various settings.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ fn to(destination: &str) -> Sample {
 }
 
 #[test]
-fn tags_with_the_entry() {
+fn the_tag_is_the_matching_network() {
     let settings = r#"{"networks":"192.0.2.0/24+2001:db8::/32"}"#;
     for (destination, entry) in [
         ("192.0.2.1:443", Some("192.0.2.0/24")),
@@ -31,14 +31,14 @@ fn tags_with_the_entry() {
 }
 
 #[test]
-fn drops_when_asked_to() {
+fn the_action_drop_drops() {
     let settings = r#"{"networks":["192.0.2.0/24"],"action":"drop"}"#;
     assert_eq!(verdict(settings, to("192.0.2.1:443")), Verdict::drop());
     assert_eq!(verdict(settings, to("192.0.3.1:443")), Verdict::keep());
 }
 
 #[test]
-fn names() {
+fn host_names_match() {
     let settings = r#"{"networks":"192.0.2.0/24","domains":["example.org"],"name":"bad"}"#;
     let other = || to("198.51.100.1:443");
     let tagged = |entry: &str| Verdict::keep().tag("bad", entry);
@@ -51,12 +51,12 @@ fn names() {
         verdict(settings, other().dname("www.Example.org.")),
         tagged("example.org")
     );
-    // The address is the surer of the two.
+    // The address takes precedence.
     let both = to("192.0.2.1:443").dname("example.org");
     assert_eq!(verdict(settings, both), tagged("192.0.2.0/24"));
     let drop = r#"{"domains":"example.org","action":"drop"}"#;
     assert_eq!(verdict(drop, other().dname("example.org")), Verdict::drop());
-    // Without names nobody has to fill them in.
+    // The plugin requests host names only if it uses them.
     let needs = |settings| Harness::<Blocklist>::new(settings).unwrap().plugin.needs();
     assert_eq!(needs(r#"{"networks":"192.0.2.0/24"}"#), Fields::empty());
     assert_eq!(needs(drop), Fields::DNAME);
@@ -73,7 +73,7 @@ fn a_tag_is_never_too_long() {
 }
 
 #[test]
-fn comments_and_blank_lines() {
+fn comments_and_blank_lines_are_ignored() {
     let settings = r##"{"networks":"# list, of today\n\n192.0.2.0/24 # a, b\r\n\t198.51.100.0/24,203.0.113.7;x\n"}"##;
     for destination in ["192.0.2.1:1", "198.51.100.1:1", "203.0.113.7:1"] {
         assert!(
@@ -96,15 +96,15 @@ fn settings_are_checked() {
     for (settings, error) in [
         (
             "{}",
-            "nothing to look for: give `networks`, `domains`, `table.networks` or `table.names`",
+            "no list: set `networks`, `domains`, `table.networks` or `table.names`",
         ),
         (
             r##"{"networks":"# none"}"##,
-            "nothing to look for: give `networks`, `domains`, `table.networks` or `table.names`",
+            "no list: set `networks`, `domains`, `table.networks` or `table.names`",
         ),
         (
             r#"{"networks":["192.0.2.0/24","192.0.2.0/40"]}"#,
-            "setting `networks`: `192.0.2.0/40`: the prefix is longer than the address, or missing",
+            "setting `networks`: `192.0.2.0/40`: the prefix length is missing or longer than the address",
         ),
         (
             r#"{"networks":"192.0.2.0/24+example.org"}"#,
@@ -112,7 +112,7 @@ fn settings_are_checked() {
         ),
         (
             r#"{"domains":"0.0.0.0 ads.example"}"#,
-            "setting `domains`: `0.0.0.0`: not a name: addresses and networks belong into `networks`",
+            "setting `domains`: `0.0.0.0`: not a host name: put addresses and networks into `networks`",
         ),
         (
             r#"{"networks":7}"#,
@@ -136,9 +136,9 @@ fn settings_are_checked() {
     }
 }
 
-/// As many as the lists that are published have; a search that looks at each would take minutes.
+/// Published lists have this size. A linear search would take minutes.
 #[test]
-fn many_networks() {
+fn a_large_list_is_searched_quickly() {
     let networks: Vec<String> = (0..100_000u32)
         .map(|n| format!("\"{}.{}.{}.0/25\"", 1 + n / 65_536, n / 256 % 256, n % 256))
         .collect();
@@ -167,7 +167,7 @@ const NETWORKS: &str =
 const NAMES: &str = "name,list\nexample.org,ads\n";
 
 #[test]
-fn lists_in_files() {
+fn granted_files_are_searched() {
     let tables = [("networks", NETWORKS), ("names", NAMES)];
     let mut plugin = Harness::<Blocklist>::with_tables("{}", &tables).unwrap();
     assert_eq!(plugin.plugin.needs(), Fields::DNAME);
@@ -195,7 +195,7 @@ fn lists_in_files() {
 }
 
 #[test]
-fn files_beside_settings() {
+fn settings_take_precedence_over_files() {
     let settings = r#"{"networks":"192.0.2.0/25+203.0.113.0/24","action":"drop"}"#;
     let tables = [("networks", NETWORKS)];
     let mut plugin = Harness::<Blocklist>::with_tables(settings, &tables).unwrap();
@@ -210,7 +210,7 @@ fn files_beside_settings() {
     );
     let dropped: Vec<_> = verdicts.iter().map(Verdict::is_drop).collect();
     assert_eq!(dropped, [true, true, true, false]);
-    // The entry of the settings tells more than the file's list.
+    // The tag is the entry of the settings, not the name of the file's list.
     let settings = r#"{"networks":"192.0.2.0/25"}"#;
     let mut plugin = Harness::<Blocklist>::with_tables(settings, &tables).unwrap();
     let verdict = plugin.event(to("192.0.2.7:1"));
@@ -231,9 +231,8 @@ fn the_column_is_checked() {
     assert_eq!(verdict.get_tag("blocklist"), Some("us"));
 }
 
-/// What a file says is cut to what fits, between characters.
 #[test]
-fn a_lists_name_is_never_too_long() {
+fn a_long_list_name_is_truncated_between_characters() {
     let csv = format!("network,list\n192.0.2.0/24,{}\n", "é".repeat(100));
     let mut plugin = Harness::<Blocklist>::with_tables("{}", &[("networks", &csv)]).unwrap();
     let verdict = plugin.event(to("192.0.2.7:1"));

@@ -1,10 +1,10 @@
-//! How CEF keeps its own signs apart from those of a text. Two places, two rules: "Character Encoding" in *Implementing ArcSight
+//! Escapes text for CEF. The header and the extension have different rules: see "Character Encoding" in *Implementing ArcSight
 //! Common Event Format*, version 25.
 
 use std::fmt::Write as _;
 
-/// Adds a text to the header: `|` and `\` get a backslash. There is no way to write the end of a line there: a space stands
-/// for it.
+/// Appends a text to the header. Escapes `|` and `\` with a backslash. The header cannot contain a line break: a space replaces
+/// it.
 pub(crate) fn header(line: &mut String, text: &str) {
     for c in text.chars() {
         match c {
@@ -15,10 +15,10 @@ pub(crate) fn header(line: &mut String, text: &str) {
     }
 }
 
-/// Adds a value to the extension: `=` and `\` get a backslash, the end of a line becomes `\n`. Stops before it gets longer than
-/// that many bytes, never within a character or what stands for it.
-pub(crate) fn value(line: &mut String, text: &str, longest: usize) {
-    let end = line.len() + longest;
+/// Appends a value to the extension. Escapes `=` and `\` with a backslash, and a line break as `\n`. Truncates the value at
+/// `max_bytes`, at the end of a character or escape sequence.
+pub(crate) fn value(line: &mut String, text: &str, max_bytes: usize) {
+    let end = line.len() + max_bytes;
     for c in text.chars() {
         let before = line.len();
         match c {
@@ -34,8 +34,8 @@ pub(crate) fn value(line: &mut String, text: &str, longest: usize) {
     }
 }
 
-/// CEF has no way to write other control characters, nor those that turn around or hide what a person reads: they become
-/// `\u{1b}`, whose backslash is escaped in turn.
+/// Appends a character. CEF has no escape for control characters and for characters that hide text or change its direction. They
+/// are written as text, such as `\u{1b}`, with an escaped backslash.
 fn plain(line: &mut String, c: char) {
     if is_unsafe(c) {
         write!(line, "\\\\u{{{:x}}}", u32::from(c)).expect("invariant: a String takes all");
@@ -52,16 +52,16 @@ const fn is_unsafe(c: char) -> bool {
         | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' // direction embeddings, overrides, isolates
         | '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}'
         | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}') // invisible: joiners, fillers, tags
+        | '\u{e0000}'..='\u{e007f}') // invisible characters: joiners, fillers, tags
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The examples of the standard, and what it says nothing of.
+    /// The examples of the standard, and cases that it does not mention.
     #[test]
-    fn rules() {
+    fn texts_are_escaped() {
         for (text, in_header, in_value) in [
             (
                 "detected a \\ in packet",
@@ -104,8 +104,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_torn_apart() {
-        for (text, longest, expect) in [
+    fn values_are_truncated_between_characters_and_escapes() {
+        for (text, max_bytes, expect) in [
             ("abc", 3, "abc"),
             ("abcd", 3, "abc"),
             ("ab=", 3, "ab"),
@@ -116,7 +116,7 @@ mod tests {
             ("abc", 0, ""),
         ] {
             let mut line = "x=".to_owned();
-            value(&mut line, text, longest);
+            value(&mut line, text, max_bytes);
             assert_eq!(line[2..], *expect, "{text:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! Writes each connection as a line of Common Event Format, as ArcSight, QRadar, Sentinel and other collectors read it.
-//! Adds no syslog header: that is the transport's.
+//! Writes each connection as a line of Common Event Format (CEF), which ArcSight, QRadar, Sentinel and other collectors read.
+//! Writes no syslog header: the transport adds one if needed.
 
 mod escape;
 mod line;

@@ -1,4 +1,4 @@
-//! The line: which key of CEF's dictionary each field of an event becomes. What is not known is left out.
+//! Maps the fields of an event to the keys of CEF's dictionary. Omits fields that are not known.
 
 use std::{fmt::Display, net::IpAddr};
 
@@ -6,30 +6,30 @@ use lightmon_plugin::{Event, Outcome, Protocol};
 
 use crate::escape;
 
-/// What CEF takes of names, paths and the like.
-const NAME: usize = 1023;
+/// Maximum length of names and paths in CEF.
+const MAX_NAME_BYTES: usize = 1023;
 
-/// What CEF takes of a custom text.
-const CUSTOM: usize = 4000;
+/// Maximum length of a custom text field in CEF.
+const MAX_CUSTOM_BYTES: usize = 4000;
 
-/// Severities, 0 to 10: up to 3 is low, up to 6 medium, up to 8 high.
+/// The severity, 0 to 10: up to 3 is low, up to 6 medium, up to 8 high.
 const fn severity(outcome: Outcome) -> u8 {
     match outcome {
         _ if outcome.is_success() => 1,
         Outcome::PENDING => 2,
         Outcome::REFUSED | Outcome::RESET | Outcome::TIMED_OUT | Outcome::UNREACHABLE => 3,
         Outcome::ABORTED => 2,
-        // Somebody's rule was broken.
+        // A rule of a firewall or security module denied the connection.
         Outcome::DENIED => 6,
         _ => 4,
     }
 }
 
-/// A line as it grows.
+/// Builds a line.
 pub(crate) struct Line(String);
 
 impl Line {
-    /// The line of an event, without its end.
+    /// The line of an event, without a line break at the end.
     pub(crate) fn of(event: &Event<'_>) -> String {
         let mut line = Self::header(event.outcome());
         line.times(event);
@@ -40,7 +40,7 @@ impl Line {
         line.0
     }
 
-    /// `CEF:version|vendor|product|version|class|name|severity|`
+    /// Writes `CEF:version|vendor|product|version|class|name|severity|`.
     fn header(outcome: Outcome) -> Self {
         let mut line = String::with_capacity(1024);
         line.push_str("CEF:0");
@@ -80,7 +80,7 @@ impl Line {
         }
     }
 
-    /// IPv6 has keys of its own: `src` and `dst` are IPv4 in CEF 0.
+    /// Writes IPv6 addresses under separate keys, because `src` and `dst` are IPv4 addresses in CEF version 0.
     fn addresses(&mut self, event: &Event<'_>) {
         match event.protocol() {
             Protocol::TCP => self.add("proto", "TCP"),
@@ -88,7 +88,7 @@ impl Line {
             other => self.add("proto", other),
         }
         self.add("deviceDirection", 1);
-        // The own end is not there where the connection failed before it was chosen.
+        // The source is unspecified if the connection failed before the kernel chose an address.
         match event.source() {
             source if source.is_unspecified() => {}
             IpAddr::V4(source) => self.add("src", source),
@@ -104,7 +104,7 @@ impl Line {
             }
         }
         self.add("dpt", event.destination_port());
-        self.text("dhost", event.dname().unwrap_or_default(), NAME);
+        self.text("dhost", event.dname().unwrap_or_default(), MAX_NAME_BYTES);
     }
 
     fn process(&mut self, event: &Event<'_>) {
@@ -113,11 +113,11 @@ impl Line {
         let Some(process) = event.process() else {
             return;
         };
-        self.text("suser", &process.user, NAME);
+        self.text("suser", &process.user, MAX_NAME_BYTES);
         self.text(
             "sproc",
             process.path.as_deref().unwrap_or(&process.comm),
-            NAME,
+            MAX_NAME_BYTES,
         );
         self.labelled("cs1", "Command line", &process.args().join(" "));
         if let Some(parent) = process.parents().first() {
@@ -145,30 +145,30 @@ impl Line {
         self.labelled("cs6", "Tags", &tags.join(" "));
     }
 
-    /// A custom field, and what it means.
+    /// Writes a custom field and its label.
     fn labelled(&mut self, key: &str, label: &str, value: &str) {
         if value.is_empty() {
             return;
         }
-        // Two of them may be as long as CEF allows; the others leave room for these.
-        let longest = if matches!(key, "cs1" | "cs6") {
-            CUSTOM
+        // Only two fields may have CEF's full length, so that the line fits into the host's limit.
+        let max_bytes = if matches!(key, "cs1" | "cs6") {
+            MAX_CUSTOM_BYTES
         } else {
-            NAME
+            MAX_NAME_BYTES
         };
-        self.text(key, value, longest);
+        self.text(key, value, max_bytes);
         self.add(&format!("{key}Label"), label);
     }
 
-    /// What is empty is not known.
-    fn text(&mut self, key: &str, value: &str, longest: usize) {
+    /// Writes a text, unless it is empty, which means not known.
+    fn text(&mut self, key: &str, value: &str, max_bytes: usize) {
         if !value.is_empty() {
             self.key(key);
-            escape::value(&mut self.0, value, longest);
+            escape::value(&mut self.0, value, max_bytes);
         }
     }
 
-    /// What has nothing to escape: numbers, addresses, own words.
+    /// Writes a value that needs no escaping, such as a number, an address or a fixed word.
     fn add(&mut self, key: &str, value: impl Display) {
         self.key(key);
         self.0.push_str(&value.to_string());

@@ -1,4 +1,4 @@
-//! Whole lines, and a reader of them that knows nothing but the format's rules.
+//! Checks whole lines with a parser that implements only the rules of the format.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,21 @@ use lightmon_plugin::{
 
 use super::*;
 
-/// The longest line that the host takes.
-const LONGEST: usize = 16 << 10;
+/// The longest line that the host accepts.
+const MAX_LINE_BYTES: usize = 16 << 10;
 
 fn cef(event: Sample) -> String {
     let mut plugin = Harness::<Cef>::new("{}").unwrap();
     let verdict = plugin.event(event);
     let line = verdict.get_line().unwrap();
     assert!(
-        line.len() <= LONGEST && !line.contains(char::is_control),
+        line.len() <= MAX_LINE_BYTES && !line.contains(char::is_control),
         "{line}"
     );
     line.to_owned()
 }
 
-/// The header's seven fields and the extension, read back.
+/// Parses a line into the seven fields of the header and the extension.
 fn read(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
     let mut header = vec![String::new()];
     let mut chars = line.chars();
@@ -43,7 +43,7 @@ fn read(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
         let mut value = String::new();
         let mut chars = after.chars();
         while let Some(c) = chars.next() {
-            // A space parts two values only where a key follows it.
+            // A space ends the value only if a key follows it.
             let is_end = c == ' '
                 && chars
                     .as_str()
@@ -55,9 +55,9 @@ fn read(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
                     'n' => '\n',
                     'r' => '\r',
                     c @ ('=' | '\\') => c,
-                    other => panic!("\\{other} is no escape"),
+                    other => panic!("\\{other} is not an escape sequence"),
                 }),
-                '=' => panic!("a bare = in {line}"),
+                '=' => panic!("an unescaped = in {line}"),
                 c => value.push(c),
             }
         }
@@ -68,7 +68,7 @@ fn read(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
 }
 
 #[test]
-fn the_whole_line() {
+fn a_line_has_all_fields() {
     let line = cef(event()
         .container("3f4e", "web-server", "nginx:1.27")
         .tag("country", "US")
@@ -91,7 +91,7 @@ fn the_whole_line() {
 }
 
 #[test]
-fn what_is_not_known_is_absent() {
+fn unknown_fields_are_absent() {
     let line = cef(event()
         .no_process()
         .source("[::]:0")
@@ -130,7 +130,7 @@ fn what_is_not_known_is_absent() {
 }
 
 #[test]
-fn severity_by_outcome() {
+fn the_severity_depends_on_the_outcome() {
     for (outcome, class, name, severity, told) in [
         (
             Outcome::ESTABLISHED,
@@ -198,9 +198,9 @@ fn severity_by_outcome() {
     }
 }
 
-/// What others choose stays in its own field.
+/// Text that an attacker controls cannot add a field or a line.
 #[test]
-fn nothing_can_be_slipped_in() {
+fn hostile_text_stays_in_its_field() {
     let hostile = "x dst=6.6.6.6 |a\\ \\= cs1Label=x\nCEF:0|x|\r\\";
     let line = cef(event()
         .args([hostile, "b"])
@@ -222,14 +222,14 @@ fn nothing_can_be_slipped_in() {
     assert_eq!(extension["cs1"], format!("{hostile} b"));
     assert_eq!(extension["cs1Label"], "Command line");
     assert_eq!(extension["cs6"], format!("{hostile}={hostile}"));
-    // What no escape is for is written as text.
+    // Characters without an escape in CEF are written as text.
     let (_, extension) = read(&cef(event().path("/tmp/\x1b[2J\u{202e}\u{9b}")));
     assert_eq!(extension["sproc"], r"/tmp/\u{1b}[2J\u{202e}\u{9b}");
 }
 
-/// However long all texts are, the line is one that the host takes.
+/// The host accepts the line, however long the texts are.
 #[test]
-fn long_texts_are_cut() {
+fn long_texts_are_truncated() {
     for piece in ["x", "=", "é", "\u{e0001}", "\x1b"] {
         let long = piece.repeat(20_000);
         let mut sample = event()
@@ -260,6 +260,6 @@ fn long_texts_are_cut() {
 fn settings_are_refused() {
     assert_eq!(
         Harness::<Cef>::new(r#"{"vendor":"x"}"#).err().as_deref(),
-        Some("unknown setting `vendor`, the plugin takes none")
+        Some("unknown setting `vendor`: the plugin has no settings")
     );
 }

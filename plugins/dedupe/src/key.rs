@@ -1,19 +1,19 @@
-//! What makes two connections the same: the fields that the user chose, as bytes, and as text for reports. Leaves out how they
-//! ended, on purpose.
+//! The key of a connection: the fields that the user chose, as bytes for comparison and as text for reports. The outcome is not
+//! part of the key; see `seen.rs`.
 
 use std::{fmt::Write, net::IpAddr};
 
 use lightmon_plugin::{Event, Fields};
 use serde::Deserialize;
 
-/// Bytes of a key's text: as many keys as there may be fit into the plugin's memory.
-const LONGEST_TEXT: usize = 120;
+/// Maximum length of the description of a key, so that the descriptions of all keys fit into the plugin's memory.
+const MAX_DESCRIPTION_BYTES: usize = 120;
 
-/// A field that counts.
+/// A field of the key.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Part {
-    /// The program's path; where it is not known, the process's name.
+pub(crate) enum KeyField {
+    /// The program's path, or the process's name if the path is not known.
     Path,
     Comm,
     Args,
@@ -28,8 +28,8 @@ pub(crate) enum Part {
     Protocol,
 }
 
-impl Part {
-    /// What the host has to fill in for it.
+impl KeyField {
+    /// The event fields that this key field requires.
     pub(crate) fn needs(self) -> Fields {
         match self {
             Self::Path | Self::Comm => Fields::PROCESS,
@@ -41,7 +41,7 @@ impl Part {
         }
     }
 
-    /// Adds it to the key, so that no two values of it look alike, whatever follows.
+    /// Appends the field's value to the key. The encoding is unambiguous: different values give different keys.
     fn write(self, event: &Event<'_>, key: &mut Vec<u8>) {
         let (process, container) = (event.process(), event.container());
         match self {
@@ -69,11 +69,13 @@ impl Part {
             Self::Protocol => key.push(event.protocol().0),
         }
     }
-    /// Adds it to the text that a report names the key by. Arguments are only counted: reports are not redacted.
-    fn tell(self, event: &Event<'_>, text: &mut String) {
+
+    /// Appends the field to the description of the key. For arguments, writes only their number, because redact does not see
+    /// reports.
+    fn describe(self, event: &Event<'_>, text: &mut String) {
         let (process, container) = (event.process(), event.container());
         let comm = process.map_or("", |it| &it.comm);
-        // Writing to a text never fails.
+        // Writing to a String never fails.
         let _ = match self {
             Self::Path => write!(
                 text,
@@ -100,49 +102,48 @@ impl Part {
     }
 }
 
-/// The key of an event. What it begins with is mixed from all of it, so that most keys differ there: whole paths and container ids
-/// need not be compared to tell two keys apart.
-pub(crate) fn of(event: &Event<'_>, parts: &[Part]) -> Vec<u8> {
+/// The key of an event. It starts with a hash of its fields, so that most comparisons of two keys end in the first bytes.
+pub(crate) fn of(event: &Event<'_>, fields: &[KeyField]) -> Vec<u8> {
     let mut key = Vec::with_capacity(256);
-    key.extend([0; MIXED]);
-    for part in parts {
-        part.write(event, &mut key);
+    key.extend([0; HASH_BYTES]);
+    for field in fields {
+        field.write(event, &mut key);
     }
-    let (start, rest) = key.split_at_mut(MIXED);
-    start.copy_from_slice(&mix(rest).to_le_bytes());
+    let (start, rest) = key.split_at_mut(HASH_BYTES);
+    start.copy_from_slice(&hash(rest).to_le_bytes());
     key
 }
 
-/// Bytes of [`mix`].
-const MIXED: usize = size_of::<u64>();
+/// Size of the result of [`hash`].
+const HASH_BYTES: usize = size_of::<u64>();
 
-/// As FxHash does it. Who makes two that are alike wins nothing: they are compared whole then.
-fn mix(bytes: &[u8]) -> u64 {
+/// Computes FxHash. Collisions are harmless, because the whole keys are compared.
+fn hash(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let rest = rest
         .iter()
         .fold(0, |word, &byte| word << 8 | u64::from(byte));
     let words = words.iter().map(|word| u64::from_le_bytes(*word));
-    words.chain([rest]).fold(0_u64, |mixed, word| {
-        (mixed.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
+    words.chain([rest]).fold(0_u64, |hash, word| {
+        (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
     })
 }
 
-/// The key as a report names it, at most [`LONGEST_TEXT`] bytes.
-pub(crate) fn text_of(event: &Event<'_>, parts: &[Part]) -> String {
+/// The description of the key in a report, at most [`MAX_DESCRIPTION_BYTES`] bytes.
+pub(crate) fn description(event: &Event<'_>, fields: &[KeyField]) -> String {
     let mut told = String::new();
-    for part in parts {
+    for field in fields {
         let length = told.len();
         if length > 0 {
             told.push(' ');
         }
         let start = told.len();
-        part.tell(event, &mut told);
+        field.describe(event, &mut told);
         if told.len() == start {
             told.truncate(length);
         }
     }
-    told.truncate(told.floor_char_boundary(LONGEST_TEXT));
+    told.truncate(told.floor_char_boundary(MAX_DESCRIPTION_BYTES));
     told
 }
 

@@ -1,5 +1,5 @@
-//! Lets repeated connections through once in a while, and says how many there were. Whatever ends otherwise than the one before
-//! it comes through always.
+//! Drops repeated connections. Keeps one connection in each time window and tags it with the number of dropped ones. Always keeps
+//! a connection whose outcome differs from the previous one.
 
 mod key;
 mod seen;
@@ -12,25 +12,25 @@ use lightmon_plugin::{
 use serde::Deserialize;
 
 use crate::{
-    key::Part,
+    key::KeyField,
     seen::{Seen, Suppressed},
 };
 
-/// Keys that fit into the memory that a plugin has.
-const MOST_KEYS: usize = 100_000;
+/// Maximum of the setting `max_keys`. This many keys fit into the memory of a plugin.
+const MAX_KEYS: usize = 100_000;
 
-/// Keys that a report names.
-const REPORTED: usize = 20;
+/// Maximum number of keys in a report.
+const MAX_REPORTED_KEYS: usize = 20;
 
 /// The settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Settings {
-    key: Vec<Part>,
-    /// Seconds.
+    key: Vec<KeyField>,
+    /// Length of the window in seconds.
     window: u64,
     max_keys: usize,
-    /// Seconds; 0 is only at the end.
+    /// Interval between reports in seconds; 0 means one report at the end.
     report: u64,
 }
 
@@ -38,12 +38,12 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             key: vec![
-                Part::Path,
-                Part::User,
-                Part::Container,
-                Part::Destination,
-                Part::Port,
-                Part::Protocol,
+                KeyField::Path,
+                KeyField::User,
+                KeyField::Container,
+                KeyField::Destination,
+                KeyField::Port,
+                KeyField::Protocol,
             ],
             window: 60,
             max_keys: 10_000,
@@ -54,19 +54,19 @@ impl Default for Settings {
 
 /// The plugin.
 struct Dedupe {
-    parts: Vec<Part>,
+    fields: Vec<KeyField>,
     seen: Seen,
     report: Option<Duration>,
 }
 
 impl Dedupe {
-    /// What was dropped since the last report; nothing where nothing was.
+    /// Reports what was dropped since the last report; none if nothing was dropped.
     fn report(&mut self) -> Vec<Report> {
-        let Suppressed { total, most } = self.seen.report(REPORTED);
+        let Suppressed { total, top_keys } = self.seen.report(MAX_REPORTED_KEYS);
         if total == 0 {
             return vec![];
         }
-        let named: u64 = most.iter().map(|(_, count)| count).sum();
+        let named: u64 = top_keys.iter().map(|(_, count)| count).sum();
         let of_key = |(key, count)| {
             Report::new("suppressed")
                 .field("count", count)
@@ -76,7 +76,7 @@ impl Dedupe {
         if named < total {
             reports[0] = reports[0].clone().field("others", total - named);
         }
-        reports.extend(most.into_iter().map(of_key));
+        reports.extend(top_keys.into_iter().map(of_key));
         reports
     }
 }
@@ -90,41 +90,40 @@ impl Plugin for Dedupe {
             report,
         } = config.parse()?;
         if key.is_empty() {
-            return Err(
-                "setting `key`: empty, which would make all connections the same".to_owned(),
-            );
+            return Err("setting `key`: empty, so that all connections would be equal".to_owned());
         }
         if window == 0 {
             return Err("setting `window`: expected at least 1 second".to_owned());
         }
-        if !(1..=MOST_KEYS).contains(&max_keys) {
-            return Err(format!("setting `max_keys`: expected 1 to {MOST_KEYS}"));
+        if !(1..=MAX_KEYS).contains(&max_keys) {
+            return Err(format!("setting `max_keys`: expected 1 to {MAX_KEYS}"));
         }
         Ok(Self {
-            parts: key,
+            fields: key,
             seen: Seen::new(Duration::from_secs(window), max_keys),
             report: (report > 0).then(|| Duration::from_secs(report)),
         })
     }
 
     fn needs(&self) -> Fields {
-        self.parts
+        self.fields
             .iter()
-            .fold(Fields::empty(), |needs, part| needs | part.needs())
+            .fold(Fields::empty(), |needs, field| needs | field.needs())
     }
 
     fn on_event(&mut self, event: &Event<'_>) -> Verdict {
         if event.kind() != Kind::CONNECTION {
             return Verdict::keep();
         }
-        let Self { parts, seen, .. } = self;
-        let key = key::of(event, parts);
-        match seen.pass(&key, event, || key::text_of(event, parts)) {
+        let Self { fields, seen, .. } = self;
+        let key = key::of(event, fields);
+        match seen.pass(&key, event, || key::description(event, fields)) {
             None => Verdict::drop(),
             Some(0) => Verdict::keep(),
             Some(dropped) => Verdict::keep().tag("repeated", dropped.to_string()),
         }
     }
+
     fn on_batch(&mut self, batch: &Batch, actions: &mut Actions) {
         let mut dropped = 0;
         for event in batch.events() {
@@ -157,7 +156,7 @@ lightmon_plugin::register!(
         "additionalProperties": false,
         "properties": {
             "key": {
-                "description": "What makes two connections the same, besides how they end",
+                "description": "Fields that decide whether two connections are equal; the outcome always counts",
                 "type": "array",
                 "items": {
                     "enum": ["path", "comm", "args", "pid", "user", "container", "image", "destination", "port", "protocol"]
@@ -166,20 +165,20 @@ lightmon_plugin::register!(
                 "default": ["path", "user", "container", "destination", "port", "protocol"]
             },
             "window": {
-                "description": "Seconds in which a repetition is dropped",
+                "description": "Time in seconds in which repeated connections are dropped",
                 "type": "integer",
                 "minimum": 1,
                 "default": 60
             },
             "max_keys": {
-                "description": "Keys that are remembered; what is forgotten is reported again",
+                "description": "Maximum number of remembered keys; connections of a forgotten key are kept again",
                 "type": "integer",
                 "minimum": 1,
                 "maximum": 100000,
                 "default": 10000
             },
             "report": {
-                "description": "Seconds between reports of what was dropped; 0 is one at the end",
+                "description": "Interval between reports in seconds; 0 means one report at the end",
                 "type": "integer",
                 "minimum": 0,
                 "default": 0

@@ -1,89 +1,92 @@
-//! What has come through lately, and whether an event repeats it. In doubt it doesn't: an event too many is a nuisance, one too
-//! few a hole.
+//! Remembers recent connections and decides whether an event repeats one. In doubt, the event is kept: a superfluous event is a
+//! nuisance, a missing event is a gap.
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use lightmon_plugin::{Event, Outcome};
 
-/// Bytes of all keys together: a quarter of what the host lets a plugin have.
-const LARGEST: usize = 16 << 20;
+/// Maximum size of all keys together: a quarter of the memory that the host allows a plugin.
+const MAX_TOTAL_KEY_BYTES: usize = 16 << 20;
 
-/// After this time without an answer the host says `pending`, and the end comes as an event of its own.
-const PENDING_AFTER: Duration = Duration::from_secs(1);
+/// After this time without an answer, the host reports `pending`. It reports the outcome later, as a second event.
+const PENDING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How far apart the times of a `pending` and its end may be: both say when the connection was begun, but wall-clock time was
-/// looked up anew. Less than [`PENDING_AFTER`], so that what goes on meanwhile isn't taken for it.
-const CLOCKS_DIFFER: Duration = Duration::from_millis(500);
+/// Maximum difference between the times of a `pending` event and of its outcome. Both give the beginning of the connection, but
+/// the host reads the wall clock for each. Less than [`PENDING_TIMEOUT`], so that other connections do not match.
+const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_millis(500);
 
-/// How a connection ended.
-type End = (Outcome, Option<u16>);
+/// The outcome of a connection and its errno.
+type FullOutcome = (Outcome, Option<u16>);
 
-/// What is known of a key.
+/// The state of a key.
 #[derive(Debug, Default)]
 struct Entry {
-    /// The last end that came through, and when that connection was begun.
-    end: Option<(End, Duration)>,
-    /// When the last connection was begun whose `pending` came through.
+    /// The outcome of the last kept connection, and when that connection began.
+    outcome: Option<(FullOutcome, Duration)>,
+    /// When the last connection began whose `pending` event was kept.
     pending: Option<Duration>,
-    /// Events since then that did not.
+    /// Number of events dropped since the last kept one.
     dropped: u64,
-    /// Events that did not since the last report, and the key's text for it.
+    /// Number of events dropped since the last report.
     unreported: u64,
-    text: Option<Box<str>>,
-    /// Its place in the order of what came through.
-    turn: u64,
+    /// The description of the key for the next report.
+    description: Option<Box<str>>,
+    /// Position in the order of the last kept events.
+    order: u64,
 }
 
 /// What was dropped since the last report.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(crate) struct Suppressed {
     pub(crate) total: u64,
-    /// The keys with the most, and how many each.
-    pub(crate) most: Vec<(Box<str>, u64)>,
+    /// The keys with the most dropped events, and their numbers.
+    pub(crate) top_keys: Vec<(Box<str>, u64)>,
 }
 
-/// The keys, with the order in which something of them last came through. Sorted rather than hashed: who chooses a path can't
-/// choose collisions.
+/// The recent keys, with the order of their last kept events. Uses sorted maps, because an attacker who chooses paths could cause
+/// collisions in a hash map.
 #[derive(Debug)]
 pub(crate) struct Seen {
     window: Duration,
-    most: usize,
+    max_keys: usize,
     entries: BTreeMap<Rc<[u8]>, Entry>,
-    turns: BTreeMap<u64, Rc<[u8]>>,
-    turn: u64,
+    by_order: BTreeMap<u64, Rc<[u8]>>,
+    order: u64,
     bytes: usize,
-    /// What was dropped since the last report, of all keys.
+    /// Number of events of all keys dropped since the last report.
     unreported: u64,
 }
 
 impl Seen {
-    /// Nothing yet; at most that many keys.
-    pub(crate) fn new(window: Duration, most: usize) -> Self {
+    /// An empty set that remembers at most `max_keys` keys.
+    pub(crate) fn new(window: Duration, max_keys: usize) -> Self {
         Self {
             window,
-            most,
+            max_keys,
             entries: BTreeMap::new(),
-            turns: BTreeMap::new(),
-            turn: 0,
+            by_order: BTreeMap::new(),
+            order: 0,
             bytes: 0,
             unreported: 0,
         }
     }
 
-    /// Whether the event comes through: none if not, else how many of its key did not since the last one that did.
-    /// `text` makes the text that a report names the key by.
+    /// Decides on an event. Returns none if it is dropped. Otherwise returns how many events of the key were dropped since the
+    /// last kept one. `description` describes the key for a report.
     pub(crate) fn pass(
         &mut self,
         key: &[u8],
         event: &Event<'_>,
-        text: impl FnOnce() -> String,
+        description: impl FnOnce() -> String,
     ) -> Option<u64> {
         if let Some(entry) = self.entries.get_mut(key)
             && entry.repeats(event, self.window)
         {
             entry.dropped += 1;
             entry.unreported += 1;
-            entry.text.get_or_insert_with(|| text().into());
+            entry
+                .description
+                .get_or_insert_with(|| description().into());
             self.unreported += 1;
             return None;
         }
@@ -94,39 +97,39 @@ impl Seen {
                 (key.into(), Entry::default())
             }
         };
-        self.turns.remove(&entry.turn);
-        let dropped = entry.take(event);
-        self.turn += 1;
-        entry.turn = self.turn;
-        self.turns.insert(entry.turn, Rc::clone(&key));
+        self.by_order.remove(&entry.order);
+        let dropped = entry.record(event);
+        self.order += 1;
+        entry.order = self.order;
+        self.by_order.insert(entry.order, Rc::clone(&key));
         self.entries.insert(key, entry);
-        self.forget();
+        self.evict();
         Some(dropped)
     }
 
-    /// What was dropped since this was last asked, with that many of the keys.
-    pub(crate) fn report(&mut self, keys: usize) -> Suppressed {
+    /// Returns what was dropped since the last call, with at most `max_reported` keys.
+    pub(crate) fn report(&mut self, max_reported: usize) -> Suppressed {
         let total = std::mem::take(&mut self.unreported);
         if total == 0 {
             return Suppressed::default();
         }
-        // Different keys may have the same text, since not everything of them is told.
+        // Different keys may have the same description, because it does not contain everything.
         let mut counts: BTreeMap<Box<str>, u64> = BTreeMap::new();
         for entry in self.entries.values_mut() {
-            if let Some(text) = entry.text.take() {
-                *counts.entry(text).or_default() += std::mem::take(&mut entry.unreported);
+            if let Some(description) = entry.description.take() {
+                *counts.entry(description).or_default() += std::mem::take(&mut entry.unreported);
             }
         }
-        let mut most: Vec<_> = counts.into_iter().collect();
-        most.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        most.truncate(keys);
-        Suppressed { total, most }
+        let mut top_keys: Vec<_> = counts.into_iter().collect();
+        top_keys.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        top_keys.truncate(max_reported);
+        Suppressed { total, top_keys }
     }
 
-    /// Forgets what has not come through for longest, until there is room.
-    fn forget(&mut self) {
-        while self.entries.len() > self.most || self.bytes > LARGEST {
-            let Some((_, key)) = self.turns.pop_first() else {
+    /// Removes the keys whose last kept event is the oldest, until the rest are within the limits.
+    fn evict(&mut self) {
+        while self.entries.len() > self.max_keys || self.bytes > MAX_TOTAL_KEY_BYTES {
+            let Some((_, key)) = self.by_order.pop_first() else {
                 return;
             };
             self.bytes -= key.len();
@@ -136,40 +139,40 @@ impl Seen {
 }
 
 impl Entry {
-    /// Whether the event says nothing that has not come through within the window.
+    /// Whether an event with the same outcome was kept within the window.
     fn repeats(&self, event: &Event<'_>, window: Duration) -> bool {
-        // A clock that was set back must not keep anything silent, so the window is one to both sides.
+        // The window extends in both directions, so that a clock that was set back does not suppress events.
         let is_recent = |since: Duration| event.time().abs_diff(since) < window;
         if event.outcome() == Outcome::PENDING {
             return self.pending.is_some_and(is_recent);
         }
         let is_known = self
-            .end
-            .is_some_and(|(end, since)| end == end_of(event) && is_recent(since));
-        is_known && !self.is_awaited(event)
+            .outcome
+            .is_some_and(|(outcome, since)| outcome == full_outcome(event) && is_recent(since));
+        is_known && !self.may_follow_pending(event)
     }
 
-    /// Whether the connection's `pending` may have come through: then its end must too. What was begun later than the last one
-    /// that did was kept silent.
-    fn is_awaited(&self, event: &Event<'_>) -> bool {
+    /// Whether the `pending` event of this connection may have been kept. If so, its outcome must be kept too. The `pending`
+    /// event was dropped if the connection began after the last one whose `pending` event was kept.
+    fn may_follow_pending(&self, event: &Event<'_>) -> bool {
         match self.pending {
-            Some(last) => event.time() <= last + CLOCKS_DIFFER,
-            None => event.latency().is_some_and(|it| it >= PENDING_AFTER),
+            Some(last) => event.time() <= last + MAX_CLOCK_DIFFERENCE,
+            None => event.latency().is_some_and(|it| it >= PENDING_TIMEOUT),
         }
     }
 
-    /// Notes that the event comes through, and hands out the count.
-    fn take(&mut self, event: &Event<'_>) -> u64 {
+    /// Records a kept event. Returns the number of events dropped before it.
+    fn record(&mut self, event: &Event<'_>) -> u64 {
         if event.outcome() == Outcome::PENDING {
             self.pending = Some(event.time());
         } else {
-            self.end = Some((end_of(event), event.time()));
+            self.outcome = Some((full_outcome(event), event.time()));
         }
         std::mem::take(&mut self.dropped)
     }
 }
 
-fn end_of(event: &Event<'_>) -> End {
+fn full_outcome(event: &Event<'_>) -> FullOutcome {
     (event.outcome(), event.errno())
 }
 
@@ -179,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    /// Makes events for a [`Seen`] without a plugin around it.
+    /// A plugin that does nothing, to create events with its harness.
     struct Nothing;
 
     impl Plugin for Nothing {
@@ -200,11 +203,11 @@ mod tests {
     }
 
     fn check(seen: &Seen) {
-        assert_eq!(seen.entries.len(), seen.turns.len());
+        assert_eq!(seen.entries.len(), seen.by_order.len());
         let bytes: usize = seen.entries.keys().map(|key| key.len()).sum();
         assert_eq!(seen.bytes, bytes);
-        for (turn, key) in &seen.turns {
-            assert_eq!(seen.entries[key].turn, *turn);
+        for (order, key) in &seen.by_order {
+            assert_eq!(seen.entries[key].order, *order);
         }
     }
 
@@ -216,22 +219,22 @@ mod tests {
         }
         assert_eq!(seen.entries.len(), 100);
         check(&seen);
-        assert!(!pass(&mut seen, &900u32.to_le_bytes()), "is still known");
-        assert!(pass(&mut seen, &899u32.to_le_bytes()), "was forgotten");
+        assert!(!pass(&mut seen, &900u32.to_le_bytes()), "still remembered");
+        assert!(pass(&mut seen, &899u32.to_le_bytes()), "evicted");
         check(&seen);
     }
 
     #[test]
-    fn long_keys_count_as_what_they_are() {
+    fn the_size_of_keys_is_bounded() {
         let mut seen = Seen::new(Duration::from_secs(60), 100);
         for n in 0..40u8 {
             assert!(pass(&mut seen, &vec![n; 1 << 20]));
         }
         assert_eq!(seen.entries.len(), 16);
         check(&seen);
-        // Larger than all there may be: forgotten at once, and so reported each time.
-        assert!(pass(&mut seen, &vec![0; LARGEST + 1]));
-        assert!(pass(&mut seen, &vec![0; LARGEST + 1]));
+        // Larger than the limit: evicted at once, and so kept each time.
+        assert!(pass(&mut seen, &vec![0; MAX_TOTAL_KEY_BYTES + 1]));
+        assert!(pass(&mut seen, &vec![0; MAX_TOTAL_KEY_BYTES + 1]));
         assert_eq!(seen.bytes, 0);
         check(&seen);
     }

@@ -1,4 +1,4 @@
-//! What comes through, event by event.
+//! Checks event by event what the plugin keeps and drops.
 
 use lightmon_plugin::{
     Outcome, Protocol,
@@ -9,7 +9,7 @@ use super::*;
 
 const START: u64 = 1_795_446_245;
 
-/// An event that many seconds after the start.
+/// An event that many seconds after the start of the test.
 fn at(seconds: u64) -> Sample {
     event().time(Duration::from_secs(START + seconds))
 }
@@ -30,7 +30,7 @@ fn timed_out(seconds: u64) -> Sample {
         .latency(Some(Duration::from_secs(20)))
 }
 
-/// For each event whether it comes through, and with what count.
+/// Checks for each event whether it is kept, and with which count.
 fn check(settings: &str, events: Vec<(Sample, Option<u64>)>) {
     let mut plugin = Harness::<Dedupe>::new(settings).unwrap();
     for (i, (event, expect)) in events.into_iter().enumerate() {
@@ -44,7 +44,7 @@ fn check(settings: &str, events: Vec<(Sample, Option<u64>)>) {
 }
 
 #[test]
-fn one_a_window() {
+fn one_event_in_each_window_is_kept() {
     check(
         "{}",
         vec![
@@ -65,7 +65,7 @@ fn one_a_window() {
 }
 
 #[test]
-fn another_outcome_always_comes_through() {
+fn a_different_outcome_is_always_kept() {
     check(
         "{}",
         vec![
@@ -81,27 +81,27 @@ fn another_outcome_always_comes_through() {
             (at(8).outcome(Outcome::FAILED, 22), Some(1)),
             (at(9).outcome(Outcome::FAILED, 71), Some(0)),
             (at(10).outcome(Outcome::FAILED, 71), None),
-            // One that came after this version too.
+            // An outcome that this version does not know counts too.
             (at(11).outcome(Outcome(200), 0), Some(1)),
         ],
     );
 }
 
 #[test]
-fn pending_and_its_end_come_through() {
+fn pending_and_its_outcome_are_kept() {
     check(
         "{}",
         vec![
             (pending(0), Some(0)),
             (timed_out(0), Some(0)),
-            // Over and over within a window: nothing new.
+            // Repeated within a window: dropped.
             (pending(10), None),
             (timed_out(10), None),
             (pending(60), Some(2)),
             (timed_out(60), Some(0)),
         ],
     );
-    // One that was never kept silent, though it ends as others do that came between.
+    // The `pending` event was kept, so the outcome is kept, although it repeats the outcome of connections in between.
     check(
         "{}",
         vec![
@@ -112,7 +112,7 @@ fn pending_and_its_end_come_through() {
             (at(5), None),
         ],
     );
-    // The host's clocks are not the same to the nanosecond.
+    // The times of the two events differ by some nanoseconds.
     let later = Duration::from_secs(START + 1) + Duration::from_micros(50);
     check(
         "{}",
@@ -122,7 +122,7 @@ fn pending_and_its_end_come_through() {
             (timed_out(1).time(later), Some(0)),
         ],
     );
-    // One of whose `pending` nothing is known any more.
+    // The `pending` event was forgotten.
     check(
         r#"{"max_keys":1}"#,
         vec![
@@ -133,7 +133,7 @@ fn pending_and_its_end_come_through() {
             (at(0).latency(Some(Duration::from_secs(4))), Some(1)),
         ],
     );
-    // A different end of what was kept silent is news.
+    // The `pending` event was dropped, but the outcome is a different one.
     check(
         "{}",
         vec![
@@ -146,7 +146,7 @@ fn pending_and_its_end_come_through() {
 }
 
 #[test]
-fn each_key_by_itself() {
+fn different_keys_are_independent() {
     check(
         "{}",
         vec![
@@ -161,9 +161,9 @@ fn each_key_by_itself() {
             (at(1).container("5a6b", "web", "nginx"), Some(0)),
             (at(1).no_process(), Some(0)),
             (at(1).short_lived(), Some(0)),
-            // A process that calls itself what another one's path is.
+            // A process whose name is the path of another program.
             (at(1).short_lived().comm("/usr/bin/curl"), Some(0)),
-            // What is not in the key doesn't matter.
+            // Fields that are not part of the key do not matter.
             (at(2).pid(99).args(["x"]).source("192.0.2.9:1"), None),
         ],
     );
@@ -196,7 +196,7 @@ fn the_key_can_be_chosen() {
     assert_eq!(needs(r#"{"key":"args"}"#), Fields::ARGS);
 }
 
-/// A clock that is set back: reported again, then counted as before.
+/// After the clock was set back, an event is kept, and later ones are counted as before.
 #[test]
 fn time_may_run_backwards() {
     check(
@@ -211,10 +211,10 @@ fn time_may_run_backwards() {
     );
 }
 
-/// Random events with few keys, against the promise itself: what is dropped has been reported within the window, with the
-/// same end, and nothing else of its key has since; and all counts add up.
+/// Checks the guarantee with random events of few keys: if an event is dropped, the last kept event of its key is within the
+/// window and has the same outcome; and all counts add up.
 #[test]
-fn what_is_dropped_was_reported() {
+fn a_dropped_event_repeats_a_kept_one() {
     let mut plugin = Harness::<Dedupe>::new(r#"{"key":"port","window":5}"#).unwrap();
     let mut random = 1u64;
     let mut next = |below: u64| {
@@ -267,7 +267,7 @@ fn settings_are_checked() {
         ),
         (
             r#"{"key":""}"#,
-            "setting `key`: empty, which would make all connections the same",
+            "setting `key`: empty, so that all connections would be equal",
         ),
         (
             r#"{"key":"outcome"}"#,
@@ -296,7 +296,7 @@ fn of_key(key: &str, count: u64) -> Report {
 }
 
 #[test]
-fn what_was_dropped_is_reported() {
+fn reports_count_the_dropped_events() {
     let mut plugin = Harness::<Dedupe>::new(r#"{"report":300}"#).unwrap();
     assert_eq!(plugin.plugin.tick_period(), Some(Duration::from_secs(300)));
     let to_db = |seconds| {
@@ -321,7 +321,7 @@ fn what_was_dropped_is_reported() {
             ),
         ]
     );
-    // Each drop is reported once, and what comes through goes on as before.
+    // Each dropped event is reported once. Reports do not change what is kept.
     assert_eq!(plugin.tick(Duration::ZERO), []);
     assert_eq!(plugin.event(at(5)), Verdict::keep());
     assert_eq!(plugin.event(at(6)), Verdict::drop());
@@ -331,7 +331,7 @@ fn what_was_dropped_is_reported() {
 }
 
 #[test]
-fn only_the_end_is_reported_by_default() {
+fn the_only_report_is_at_the_end_by_default() {
     let mut plugin = Harness::<Dedupe>::new("{}").unwrap();
     assert_eq!(plugin.plugin.tick_period(), None);
     plugin.batch([at(0), at(1)]);
@@ -339,7 +339,7 @@ fn only_the_end_is_reported_by_default() {
 }
 
 #[test]
-fn the_most_are_named_and_all_are_counted() {
+fn a_report_names_the_top_keys_and_counts_all() {
     let settings = r#"{"key":"port","max_keys":30}"#;
     let mut plugin = Harness::<Dedupe>::new(settings).unwrap();
     let to = |port: u32| at(0).destination(&format!("192.0.2.1:{port}"));
@@ -349,15 +349,15 @@ fn the_most_are_named_and_all_are_counted() {
         }
     }
     let reports = plugin.stop(Duration::ZERO);
-    assert_eq!(reports.len(), 1 + REPORTED);
-    // Those of forgotten keys too.
+    assert_eq!(reports.len(), 1 + MAX_REPORTED_KEYS);
+    // The total includes the events of forgotten keys.
     let total = Report::new("suppressed").field("total", 820);
     assert_eq!(reports[0], total.field("others", 210));
     assert_eq!(reports[1], of_key("port=40", 40));
     assert_eq!(reports[20], of_key("port=21", 21));
 }
 
-/// Reports go past the plugins behind this one, so past redact.
+/// Later plugins, such as redact, do not see reports.
 #[test]
 fn arguments_are_not_reported() {
     let mut plugin = Harness::<Dedupe>::new(r#"{"key":"args+comm"}"#).unwrap();
@@ -368,7 +368,7 @@ fn arguments_are_not_reported() {
 }
 
 #[test]
-fn long_texts_are_cut() {
+fn long_descriptions_are_truncated() {
     let mut plugin = Harness::<Dedupe>::new("{}").unwrap();
     let path = format!("/{}", "é".repeat(300));
     plugin.batch([at(0).path(&path), at(1).path(&path)]);

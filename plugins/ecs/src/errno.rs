@@ -1,4 +1,4 @@
-//! Names of errnos, for `error.code`: those that connections end with on Linux (asm-generic, as x86 and ARM have them).
+//! Names of the errnos that connections end with, for `error.code`. The numbers are those of Linux on x86 and ARM (asm-generic).
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! Writes each connection as a line of Elastic Common Schema 8 JSON, as Elasticsearch and what reads its indices want it.
-//! Leaves alone what is no connection. What a field means is told at <https://www.elastic.co/guide/en/ecs/8.17/>.
+//! Writes each connection as a line of Elastic Common Schema (ECS) 8 JSON, for Elasticsearch and compatible systems. Does not change
+//! other kinds of events. The fields are documented at <https://www.elastic.co/guide/en/ecs/8.17/>.
 
 mod errno;
 mod line;
@@ -7,20 +7,20 @@ mod time;
 
 use lightmon_plugin::{Config, Event, Fields, Kind, Plugin, Role, Verdict};
 
-use crate::line::{Cut, Line};
+use crate::line::{Limits, Line};
 
-/// Most bytes in a line: the host takes no longer ones.
-const LONGEST: usize = 16 << 10;
+/// Maximum length of a line that the host accepts.
+const MAX_LINE_BYTES: usize = 16 << 10;
 
 /// The plugin.
 struct Ecs;
 
-/// The line of an event; where arguments or labels would make it too long, with less of them.
+/// The line of an event. If the line is too long, truncates texts and lists until it fits.
 fn line(event: &Event<'_>) -> Option<String> {
-    Cut::STEPS
+    Limits::STEPS
         .iter()
-        .filter_map(|cut| serde_json::to_string(&Line::new(event, *cut)).ok())
-        .find(|line| line.len() <= LONGEST)
+        .filter_map(|limits| serde_json::to_string(&Line::new(event, *limits)).ok())
+        .find(|line| line.len() <= MAX_LINE_BYTES)
 }
 
 impl Plugin for Ecs {

@@ -1,28 +1,28 @@
-//! The line: ECS's fields, and where in an event each comes from. Borrows everything; serde_json does the escaping.
+//! Maps the fields of an event to ECS. Borrows all texts; serde_json escapes them.
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use lightmon_plugin::{Container, Event, Outcome, Parent, Process, Protocol};
 use serde::Serialize;
 
-use crate::{LONGEST, errno, time};
+use crate::{MAX_LINE_BYTES, errno, time};
 
-/// How much of what processes and images choose themselves is taken.
+/// Limits for texts that processes and images choose.
 #[derive(Clone, Copy)]
-pub(crate) struct Cut {
-    /// Bytes of a text.
+pub(crate) struct Limits {
+    /// Maximum bytes of a text.
     text: usize,
-    /// Bytes of all texts of a list.
+    /// Maximum bytes of all texts of a list.
     list: usize,
 }
 
-impl Cut {
-    /// As much as a line has room for, then less and less; the last fits into any line, even if each byte becomes six
+impl Limits {
+    /// The limits to try, in order. The first fill a whole line. With the last, a line always fits, even if each byte becomes six
     /// (`\u0000`).
     pub(crate) const STEPS: &[Self] = &[
         Self {
-            text: LONGEST,
-            list: LONGEST,
+            text: MAX_LINE_BYTES,
+            list: MAX_LINE_BYTES,
         },
         Self {
             text: 1024,
@@ -42,7 +42,7 @@ impl Cut {
         &text[..text.floor_char_boundary(self.text)]
     }
 
-    /// Nothing for the empty text, which means "not known".
+    /// None for an empty text, which means not known.
     fn known(self, text: &str) -> Option<&str> {
         Some(self.text(text)).filter(|text| !text.is_empty())
     }
@@ -51,24 +51,24 @@ impl Cut {
         let mut left = self.list;
         args.iter()
             .map(|arg| self.text(arg))
-            .take_while(|arg| take(&mut left, arg.len()))
+            .take_while(|arg| reserve(&mut left, arg.len()))
             .collect()
     }
 
-    /// Labels as an object. Elasticsearch reads dots in names as nesting, where `a` and `a.b` can't both be: `_` stands for
-    /// them, as in the Beats.
+    /// Labels as a JSON object. Replaces dots in names with `_`, as Elastic's Beats do: Elasticsearch reads dots as nesting, and
+    /// rejects an object that has both `a` and `a.b`.
     fn labels<'a>(self, labels: impl IntoIterator<Item = &'a (String, String)>) -> Labels<'a> {
         let mut left = self.list;
         labels
             .into_iter()
             .map(|(key, value)| (self.text(key).replace('.', "_"), self.text(value)))
-            .take_while(|(key, value)| take(&mut left, key.len() + value.len()))
+            .take_while(|(key, value)| reserve(&mut left, key.len() + value.len()))
             .collect()
     }
 }
 
-/// Whether that much is left. Quotes and comma count too: what the first step leaves out would never have fitted.
-fn take(left: &mut usize, length: usize) -> bool {
+/// Subtracts the length of a text, its quotes and a comma from `left`. Returns false if not enough is left.
+fn reserve(left: &mut usize, length: usize) -> bool {
     left.checked_sub(length + 3)
         .inspect(|rest| *left = *rest)
         .is_some()
@@ -76,23 +76,23 @@ fn take(left: &mut usize, length: usize) -> bool {
 
 type Labels<'a> = BTreeMap<String, &'a str>;
 
-/// The root. <https://www.elastic.co/guide/en/ecs/8.17/ecs-field-reference.html>
+/// The JSON object of a line. <https://www.elastic.co/guide/en/ecs/8.17/ecs-field-reference.html>
 #[derive(Serialize)]
 pub(crate) struct Line<'a> {
     #[serde(rename = "@timestamp")]
     timestamp: String,
     ecs: Ecs,
-    event: Categories<'a>,
+    event: EventFields<'a>,
     network: Network,
     #[serde(skip_serializing_if = "Option::is_none")]
-    source: Option<End<'a>>,
-    destination: End<'a>,
-    process: Program<'a>,
+    source: Option<Endpoint<'a>>,
+    destination: Endpoint<'a>,
+    process: ProcessFields<'a>,
     user: User<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<Place<'a>>,
+    container: Option<ContainerFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Failure>,
+    error: Option<ErrorFields>,
     #[serde(skip_serializing_if = "Labels::is_empty")]
     labels: Labels<'a>,
 }
@@ -103,7 +103,7 @@ struct Ecs {
 }
 
 #[derive(Serialize)]
-struct Categories<'a> {
+struct EventFields<'a> {
     kind: &'a str,
     category: [&'a str; 1],
     #[serde(rename = "type")]
@@ -128,7 +128,7 @@ struct Network {
 }
 
 #[derive(Serialize)]
-struct End<'a> {
+struct Endpoint<'a> {
     address: IpAddr,
     ip: IpAddr,
     port: u16,
@@ -146,7 +146,7 @@ struct Geo<'a> {
 }
 
 #[derive(Serialize)]
-struct Program<'a> {
+struct ProcessFields<'a> {
     pid: u32,
     thread: Thread,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,7 +158,7 @@ struct Program<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     args_count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<Ancestor<'a>>,
+    parent: Option<ParentFields<'a>>,
 }
 
 #[derive(Serialize)]
@@ -167,7 +167,7 @@ struct Thread {
 }
 
 #[derive(Serialize)]
-struct Ancestor<'a> {
+struct ParentFields<'a> {
     pid: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
@@ -189,7 +189,7 @@ struct Group {
 }
 
 #[derive(Serialize)]
-struct Place<'a> {
+struct ContainerFields<'a> {
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
@@ -215,55 +215,60 @@ struct Hash<'a> {
 }
 
 #[derive(Serialize)]
-struct Failure {
+struct ErrorFields {
     code: Cow<'static, str>,
 }
 
 impl<'a> Line<'a> {
-    pub(crate) fn new(event: &Event<'a>, cut: Cut) -> Self {
+    pub(crate) fn new(event: &Event<'a>, limits: Limits) -> Self {
         let tags = event.tags().iter();
         Self {
             timestamp: time::rfc3339(event.time()),
             ecs: Ecs { version: "8.17.0" },
-            event: Categories::new(event),
+            event: EventFields::new(event),
             network: Network::new(event),
-            source: (event.source_port() != 0 || !event.source().is_unspecified()).then(|| End {
-                address: event.source(),
-                ip: event.source(),
-                port: event.source_port(),
-                domain: None,
-                geo: None,
+            source: (event.source_port() != 0 || !event.source().is_unspecified()).then(|| {
+                Endpoint {
+                    address: event.source(),
+                    ip: event.source(),
+                    port: event.source_port(),
+                    domain: None,
+                    geo: None,
+                }
             }),
-            destination: End {
+            destination: Endpoint {
                 address: event.destination(),
                 ip: event.destination(),
                 port: event.destination_port(),
-                domain: event.dname().and_then(|name| cut.known(name)),
+                domain: event.dname().and_then(|name| limits.known(name)),
                 geo: event.tag("country").map(|code| Geo {
-                    country_iso_code: cut.text(code),
-                    country_name: event.tag("country_name").map(|name| cut.text(name)),
+                    country_iso_code: limits.text(code),
+                    country_name: event.tag("country_name").map(|name| limits.text(name)),
                 }),
             },
-            process: Program::new(event, event.process(), cut),
+            process: ProcessFields::new(event, event.process(), limits),
             user: User {
                 id: event.uid().to_string(),
-                name: event.process().and_then(|process| cut.known(&process.user)),
+                name: event
+                    .process()
+                    .and_then(|process| limits.known(&process.user)),
                 group: Group {
                     id: event.gid().to_string(),
                 },
             },
             container: event
                 .container()
-                .map(|container| Place::new(container, cut)),
-            error: event.errno().map(|errno| Failure {
+                .map(|container| ContainerFields::new(container, limits)),
+            error: event.errno().map(|errno| ErrorFields {
                 code: errno::name(errno),
             }),
-            labels: cut.labels(tags.filter(|(key, _)| key != "country" && key != "country_name")),
+            labels: limits
+                .labels(tags.filter(|(key, _)| key != "country" && key != "country_name")),
         }
     }
 }
 
-impl<'a> Categories<'a> {
+impl<'a> EventFields<'a> {
     fn new(event: &Event<'_>) -> Self {
         let outcome = event.outcome();
         Self {
@@ -274,7 +279,7 @@ impl<'a> Categories<'a> {
                 _ if outcome.is_success() => &["connection", "start"],
                 _ => &["connection"],
             },
-            // The name that Elastic's own rules know.
+            // The action that Elastic's detection rules use.
             action: "connection_attempted",
             outcome: match outcome {
                 _ if outcome.is_success() => "success",
@@ -310,40 +315,40 @@ impl Network {
     }
 }
 
-impl<'a> Program<'a> {
-    fn new(event: &Event<'_>, process: Option<&'a Process>, cut: Cut) -> Self {
+impl<'a> ProcessFields<'a> {
+    fn new(event: &Event<'_>, process: Option<&'a Process>, limits: Limits) -> Self {
         let args = process.map(|it| it.args()).filter(|args| !args.is_empty());
         Self {
             pid: event.pid(),
             thread: Thread { id: event.tid() },
-            name: process.and_then(|it| cut.known(&it.comm)),
-            executable: process.and_then(|it| cut.known(it.path.as_deref()?)),
-            args: args.map(|args| cut.args(args)),
+            name: process.and_then(|it| limits.known(&it.comm)),
+            executable: process.and_then(|it| limits.known(it.path.as_deref()?)),
+            args: args.map(|args| limits.args(args)),
             args_count: args.map(<[String]>::len),
             parent: process.and_then(|it| it.parents().first()).map(
-                |Parent { pid, comm, path }| Ancestor {
+                |Parent { pid, comm, path }| ParentFields {
                     pid: *pid,
-                    name: cut.known(comm),
-                    executable: path.as_deref().and_then(|path| cut.known(path)),
+                    name: limits.known(comm),
+                    executable: path.as_deref().and_then(|path| limits.known(path)),
                 },
             ),
         }
     }
 }
 
-impl<'a> Place<'a> {
-    fn new(container: &'a Container, cut: Cut) -> Self {
+impl<'a> ContainerFields<'a> {
+    fn new(container: &'a Container, limits: Limits) -> Self {
         Self {
-            id: cut.text(&container.id),
-            name: cut.known(&container.name),
-            image: cut.known(&container.image).map(Image::new),
-            labels: cut.labels(container.labels()),
+            id: limits.text(&container.id),
+            name: limits.known(&container.name),
+            image: limits.known(&container.image).map(Image::new),
+            labels: limits.labels(container.labels()),
         }
     }
 }
 
 impl<'a> Image<'a> {
-    /// `registry:5000/name:tag@sha256:…`, of which each part but one may be missing.
+    /// Parses `registry:5000/name:tag@sha256:…`. Every part except one may be missing.
     fn new(image: &'a str) -> Self {
         let (image, hash) = match image.split_once('@') {
             Some((image, hash)) => (image, Some(hash)),

@@ -1,4 +1,4 @@
-//! Whole lines, field by field, and what hostile strings make of them.
+//! Checks whole lines, each field, and hostile texts.
 
 use lightmon_plugin::{
     Outcome, Parent, Protocol,
@@ -12,12 +12,15 @@ fn ecs(event: Sample) -> Value {
     let mut plugin = Harness::<Ecs>::new("{}").unwrap();
     let verdict = plugin.event(event);
     let line = verdict.get_line().unwrap();
-    assert!(line.len() <= LONGEST && !line.contains('\n'), "{line}");
+    assert!(
+        line.len() <= MAX_LINE_BYTES && !line.contains('\n'),
+        "{line}"
+    );
     serde_json::from_str(line).unwrap()
 }
 
 #[test]
-fn the_whole_line() {
+fn a_line_has_all_fields() {
     let line = ecs(event()
         .container("3f4e", "web-server", "nginx:1.27")
         .label("com.docker.compose.project", "shop")
@@ -57,7 +60,7 @@ fn the_whole_line() {
 }
 
 #[test]
-fn what_is_not_known_is_absent() {
+fn unknown_fields_are_absent() {
     let line = ecs(event()
         .no_process()
         .source("0.0.0.0:0")
@@ -84,7 +87,7 @@ fn what_is_not_known_is_absent() {
 }
 
 #[test]
-fn outcomes() {
+fn outcomes_are_mapped() {
     for (outcome, errno, expect) in [
         (
             Outcome::ESTABLISHED,
@@ -138,7 +141,7 @@ fn outcomes() {
 }
 
 #[test]
-fn images() {
+fn images_are_split_into_name_tag_and_hash() {
     for (image, expect) in [
         ("nginx", json!({"name": "nginx"})),
         (
@@ -167,9 +170,9 @@ fn images() {
     );
 }
 
-/// A label's name can't make the object ambiguous: Elasticsearch refuses double keys.
+/// Elasticsearch rejects objects with duplicate keys.
 #[test]
-fn labels() {
+fn label_keys_are_unique() {
     let line = ecs(event()
         .label("a.b", "1")
         .label("a", "2")
@@ -182,7 +185,7 @@ fn labels() {
 }
 
 #[test]
-fn hostile_strings_come_back_as_they_were() {
+fn hostile_texts_are_preserved() {
     let text = "\"},{\\\n\r\t\u{0}\u{1b}[31m\u{202e}\u{2028}é🔑</script>";
     let line = ecs(event()
         .comm(text)
@@ -213,7 +216,7 @@ fn hostile_strings_come_back_as_they_were() {
     assert_eq!(line["labels"][text], json!(text));
 }
 
-/// Where everything is as long as can be, and each byte becomes six, there is still a line, and it is whole.
+/// The line fits and is valid JSON, even if all texts are long and each byte becomes six.
 #[test]
 fn long_events_fit() {
     let huge = "\u{0}é".repeat(50_000);
@@ -237,11 +240,11 @@ fn long_events_fit() {
     assert_eq!(line["process"]["args_count"], 100);
     assert!(huge.starts_with(line["process"]["executable"].as_str().unwrap()));
 
-    // As many arguments as fit are there.
+    // The line contains as many arguments as fit.
     let line = ecs(event().args(vec!["x"; 3_500]));
     assert_eq!(line["process"]["args"].as_array().unwrap().len(), 3_500);
 
-    // A long command line alone costs only its end.
+    // For a long command line, only its end is missing.
     let line = ecs(event().args((0..10_000).map(|i| i.to_string())));
     assert_eq!(line["process"]["args_count"], 10_000);
     assert!(line["process"]["args"].as_array().unwrap().len() > 300);
@@ -249,7 +252,7 @@ fn long_events_fit() {
 }
 
 #[test]
-fn settings_and_manifest() {
+fn settings_are_refused_and_the_role_is_formatter() {
     assert!(Harness::<Ecs>::new(r#"{"version":"8"}"#).is_err());
     assert_eq!(manifest::<Ecs>()["role"], "formatter");
 }

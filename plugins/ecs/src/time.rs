@@ -1,8 +1,8 @@
-//! Times as text, without a library: only what `@timestamp` needs.
+//! Formats times for `@timestamp`, without a library.
 
 use std::time::Duration;
 
-/// RFC 3339 in UTC, with nanoseconds; the time is since 1970-01-01.
+/// Formats a time since 1970-01-01 UTC as RFC 3339 with nanoseconds.
 pub(crate) fn rfc3339(time: Duration) -> String {
     let seconds = time.as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
@@ -12,8 +12,8 @@ pub(crate) fn rfc3339(time: Duration) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
 }
 
-/// The date of a day since 1970-01-01, in a calendar whose years begin with March, so that leap days come last
-/// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// Converts a number of days since 1970-01-01 to year, month and day. Computes with years that start in March, so that the leap
+/// day is the last day of the year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // since 0000-03-01
     let (era, day) = (days / 146_097, days % 146_097);

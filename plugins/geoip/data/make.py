@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes ranges.bin, the table that geoip looks addresses up in, from the text files of Debian's tor-geoipdb.
+"""Writes ranges.bin, the built-in table of the plugin geoip, from the text files of Debian's tor-geoipdb.
 
     make.py [--source DIR]           write ranges.bin and NOTICE
-    make.py --check [--source DIR]   look every border of every range up with the compiled plugin, and compare
+    make.py --check [--source DIR]   look up both ends of every range with the compiled plugin, and compare with the text
 
-DIR has the files geoip and geoip6; it is /usr/share/tor, where `apt-get install tor-geoipdb` puts them.
-Needs nothing but Python's own library; the form of the table is told in ../src/countries/ranges.rs.
+DIR contains the files geoip and geoip6. The default is /usr/share/tor, where `apt-get install tor-geoipdb` puts them.
+Needs only Python's standard library. ../src/countries/ranges.rs documents the format of the table.
 """
 
 import argparse
@@ -18,10 +18,10 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-BLOCK = 32  # ranges a block; ../src/countries/ranges.rs knows it too
-MAPPED = 0xFFFF << 32  # IPv4 addresses are looked up as ::ffff:a.b.c.d
+RANGES_PER_BLOCK = 32  # the same as in ../src/countries/ranges.rs
+MAPPED = 0xFFFF << 32  # the plugin looks up IPv4 addresses as ::ffff:a.b.c.d
 END = 1 << 128
-ALIASES = {"UK": "GB"}  # reserved by ISO 3166-1 for the same country
+ALIASES = {"UK": "GB"}  # ISO 3166-1 reserves UK for the same country
 
 NOTICE = """\
 Countries of addresses: IPFire Location database (https://location.ipfire.org/), export of {date}, licensed under \
@@ -31,13 +31,13 @@ country merged, UK written GB, codes that are no country left out. The table is 
 
 
 def countries():
-    """The code of each line of countries.tsv."""
+    """The country codes of countries.tsv, in the order of its lines."""
     lines = (HERE / "countries.tsv").read_text(encoding="utf-8").splitlines()
     return [line.split("\t")[0] for line in lines]
 
 
 def read(path, number):
-    """The (first, last, code) of a text file, in the order of the file."""
+    """Yields (first, last, code) for each line of a text file."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             first, last, code = line.split(",")
@@ -45,7 +45,7 @@ def read(path, number):
 
 
 def sources(folder):
-    """Both files' ranges, in the order of addresses; they must not overlap."""
+    """The ranges of both files, sorted by address. Exits if ranges overlap."""
     ranges = [
         (first + MAPPED, last + MAPPED, code) for first, last, code in read(folder / "geoip", int)
     ]
@@ -58,7 +58,8 @@ def sources(folder):
 
 
 def borders(ranges, known):
-    """Where the country changes: (address, index), from address 0 on; index 0 is none, n line n of countries.tsv."""
+    """The addresses at which the country changes, as (address, index), starting at address 0. Index 0 means none; index n means
+    line n of countries.tsv."""
     index = {code: line for line, code in enumerate(known, 1)}
     table = [(0, 0)]
 
@@ -76,7 +77,8 @@ def borders(ranges, known):
 
 
 def step(delta):
-    """A distance: 7 bits of trailing zeros, a flag, and if that is set the odd rest as LEB128, without its lowest bit."""
+    """Encodes a distance: the number of trailing zeros (7 bits) and a flag. If the flag is set, the odd rest without its lowest
+    bit follows as LEB128."""
     zeros = (delta & -delta).bit_length() - 1
     rest = delta >> zeros >> 1
     out = bytearray([zeros | (0x80 if rest else 0)])
@@ -87,10 +89,10 @@ def step(delta):
 
 
 def encode(table):
-    """The whole table."""
+    """Encodes the whole table."""
     heads, offsets, entries = bytearray(), bytearray(), bytearray()
     for at, (start, country) in enumerate(table):
-        if at % BLOCK == 0:
+        if at % RANGES_PER_BLOCK == 0:
             heads += start.to_bytes(16, "little")
             offsets += len(entries).to_bytes(4, "little")
         else:
@@ -101,11 +103,11 @@ def encode(table):
 
 
 def export_date(folder):
-    """The day that the text says it was made on, as in `# Generated: Thu, 25 Jun 2026 04:33:59 GMT`."""
+    """The export date in the head of the text, as in `# Generated: Thu, 25 Jun 2026 04:33:59 GMT`."""
     head = (folder / "geoip").read_text(encoding="utf-8")[:2000]
     found = re.search(r"^# Generated: \w+, (\d+ \w+ \d+)", head, re.MULTILINE)
     if not found or "CC BY-SA 4.0" not in head:
-        sys.exit(f"{folder}/geoip: not the head that is expected; look at its date and licence")
+        sys.exit(f"{folder}/geoip: unexpected head; check its date and licence")
     return found[1]
 
 
@@ -124,7 +126,7 @@ def make(folder):
 
 
 def check(folder):
-    """Compares with the text itself, not with `borders`: what is wrong there must show here."""
+    """Compares lookups with the text files, not with the result of `borders`, so that an error in `borders` is found too."""
     ranges = sources(folder)
     known = set(countries())
     firsts = [first for first, _, _ in ranges]
@@ -135,19 +137,19 @@ def check(folder):
             return "-"
         return ranges[at][2]
 
-    ask = [0, MAPPED, MAPPED + (1 << 32) - 1, END - 1]
+    addresses = [0, MAPPED, MAPPED + (1 << 32) - 1, END - 1]
     for first, last, _ in ranges:
-        ask += first - 1, first, last, last + 1
-    text = "".join(f"{address:x}\n" for address in ask)
+        addresses += first - 1, first, last, last + 1
+    text = "".join(f"{address:x}\n" for address in addresses)
     command = ["cargo", "run", "--quiet", "--profile", "plugin", "-p", "geoip", "--example", "lookup"]
     run = subprocess.run(command, cwd=HERE, input=text, stdout=subprocess.PIPE, text=True, check=True)
     answers = run.stdout.split()
-    if len(answers) != len(ask):
-        sys.exit(f"{len(ask)} addresses asked, {len(answers)} answers")
-    wrong = [(a, got, expect(a)) for a, got in zip(ask, answers) if got != expect(a)]
-    for address, got, want in wrong[:20]:
-        print(f"{ipaddress.IPv6Address(address)}: {got}, the text says {want}")
-    print(f"{len(ask)} addresses looked up, {len(wrong)} wrong")
+    if len(answers) != len(addresses):
+        sys.exit(f"{len(addresses)} addresses, but {len(answers)} answers")
+    wrong = [(a, got, expect(a)) for a, got in zip(addresses, answers) if got != expect(a)]
+    for address, got, expected in wrong[:20]:
+        print(f"{ipaddress.IPv6Address(address)}: found {got}, expected {expected}")
+    print(f"{len(addresses)} addresses looked up, {len(wrong)} wrong")
     sys.exit(1 if wrong else 0)
 
 

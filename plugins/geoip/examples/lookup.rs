@@ -1,6 +1,9 @@
-//! Reads addresses, one a line, as the hex digits of their 128 bits; writes the code of each one's country, or `-`.
-//! With `--time`, looks each up a few times instead and says how long one look-up takes. For `data/make.py --check`.
-#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+//! Looks up addresses in the built-in table, for `data/make.py --check`. Reads one address from each line, as hex digits of its
+//! 128 bits. Writes the code of its country, or `-`. With `--time`, measures the time of a lookup instead.
+#![expect(
+    clippy::print_stdout,
+    reason = "the program writes its result to stdout"
+)]
 
 use std::{error::Error, hint::black_box, io, net::Ipv6Addr, time::Instant};
 
@@ -19,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             black_box(geoip.country(black_box(*address)));
         }
         let each = start.elapsed().as_nanos() / (addresses.len() * ROUNDS).max(1) as u128;
-        println!("{each} ns a look-up, {} addresses", addresses.len());
+        println!("{each} ns per lookup, {} addresses", addresses.len());
         return Ok(());
     }
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The countries of all addresses, from the table that is in here. Asks nobody, and is as old as its NOTICE says.
+//! The built-in table of countries. Uses no network. `data/NOTICE` says how old the data are.
 
 mod ranges;
 
@@ -13,15 +13,15 @@ pub struct Country {
     pub name: &'static str,
 }
 
-/// The countries of all addresses.
+/// The built-in table.
 #[derive(Clone, Debug)]
 pub struct Countries {
-    /// By the table's index, which begins at 1.
+    /// Index 1 of the table is the first of these.
     countries: Vec<Country>,
 }
 
 impl Countries {
-    /// Ready for look-ups.
+    /// Loads the names of the countries.
     pub fn load() -> Self {
         let lines = include_str!("../data/countries.tsv").lines();
         let countries = lines
@@ -31,13 +31,13 @@ impl Countries {
         Self { countries }
     }
 
-    /// What the data say of an address, whatever its scope.
+    /// The country of an address. Does not check the scope of the address.
     pub fn country(&self, address: Ipv6Addr) -> Option<Country> {
         let index = usize::from(ranges::find(address.to_bits())?);
         self.countries.get(index.checked_sub(1)?).copied()
     }
 
-    /// The same, for either family.
+    /// The country of an IPv4 or IPv6 address.
     pub(crate) fn of(&self, address: IpAddr) -> Option<Country> {
         match address {
             IpAddr::V4(address) => self.country(address.to_ipv6_mapped()),
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn codes_and_names_are_well_formed() {
         let Countries { countries } = Countries::load();
         assert_eq!(countries.len(), 250);
         assert!(countries.is_sorted_by(|a, b| a.code < b.code));

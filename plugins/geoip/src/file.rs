@@ -1,13 +1,13 @@
-//! A file of the user's own, MaxMind's MMDB or CSV, that lightmon looks addresses up in. Opens it; what is in it is the user's.
+//! A file that the user grants, in MaxMind's MMDB format or CSV. lightmon reads the file and looks up addresses in it.
 
 use std::{borrow::Cow, net::IpAddr};
 
 use lightmon_plugin::table::Table;
 
-/// The name that it is granted by.
+/// The name of the table, as in `table.country=FILE`.
 pub(crate) const TABLE: &str = "country";
 
-/// Columns in MMDB, and in CSV.
+/// Columns: the path in MMDB, and the name in CSV.
 const CODE: [&str; 2] = ["country/iso_code", "country"];
 const NAME: [&str; 2] = ["country/names/en", "country_name"];
 const CITY: [&str; 2] = ["city/names/en", "city"];
@@ -20,25 +20,25 @@ pub(crate) struct File {
     city: Option<Table>,
 }
 
-/// What is known of an address.
+/// The location of an address, as far as it is known.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) code: Option<Cow<'static, str>>,
     pub(crate) name: Option<Cow<'static, str>>,
     pub(crate) city: Option<Cow<'static, str>>,
 }
 
 impl File {
-    /// The file, if the user has granted one.
+    /// Opens the file, if the user granted one.
     ///
     /// # Errors
-    /// When it is none of countries, or none of cities though these are wanted: another answer than the user's own file gives
-    /// is not what they asked for.
+    /// If the file has no column of country codes, or no column of cities although the setting `city` requires one. The plugin
+    /// does not fall back to the built-in table, because the user chose the file.
     pub(crate) fn open(city: bool) -> Result<Option<Self>, String> {
         if Table::open(TABLE, "").is_err() {
             return if city {
                 Err(format!(
-                    "setting `city`: grant a file that knows cities: table.{TABLE}=FILE"
+                    "setting `city`: needs a file that contains cities: table.{TABLE}=FILE"
                 ))
             } else {
                 Ok(None)
@@ -51,8 +51,8 @@ impl File {
         }))
     }
 
-    /// What it says of each address.
-    pub(crate) fn places(&self, addresses: &[IpAddr]) -> Vec<Place> {
+    /// The location of each address.
+    pub(crate) fn locations(&self, addresses: &[IpAddr]) -> Vec<Location> {
         let lookup = |table: Option<Table>| {
             let found = table
                 .map(|table| table.lookup_ip(addresses))
@@ -62,7 +62,7 @@ impl File {
         let (names, cities) = (lookup(self.name), lookup(self.city));
         let codes = self.code.lookup_ip(addresses).into_iter();
         let rows = codes.zip(names).zip(cities);
-        rows.map(|((code, name), city)| Place {
+        rows.map(|((code, name), city)| Location {
             code: code.map(Cow::from),
             name: name.map(Cow::from),
             city: city.map(Cow::from),
@@ -71,10 +71,10 @@ impl File {
     }
 }
 
-/// The first of the columns that is there.
+/// Opens the first of the two columns that exists.
 fn column([first, second]: [&str; 2]) -> Result<Table, String> {
     Table::open(TABLE, first).or_else(|problem| {
         Table::open(TABLE, second)
-            .map_err(|_| format!("{problem}; nor `{second}`, which would do in CSV"))
+            .map_err(|_| format!("{problem}, and no column `{second}` as in CSV"))
     })
 }

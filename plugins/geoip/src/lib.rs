@@ -1,5 +1,5 @@
-//! Tags each public destination with its country: `country`, the ISO 3166-1 code, and `country_name`.
-//! Knows them from the table that is in here, or from a file that the user grants.
+//! Tags each public destination with its country: `country`, the ISO 3166-1 code, and `country_name`. Uses a built-in table, or a
+//! file that the user grants.
 
 mod countries;
 mod file;
@@ -12,7 +12,7 @@ use lightmon_plugin::{
 use serde::Deserialize;
 
 pub use crate::countries::{Countries, Country};
-use crate::file::{File, Place};
+use crate::file::{File, Location};
 
 /// The settings.
 #[derive(Debug, Default, Deserialize)]
@@ -21,13 +21,13 @@ struct Settings {
     city: bool,
 }
 
-/// The plugin: where it knows countries from.
+/// The plugin, with its source of countries.
 enum Geoip {
-    Inside(Countries),
+    BuiltIn(Countries),
     File(File),
 }
 
-/// The address that is looked up for a destination: none where nobody else can say who has it.
+/// The address to look up for a destination; none if the address is not public.
 fn public(destination: IpAddr) -> Option<IpAddr> {
     if Scope::of(destination) != Scope::Public {
         return None;
@@ -43,26 +43,26 @@ fn carried(address: Ipv6Addr) -> IpAddr {
 }
 
 impl Geoip {
-    /// What is known of each address.
-    fn places(&self, addresses: &[IpAddr]) -> Vec<Place> {
+    /// The location of each address.
+    fn locations(&self, addresses: &[IpAddr]) -> Vec<Location> {
         match self {
-            Self::File(file) => file.places(addresses),
-            Self::Inside(countries) => {
-                let place = |address: &IpAddr| match countries.of(*address) {
-                    Some(Country { code, name }) => Place {
+            Self::File(file) => file.locations(addresses),
+            Self::BuiltIn(countries) => {
+                let location = |address: &IpAddr| match countries.of(*address) {
+                    Some(Country { code, name }) => Location {
                         code: Some(code.into()),
                         name: Some(name.into()),
                         city: None,
                     },
-                    None => Place::default(),
+                    None => Location::default(),
                 };
-                addresses.iter().map(place).collect()
+                addresses.iter().map(location).collect()
             }
         }
     }
 }
 
-fn verdict(Place { code, name, city }: Place) -> Verdict {
+fn verdict(Location { code, name, city }: Location) -> Verdict {
     let tags = [("country", code), ("country_name", name), ("city", city)];
     tags.into_iter()
         .filter_map(|(key, value)| Some((key, value.filter(|it| !it.is_empty())?)))
@@ -76,17 +76,17 @@ impl Plugin for Geoip {
         let Settings { city } = config.parse()?;
         Ok(match File::open(city)? {
             Some(file) => Self::File(file),
-            None => Self::Inside(Countries::load()),
+            None => Self::BuiltIn(Countries::load()),
         })
     }
 
     fn on_event(&mut self, event: &Event<'_>) -> Verdict {
         let address = public(event.destination());
-        let place = address.and_then(|address| self.places(&[address]).pop());
-        place.map_or(Verdict::keep(), verdict)
+        let location = address.and_then(|address| self.locations(&[address]).pop());
+        location.map_or(Verdict::keep(), verdict)
     }
 
-    /// One look-up a batch and column, of each address once.
+    /// Looks up each distinct address of the batch once, with one call for each column.
     fn on_batch(&mut self, batch: &Batch, actions: &mut Actions) {
         let destinations = batch.events().map(|event| public(event.destination()));
         let mut addresses: Vec<IpAddr> = destinations.flatten().collect();
@@ -95,13 +95,13 @@ impl Plugin for Geoip {
         if addresses.is_empty() {
             return;
         }
-        let places = self.places(&addresses);
+        let locations = self.locations(&addresses);
         for event in batch.events() {
-            let place = public(event.destination())
+            let location = public(event.destination())
                 .and_then(|address| addresses.binary_search(&address).ok())
-                .and_then(|at| places.get(at));
-            if let Some(place) = place {
-                actions.push(&event, verdict(place.clone()));
+                .and_then(|at| locations.get(at));
+            if let Some(location) = location {
+                actions.push(&event, verdict(location.clone()));
             }
         }
     }
@@ -111,15 +111,15 @@ lightmon_plugin::register!(
     Geoip,
     permissions: &[Permission {
         table: file::TABLE,
-        why: "a file of countries of your own, in the place of the table inside: MMDB (GeoLite2 and alike), or CSV with the \
-              columns country and country_name",
+        why: "your own file of countries instead of the built-in table: MMDB (such as GeoLite2), or CSV with the columns country \
+              and country_name",
         optional: true,
     }],
     config: r#"{
         "type": "object",
         "additionalProperties": false,
         "properties": {
-            "city": {"description": "Tags the city too; needs a granted file that knows it", "type": "boolean", "default": false}
+            "city": {"description": "Also tag the city; needs a granted file that contains cities", "type": "boolean", "default": false}
         }
     }"#,
     example: "--plugin geoip.wasm:table.country=GeoLite2-Country.mmdb",

@@ -1,4 +1,4 @@
-//! Destinations in, tags out.
+//! Checks the tags of destinations.
 
 use lightmon_plugin::test::{Harness, event, manifest};
 
@@ -17,9 +17,9 @@ fn check(country: Option<(&str, &str)>, destinations: &str) {
     }
 }
 
-/// Addresses that have long been where they are: root name servers, universities, registries.
+/// Addresses that rarely move: root name servers, universities, registries.
 #[test]
-fn well_known() {
+fn well_known_addresses_have_their_country() {
     check(
         Some(("US", "United States")),
         "8.8.8.8:53 18.0.0.1:80 128.32.0.1:80 198.41.0.4:53 [2001:4860:4860::8888]:53 [2620:0:860::1]:80 \
@@ -40,7 +40,7 @@ fn well_known() {
 }
 
 #[test]
-fn nobody_elses_business() {
+fn addresses_that_are_not_public_have_no_tags() {
     check(
         None,
         "10.0.0.1:1 172.16.0.1:1 192.168.1.1:1 127.0.0.1:1 0.0.0.0:1 169.254.169.254:1 100.64.0.1:1 224.0.0.251:1 \
@@ -56,7 +56,7 @@ fn settings_are_checked() {
         (r#"{"db":"x"}"#, "unknown field `db`, expected `city`"),
         (
             r#"{"city":"true"}"#,
-            "setting `city`: grant a file that knows cities: table.country=FILE",
+            "setting `city`: needs a file that contains cities: table.country=FILE",
         ),
     ] {
         assert_eq!(
@@ -71,7 +71,7 @@ const MMDB: &str = "network,country/iso_code,country/names/en,city/names/en\n\
                     2001:4860::/32,US,,\n";
 
 #[test]
-fn a_file_of_the_users() {
+fn a_granted_file_replaces_the_built_in_table() {
     let mut plugin = Harness::<Geoip>::with_tables("{}", &[("country", MMDB)]).unwrap();
     let to = |destination| event().destination(destination);
     let nl = || {
@@ -85,7 +85,7 @@ fn a_file_of_the_users() {
             to("10.0.0.1:80"),
             to("[64:ff9b::193.0.0.1]:80"),
             to("[2001:4860::1]:80"),
-            // What the file does not know the table inside is not asked for.
+            // The file does not contain this address. The plugin does not look it up in the built-in table.
             to("18.0.0.1:80"),
             to("193.0.0.1:443"),
         ]
@@ -111,23 +111,23 @@ fn a_file_of_the_users() {
 }
 
 #[test]
-fn a_file_in_csv() {
+fn a_csv_file_is_accepted() {
     let csv = "network,country\n193.0.0.0/21,NL\n";
     let with = |settings, csv| Harness::<Geoip>::with_tables(settings, &[("country", csv)]);
     let mut plugin = with("{}", csv).unwrap();
     let verdict = plugin.event(event().destination("193.0.0.1:80"));
     assert_eq!(verdict, Verdict::keep().tag("country", "NL"));
-    // A file that can't be what is wanted is not passed over in silence.
+    // A file without the required columns is an error.
     for (settings, csv, error) in [
         (
             "{}",
             "network,asn\n193.0.0.0/21,3333\n",
-            "table `country` has no column `country/iso_code`; nor `country`, which would do in CSV",
+            "table `country` has no column `country/iso_code`, and no column `country` as in CSV",
         ),
         (
             r#"{"city":true}"#,
             csv,
-            "table `country` has no column `city/names/en`; nor `city`, which would do in CSV",
+            "table `country` has no column `city/names/en`, and no column `city` as in CSV",
         ),
     ] {
         assert_eq!(with(settings, csv).err().as_deref(), Some(error));
@@ -135,7 +135,7 @@ fn a_file_in_csv() {
 }
 
 #[test]
-fn the_licence_is_told() {
+fn the_manifest_names_the_licence_of_the_data() {
     let manifest = manifest::<Geoip>();
     assert_eq!(manifest["license"], "Apache-2.0 AND CC-BY-SA-4.0");
     let notice = manifest["notice"].as_str().unwrap();

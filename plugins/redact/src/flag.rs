@@ -1,25 +1,25 @@
-//! Secrets that are an argument of their own, told by the flag before them (`--password x`), and those that only the
-//! program's name tells (`mysql -px`, `curl -u user:x`). What a text says of itself is `text.rs`'s.
+//! Finds secrets in arguments by the flag before them (`--password x`) or by the program's flags (`mysql -px`, `curl -u user:x`).
+//! `text.rs` finds secrets within one text.
 
 use std::ops::Range;
 
 use crate::name::Names;
 
-/// How a program's flag takes its secret.
+/// Where the value of a flag is.
 #[derive(Clone, Copy, PartialEq)]
 enum Form {
-    /// `-px` only.
+    /// In the same argument: `-px`.
     Attached,
-    /// `-p x` only.
+    /// In the next argument: `-p x`.
     Next,
-    /// Both.
+    /// In either place.
     Either,
 }
 
-/// A flag, its form, and what the secret comes after in the value.
+/// A flag, its form, and the character in the value after which the secret starts.
 type Flag = (&'static str, Form, Option<char>);
 
-/// Programs, flags, form, and what the secret comes after in the value.
+/// Programs, flags, form, and the character in the value after which the secret starts.
 type Rule = (
     &'static [&'static str],
     &'static [&'static str],
@@ -50,21 +50,21 @@ const PROGRAMS: &[Rule] = &[
     (&["xfreerdp", "wfreerdp"], &["/p:"], Form::Attached, None),
 ];
 
-/// Programs whose `login` takes a password with -p; elsewhere that is a port.
-const LOGIN: &[&str] = &[
+/// Programs in which `-p` is a password after the command `login`. In other commands `-p` is a port.
+const LOGIN_PROGRAMS: &[&str] = &[
     "docker", "podman", "nerdctl", "skopeo", "buildah", "helm", "oras", "az",
 ];
 
-/// Programs that the ones above run, whose own short flags are no secrets.
-const PLAIN: &[&str] = &["ssh", "scp", "sftp", "rsync"];
+/// Programs that the programs above may start, and whose short flags are not secrets.
+const HARMLESS_PROGRAMS: &[&str] = &["ssh", "scp", "sftp", "rsync"];
 
-/// For each argument the part of it that is a secret, if the arguments before it say so.
+/// For each argument, the part that is a secret according to its flag or the argument before it.
 pub(crate) fn values(args: &[impl AsRef<str>], names: &Names) -> Vec<Option<Range<usize>>> {
     let mut program = "";
     let mut known: Vec<Flag> = vec![];
     let mut next: Option<Option<char>> = None;
     let value = |arg| {
-        // A flag can't be the value of one that has none after all: `--password --host db`.
+        // A long flag is not a value: in `--password --host db`, the flag `--password` has none.
         if let Some(after) = next.take()
             && !is_long_flag(arg)
         {
@@ -75,7 +75,7 @@ pub(crate) fn values(args: &[impl AsRef<str>], names: &Names) -> Vec<Option<Rang
                 next = Some(after);
                 return None;
             }
-            // `-sSu joe:x` is `-s -S -u joe:x`; what has no name before its secret could be anything.
+            // `-sSu joe:x` means `-s -S -u joe:x`. Only for values with a name before the secret: others are ambiguous.
             if after.is_some() && form == Form::Either && ends_bundle(arg, flag) {
                 next = Some(after);
                 return None;
@@ -86,11 +86,11 @@ pub(crate) fn values(args: &[impl AsRef<str>], names: &Names) -> Vec<Option<Rang
             }
         }
         if let Some(name) = arg.strip_prefix('-') {
-            // With its value in the same argument it is `text.rs`'s.
+            // `text.rs` handles a value in the same argument.
             if !arg.contains(['=', ':', ' ']) && names.is_secret(name.trim_start_matches('-')) {
                 next = Some(None);
             }
-        } else if arg == "login" && LOGIN.contains(&program) {
+        } else if arg == "login" && LOGIN_PROGRAMS.contains(&program) {
             known.push(("-p", Form::Either, None));
         } else if let Some(name) = known_program(arg) {
             (program, known) = (name, flags(name));
@@ -104,7 +104,7 @@ fn is_long_flag(arg: &str) -> bool {
     arg.len() > 2 && arg.starts_with("--")
 }
 
-/// Whether it is several short flags in one, of which the last is that one.
+/// Whether the argument combines several short flags, and `flag` is the last of them.
 fn ends_bundle(arg: &str, flag: &str) -> bool {
     let (Some(letters), Some(flag)) = (arg.strip_prefix('-'), flag.strip_prefix('-')) else {
         return false;
@@ -116,18 +116,18 @@ fn ends_bundle(arg: &str, flag: &str) -> bool {
         && letters.bytes().all(|it| it.is_ascii_alphabetic())
 }
 
-/// The program's name, if it has flags of its own. Not only the first argument can be one: `sudo mysql`, `sh -c 'mysql …'`.
+/// The name of the program, if it is in one of the lists. Any argument may be a program: `sudo mysql`, `sh -c 'mysql …'`.
 fn known_program(arg: &str) -> Option<&str> {
     let name = arg.rsplit('/').next()?;
     let known = PROGRAMS
         .iter()
         .any(|(programs, ..)| programs.contains(&name))
-        || LOGIN.contains(&name)
-        || PLAIN.contains(&name);
+        || LOGIN_PROGRAMS.contains(&name)
+        || HARMLESS_PROGRAMS.contains(&name);
     known.then_some(name)
 }
 
-/// The program's flags.
+/// The flags of a program that take secrets.
 fn flags(program: &str) -> Vec<Flag> {
     PROGRAMS
         .iter()
@@ -136,7 +136,7 @@ fn flags(program: &str) -> Vec<Flag> {
         .collect()
 }
 
-/// The secret in a value that begins at `start`: all of it, or what comes after that character.
+/// The secret in a value that starts at `start`: all of the value, or the part after the character `after`.
 fn secret(arg: &str, start: usize, after: Option<char>) -> Option<Range<usize>> {
     let start = match after {
         None => start,
@@ -149,7 +149,7 @@ fn secret(arg: &str, start: usize, after: Option<char>) -> Option<Range<usize>> 
 mod tests {
     use super::*;
 
-    /// The secret in the arguments that follow the program, each with its argument's number.
+    /// Checks which parts of a command are secrets.
     fn check(command: &str, expect: &[&str]) {
         let args: Vec<&str> = command.split(' ').collect();
         let found = values(&args, &Names::default());
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_name_a_secret() {
+    fn a_flag_with_the_name_of_a_secret_takes_one() {
         check("app --password hunter2 --port 1", &["hunter2"]);
         check("app -token abc --api-key def", &["abc", "def"]);
         check("app --password -x", &["-x"]);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn programs() {
+    fn flags_of_known_programs_take_secrets() {
         check("/usr/bin/mysql -u root -phunter2 db", &["hunter2"]);
         check("mysql -p db", &[]);
         check("mysql --port 3306 --protocol tcp", &[]);

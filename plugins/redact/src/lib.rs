@@ -1,9 +1,8 @@
-//! Masks secrets in the arguments of processes and the labels of containers: passwords, tokens, keys, in the forms in which
-//! command lines carry them.
-//! Masks too much rather than too little, and changes nothing else; a secret that looks like nothing stays.
+//! Masks secrets in the arguments of processes and the labels of containers: passwords, tokens and keys in the usual forms. In
+//! doubt, masks a text. Cannot detect a secret without a known name, flag or form.
 
+mod cache;
 mod flag;
-mod known;
 mod name;
 mod text;
 
@@ -12,27 +11,30 @@ use std::{ops::Range, ptr, rc::Rc};
 use lightmon_plugin::{Actions, Batch, Config, Event, Field, Fields, Plugin, Role, Verdict};
 use serde::Deserialize;
 
-use crate::{known::Known, name::Names};
+use crate::{cache::ChangeCache, name::Names};
 
-/// Bytes of a process's arguments, and of a container's labels, that are looked at; what comes after them is masked unseen.
-const LOOKED_AT: usize = 64 << 10;
+/// Maximum size of the arguments of a process, or the labels of a container, that the plugin searches. It masks the rest without
+/// a search.
+const MAX_SCANNED_BYTES: usize = 64 << 10;
 
-/// Bytes of changed arguments that are given back for a process: past it, the mask stands for a whole argument. A longer
-/// text the host would refuse, and leave the secret where it was.
-const ANSWER: usize = 12 << 10;
+/// Maximum size of all changed arguments of a process. Beyond this, the plugin masks whole arguments: the host rejects longer
+/// texts, and would keep the secret.
+const MAX_ARGUMENT_CHANGE_BYTES: usize = 12 << 10;
 
-/// The same for a container's labels, with their keys. Of 256 events the answers fit into the 4 MiB that the host takes.
-const LABELS_ANSWER: usize = 2 << 10;
+/// Maximum size of all changed labels of a container, keys included. With these limits, the changes of 256 events fit into the
+/// 4 MiB that the host accepts.
+const MAX_LABEL_CHANGE_BYTES: usize = 2 << 10;
 
-const LONGEST_MASK: usize = 64;
+/// Maximum length of the setting `mask`.
+const MAX_MASK_BYTES: usize = 64;
 
 /// The settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Settings {
-    /// Names of secrets, besides the known ones.
+    /// Names of secrets, in addition to the built-in ones.
     keys: Vec<String>,
-    /// What stands in the place of a secret.
+    /// The text that replaces a secret.
     mask: String,
 }
 
@@ -48,8 +50,8 @@ impl Default for Settings {
 /// The plugin.
 struct Redact {
     secrets: Secrets,
-    args: Known<String, (usize, String)>,
-    labels: Known<(String, String), (String, String)>,
+    args: ChangeCache<String, (usize, String)>,
+    labels: ChangeCache<(String, String), (String, String)>,
 }
 
 impl Redact {
@@ -68,16 +70,16 @@ impl Redact {
     }
 }
 
-/// What is a secret, and what stands in its place.
+/// Finds secrets and replaces them.
 struct Secrets {
     names: Names,
     mask: String,
 }
 
 impl Secrets {
-    /// The arguments that change: which, and what each becomes.
+    /// The changed arguments: the index and the new text of each.
     fn arguments(&self, args: &[String]) -> Vec<(usize, String)> {
-        let mut left = Some(LOOKED_AT);
+        let mut left = Some(MAX_SCANNED_BYTES);
         let seen: Vec<&str> = args
             .iter()
             .map(|arg| {
@@ -85,7 +87,7 @@ impl Secrets {
                 if left.is_some() { arg } else { "" }
             })
             .collect();
-        let mut room = ANSWER;
+        let mut room = MAX_ARGUMENT_CHANGE_BYTES;
         let mut changes = vec![];
         for (i, value) in flag::values(&seen, &self.names).into_iter().enumerate() {
             let mut secrets: Vec<_> = value.into_iter().collect();
@@ -105,10 +107,10 @@ impl Secrets {
         changes
     }
 
-    /// The labels that change: the key of each, and what its value becomes.
+    /// The changed labels: the key and the new value of each.
     fn labels(&self, labels: &[(String, String)]) -> Vec<(String, String)> {
-        let mut left = Some(LOOKED_AT);
-        let mut room = LABELS_ANSWER;
+        let mut left = Some(MAX_SCANNED_BYTES);
+        let mut room = MAX_LABEL_CHANGE_BYTES;
         let mut changes = vec![];
         for (key, value) in labels {
             left = left.and_then(|left| left.checked_sub(key.len() + value.len()));
@@ -132,7 +134,7 @@ impl Secrets {
         changes
     }
 
-    /// The text with each secret replaced; none when there is none.
+    /// The text with each secret replaced; none if there are no secrets.
     fn mask(&self, text: &str, mut secrets: Vec<Range<usize>>) -> Option<String> {
         secrets.retain(|it| !it.is_empty());
         secrets.sort_unstable_by_key(|it| it.start);
@@ -153,15 +155,17 @@ impl Secrets {
 impl Plugin for Redact {
     fn new(config: &Config) -> Result<Self, String> {
         let Settings { keys, mask } = config.parse()?;
-        if mask.len() > LONGEST_MASK {
-            return Err(format!("setting `mask`: longer than {LONGEST_MASK} bytes"));
+        if mask.len() > MAX_MASK_BYTES {
+            return Err(format!(
+                "setting `mask`: longer than {MAX_MASK_BYTES} bytes"
+            ));
         }
         let names = Names::with(&keys)
             .map_err(|key| format!("setting `keys`: `{key}` has no letter or digit"))?;
         Ok(Self {
             secrets: Secrets { names, mask },
-            args: Known::default(),
-            labels: Known::default(),
+            args: ChangeCache::default(),
+            labels: ChangeCache::default(),
         })
     }
 
@@ -178,7 +182,7 @@ impl Plugin for Redact {
         )
     }
 
-    /// A process, and a container, is looked at once, however many connections of it there are.
+    /// Searches each process and each container of the batch once.
     fn on_batch(&mut self, batch: &Batch, actions: &mut Actions) {
         let (processes, containers) = (batch.processes(), batch.containers());
         let args: Vec<_> = processes
@@ -190,17 +194,21 @@ impl Plugin for Redact {
             .map(|it| self.labels(it.labels()))
             .collect();
         for event in batch.events() {
-            let args = event.process().and_then(|it| of(processes, it, &args));
-            let labels = event.container().and_then(|it| of(containers, it, &labels));
+            let args = event
+                .process()
+                .and_then(|it| changes_of(processes, it, &args));
+            let labels = event
+                .container()
+                .and_then(|it| changes_of(containers, it, &labels));
             let verdict = verdict(args.map_or(&[], |it| &**it), labels.map_or(&[], |it| &**it));
             actions.push(&event, verdict);
         }
     }
 }
 
-/// What was made of the row of a table.
-fn of<'a, T, M>(rows: &[T], row: &T, made: &'a [M]) -> Option<&'a M> {
-    made.get(rows.iter().position(|it| ptr::eq(it, row))?)
+/// The changes of a row of a batch's table.
+fn changes_of<'a, T, C>(rows: &[T], row: &T, changes: &'a [C]) -> Option<&'a C> {
+    changes.get(rows.iter().position(|it| ptr::eq(it, row))?)
 }
 
 fn verdict(args: &[(usize, String)], labels: &[(String, String)]) -> Verdict {
@@ -220,12 +228,12 @@ lightmon_plugin::register!(
         "additionalProperties": false,
         "properties": {
             "keys": {
-                "description": "Names of secrets, besides the known ones",
+                "description": "Names of secrets, in addition to the built-in ones",
                 "type": "array",
                 "items": {"type": "string"},
                 "default": []
             },
-            "mask": {"description": "What stands in the place of a secret", "type": "string", "default": "***"}
+            "mask": {"description": "Text that replaces a secret", "type": "string", "default": "***"}
         }
     }"#,
     example: "--plugin redact.wasm:keys=pin+badge",

@@ -1,8 +1,8 @@
-//! Which names are names of secrets: `--db-password`, `AWS_SECRET_ACCESS_KEY`, `accessToken`, `X-Api-Key`.
-//! Looks at names only, never at what they hold.
+//! Recognizes names of secrets: `--db-password`, `AWS_SECRET_ACCESS_KEY`, `accessToken`, `X-Api-Key`. Looks only at names, never at
+//! values.
 
-/// Ends of words that make a name one of a secret: `authtoken` as well as `token`.
-const ENDS: &[&str] = &[
+/// If a word of a name ends with one of these, it is the name of a secret: `authtoken` as well as `token`.
+const SECRET_SUFFIXES: &[&str] = &[
     "password",
     "passwords",
     "passwd",
@@ -19,8 +19,8 @@ const ENDS: &[&str] = &[
     "credentials",
 ];
 
-/// Whole words that do: as ends they would take `bypass` and `compass` too.
-const WORDS: &[&str] = &[
+/// If a whole word of a name is one of these, it is the name of a secret. As suffixes they would also match `bypass` and `compass`.
+const SECRET_WORDS: &[&str] = &[
     "pass",
     "pwd",
     "pw",
@@ -36,15 +36,15 @@ const WORDS: &[&str] = &[
     "passout",
     "dbpass",
     "userpass",
-    // Of addresses that give access for a while: `?sig=…`, `X-Amz-Signature=…`.
+    // Signatures in URLs that give temporary access: `?sig=…`, `X-Amz-Signature=…`.
     "sig",
     "signature",
-    // `REDISCLI_AUTH`: `auth` alone says how, not with what.
+    // For `REDISCLI_AUTH`. The word `auth` alone often names a method, not a secret.
     "rediscli",
 ];
 
-/// What `key` has to follow to be a secret one.
-const KEYS: &[&str] = &[
+/// The word `key` after one of these names a secret.
+const KEY_PREFIXES: &[&str] = &[
     "api",
     "access",
     "secret",
@@ -58,60 +58,63 @@ const KEYS: &[&str] = &[
     "auth",
 ];
 
-/// Last words of names that only tell where a secret is, or what it is like.
-const ABOUT: &[&str] = &[
+/// If the last word of a name is one of these, the value describes a secret or says where it is.
+const METADATA_WORDS: &[&str] = &[
     "file", "path", "dir", "stdin", "url", "uri", "ttl", "length", "type", "policy", "name",
 ];
 
-/// A name longer than this is data.
-const LONGEST: usize = 128;
+/// Maximum length of a name. A longer text is data.
+const MAX_NAME_BYTES: usize = 128;
 
-/// The names of secrets: the known ones and the user's.
+/// The names of secrets: the built-in ones and those of the user.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    own: Vec<String>,
+    custom: Vec<String>,
 }
 
 impl Names {
-    /// The known names and these; `Err` is one that is none.
+    /// Adds names to the built-in ones.
+    ///
+    /// # Errors
+    /// A name without a letter or digit.
     pub(crate) fn with(keys: &[String]) -> Result<Self, String> {
-        let own = keys.iter().map(|key| match plain(key) {
-            plain if plain.is_empty() => Err(key.clone()),
-            plain => Ok(plain),
+        let custom = keys.iter().map(|key| match normalized(key) {
+            normalized if normalized.is_empty() => Err(key.clone()),
+            normalized => Ok(normalized),
         });
         Ok(Self {
-            own: own.collect::<Result<_, _>>()?,
+            custom: custom.collect::<Result<_, _>>()?,
         })
     }
 
-    /// Whether that is the name of a secret.
+    /// Whether `name` is the name of a secret.
     pub(crate) fn is_secret(&self, name: &str) -> bool {
-        if name.is_empty() || name.len() > LONGEST {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return false;
         }
         let words = words(name);
         if self
-            .own
+            .custom
             .iter()
-            .any(|own| words.split('-').any(|word| word == own))
-            || !self.own.is_empty() && self.own.contains(&plain(name))
+            .any(|custom| words.split('-').any(|word| word == custom))
+            || !self.custom.is_empty() && self.custom.contains(&normalized(name))
         {
             return true;
         }
         let mut before = "";
         let mut secret = false;
         for word in words.split('-') {
-            secret |= WORDS.contains(&word)
-                || ENDS.iter().any(|end| word.ends_with(end))
-                || word == "key" && KEYS.contains(&before);
+            secret |= SECRET_WORDS.contains(&word)
+                || SECRET_SUFFIXES.iter().any(|end| word.ends_with(end))
+                || word == "key" && KEY_PREFIXES.contains(&before);
             before = word;
         }
-        secret && !ABOUT.contains(&before)
+        secret && !METADATA_WORDS.contains(&before)
     }
 }
 
-/// Letters and digits only, in lower case.
-fn plain(name: &str) -> String {
+/// The letters and digits of a name, in lower case.
+fn normalized(name: &str) -> String {
     name.chars()
         .filter(|c| c.is_alphanumeric())
         .flat_map(char::to_lowercase)
@@ -141,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known() {
+    fn built_in_names_are_recognized() {
         let names = Names::default();
         for name in "password PASSWORD db-password DB_PASSWORD dbPassword Dspring.datasource.password passwd PGPASSWORD pass pwd \
                      token auth-token authtoken accessToken GITHUB_TOKEN api-key apiKey api_key APIKEY X-Api-Key \
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn own() {
+    fn the_users_names_are_recognized() {
         let names = Names::with(&["pin".into(), "Badge-Id".into(), "ключ".into()]).unwrap();
         for name in [
             "pin", "PIN", "card-pin", "badge_id", "badgeId", "КЛЮЧ", "pin-file", "password",

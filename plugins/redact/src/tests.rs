@@ -1,4 +1,4 @@
-//! The list of what is masked, and of what is not.
+//! Lists by example what is masked and what is not.
 
 use std::time::Instant;
 
@@ -32,7 +32,7 @@ fn check(command: &str) {
 }
 
 #[test]
-fn flags() {
+fn flags_are_masked() {
     check("app¦--password={hunter2}");
     check("app¦--password={two words, and = more}");
     check("app¦--password¦{hunter2}¦--port¦1");
@@ -48,7 +48,7 @@ fn flags() {
 }
 
 #[test]
-fn variables() {
+fn variables_are_masked() {
     check("env¦PGPASSWORD={hunter2}¦AWS_SECRET_ACCESS_KEY={wJalrXUtnFEMI/K7MDENG}¦psql");
     check("docker¦run¦-e¦MYSQL_ROOT_PASSWORD={two words}¦mysql");
     check("docker¦run¦--env=DB_PASSWORD={hunter2}¦app");
@@ -59,14 +59,14 @@ fn variables() {
 }
 
 #[test]
-fn headers_and_json() {
+fn headers_and_json_are_masked() {
     check("curl¦-H¦Authorization: Bearer {abc.def-123}");
     check("curl¦-H¦authorization: basic {am9lOmh1bnRlcjI=}");
     check("curl¦-H¦Authorization: {abc def}");
     check("curl¦-HAuthorization: Bearer {abcdefgh}");
     check("curl¦-H¦X-Api-Key: {abc}¦-H¦Accept: text/html");
     check("curl¦-H¦Cookie: {session=abc; theme=dark}");
-    // With `[` for `{`, which marks secrets here.
+    // Uses `[` instead of `{`, because `{` marks secrets in these tests.
     check(r#"curl¦-d¦["user":"joe","password":"{hunter2}","x":1]"#);
     check(r#"curl¦-d¦["password" : "{hun\"ter2}", "x": 1]"#);
     check(r#"sh¦-c¦curl -d "[\"token\":\"{abc}\",\"x\":\"y\"]""#);
@@ -75,7 +75,7 @@ fn headers_and_json() {
 }
 
 #[test]
-fn urls() {
+fn passwords_in_urls_are_masked() {
     check("psql¦postgres://joe:{hunter2}@db:5432/x?sslmode=disable");
     check("app¦--db=postgres://joe:{hunter2}@db/x");
     check("app¦redis://:{hunter2}@cache:6379/0");
@@ -84,14 +84,14 @@ fn urls() {
     check("git¦clone¦https://{ghp_abcdefghijklmnopqrstuvwxyz0123456789}@example.org/x.git");
     check("app¦joe:{hunter2}@tcp(db:3306)/x");
     check("app¦--dsn=joe:{hunter2}@tcp(db:3306)/x");
-    // Has the form: masked rather than guessed.
+    // Ambiguous: masked in doubt.
     check("app¦--ratio=1:{2}@3x");
     check("curl¦https://example.org/?token={abc}&page=2");
     check("curl¦https://example.org/?page=2&api_key={abc#top}");
 }
 
 #[test]
-fn keys_of_known_form() {
+fn keys_of_known_form_are_masked() {
     check("aws¦configure¦{AKIAIOSFODNN7EXAMPLE}");
     check("app¦--id¦({AKIAIOSFODNN7EXAMPLE})");
     check("app¦{eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N}");
@@ -100,7 +100,7 @@ fn keys_of_known_form() {
 }
 
 #[test]
-fn commands_in_an_argument() {
+fn commands_within_an_argument_are_masked() {
     check("sh¦-c¦PGPASSWORD={hunter2 psql -h db}");
     check("sh¦-c¦exec app --password {hunter2} --port 1");
     check("sh¦-c¦exec app --password '{two words}' --port 1");
@@ -109,7 +109,7 @@ fn commands_in_an_argument() {
 }
 
 #[test]
-fn left_alone() {
+fn other_texts_are_unchanged() {
     for command in [
         "curl¦-s¦https://example.org/path@x?page=2&sort=key",
         "ssh¦-p¦2222¦joe@host",
@@ -131,7 +131,7 @@ fn left_alone() {
 }
 
 #[test]
-fn settings() {
+fn settings_are_applied_and_checked() {
     check_with(
         r#"{"keys":"pin+badge-id"}"#,
         "app¦--pin={1234}¦badge_id={7}¦--pinned=1¦--password={x}",
@@ -163,9 +163,9 @@ fn settings() {
     }
 }
 
-/// Each pattern: what must go, and what looks like it and must stay.
+/// For each pattern, a text that must be masked and a similar text that must stay.
 #[test]
-fn patterns() {
+fn patterns_do_not_mask_similar_texts() {
     const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz0123456789";
     for start in [
         "AKIAABCDEFGHIJKLMNOP",
@@ -202,11 +202,11 @@ fn patterns() {
         "whsec_",
     ] {
         check(&format!("app¦{{{start}{LETTERS}}}¦x={{{start}{LETTERS}}}"));
-        // The beginning alone is a word like any other.
+        // The prefix alone is an ordinary word.
         check(&format!("app¦{}", &start[..4.min(start.len())]));
     }
     for (masked, plain) in [
-        // AWS: the key's id by its form, the key by its name.
+        // AWS: the id of the key is recognized by its form, the key by its name.
         (
             "AWS_SECRET_ACCESS_KEY={wJalrXUtnFEMI/K7MDENG}",
             "AWS_REGION=eu-west-1",
@@ -236,7 +236,7 @@ fn patterns() {
             "Www-Authenticate: Basic",
         ),
         ("Proxy-Authorization: Digest {x}", "Author: Joe"),
-        // Addresses with a password.
+        // URLs with a password.
         ("postgres://joe:{hunter2}@db/x", "postgres://joe@db:5432/x"),
         (
             "https://:{hunter2}@example.org",
@@ -273,7 +273,7 @@ fn patterns() {
             "jdbc:postgresql://db/x?user=joe&ssl=true",
         ),
         ("mongodb+srv://joe:{x}@db/x", "mongodb+srv://db/x"),
-        // Addresses that give access for a while.
+        // URLs that give temporary access.
         (
             "https://x.blob.example/y?sv=2024&sig={ab%2Fc}&se=1",
             "https://x.blob.example/y?sv=2024&se=1",
@@ -284,7 +284,7 @@ fn patterns() {
         ),
         ("sh -c 'mysql -p{x}'", "sh -c 'ssh -p 22'"),
         ("sshpass -p {x} ssh h", "nc -p 22 h"),
-        // Blocks.
+        // Private keys.
         (
             "-----BEGIN RSA PRIVATE KEY-----{\nMIIE\n-----END RSA PRIVATE KEY-----}",
             "-----BEGIN PUBLIC KEY-----\nMIIE",
@@ -297,7 +297,7 @@ fn patterns() {
             "-----BEGIN PGP PRIVATE KEY BLOCK-----{ x}",
             "-----BEGIN PGP PUBLIC KEY BLOCK----- x",
         ),
-        // Hashes of passwords.
+        // Hashed passwords.
         ("joe:{$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/}", "cost:$100"),
         (
             "joe:{$$2y$$05$$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1}",
@@ -310,7 +310,7 @@ fn patterns() {
 }
 
 #[test]
-fn labels() {
+fn labels_are_masked() {
     let mut plugin = Harness::<Redact>::new("{}").unwrap();
     let keep = Verdict::keep;
     for (key, value, expect) in [
@@ -381,7 +381,7 @@ fn long_labels() {
         label("a", &"plain ".repeat(2_000)),
         label("b", &format!("{}password=x", "plain ".repeat(2_000))),
         label("token", "x"),
-        label("c", &"x".repeat(LOOKED_AT)),
+        label("c", &"x".repeat(MAX_SCANNED_BYTES)),
         label("d", "plain"),
     ];
     let expect = ["b", "token", "c", "d"].map(|key| (key.to_owned(), "***".to_owned()));
@@ -389,14 +389,14 @@ fn long_labels() {
 }
 
 #[test]
-fn nothing_to_look_at() {
+fn an_event_without_arguments_and_labels_is_unchanged() {
     let mut plugin = Harness::<Redact>::new("{}").unwrap();
     assert_eq!(plugin.event(event().no_process()), Verdict::keep());
     assert_eq!(plugin.event(event().short_lived()), Verdict::keep());
     assert_eq!(manifest::<Redact>()["role"], "redactor");
 }
 
-/// What is masked stays masked, and a second look finds nothing new to say.
+/// Masking a masked text again changes nothing.
 #[test]
 fn masking_twice_changes_nothing() {
     let redact = Secrets {
@@ -427,9 +427,9 @@ fn masking_twice_changes_nothing() {
     assert_eq!(redact.arguments(&masked), []);
 }
 
-/// Pieces that the searches look for, put together at random with what tears apart characters and quotes.
+/// Random combinations of the searched patterns with quotes, escapes and multi-byte characters.
 #[test]
-fn hostile_text() {
+fn hostile_texts_do_not_panic() {
     const PIECES: &[&str] = &[
         "password",
         "Authorization",
@@ -488,9 +488,9 @@ fn hostile_text() {
     }
 }
 
-/// A lot of what each search looks for: no search may go back to the beginning again and again.
+/// Repeats what each search looks for: each search must take linear time.
 #[test]
-fn long_text() {
+fn long_texts_take_linear_time() {
     let names = Names::default();
     for piece in [
         "@",
@@ -523,9 +523,9 @@ fn long_text() {
     }
 }
 
-/// The host refuses answers that are too long, and would keep what they were to mask.
+/// The host rejects texts that are too long, and would keep the secrets.
 #[test]
-fn long_arguments() {
+fn long_arguments_are_masked_whole() {
     let redact = Secrets {
         names: Names::default(),
         mask: "***".into(),
@@ -534,22 +534,22 @@ fn long_arguments() {
         redact.arguments(&args.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>())
     };
 
-    // As long as a class path: nothing is in it, nothing changes.
+    // As long as a class path, without a secret: unchanged.
     let path = "/opt/app/lib/some-library-1.2.3.jar:".repeat(1000);
     assert_eq!(
         args(&["java", "-cp", &path, "--password=x"]),
         [(3, "--password=***".to_owned())]
     );
 
-    // A secret in it: the whole argument goes, and later ones keep their short texts.
+    // With a secret: the whole argument is masked. Later short arguments are masked as usual.
     let secret = format!("{path} password=x");
     assert_eq!(
         args(&["java", &secret, "--password=x"]),
         [(1, "***".to_owned()), (2, "--password=***".to_owned())]
     );
 
-    // Past what is looked at nothing is shown, character boundaries or not.
-    let endless = "é".repeat(LOOKED_AT);
+    // Text beyond the searched part is masked, even if the limit is within a character.
+    let endless = "é".repeat(MAX_SCANNED_BYTES);
     let changes = args(&[
         &format!("x{}", &endless[..8192]),
         &endless,
@@ -574,7 +574,7 @@ fn long_arguments() {
 }
 
 #[test]
-fn a_batch_is_as_its_events() {
+fn a_batch_gives_the_same_verdicts_as_single_events() {
     let events = || {
         [
             event().args(["app", "--token=x"]),

@@ -1,16 +1,16 @@
-//! Secrets that a text shows by itself: `NAME=value` and `name: value` where the name is one of a secret, URLs with a
-//! password, bearer tokens, keys of a known form. Knows nothing of the arguments around it.
+//! Finds secrets within one text: `NAME=value` and `name: value` if the name is that of a secret, URLs with a password, bearer
+//! tokens, and keys of a known form. Does not look at other arguments.
 //!
-//! Each search walks through the text once, whatever is in it: arguments are as long and as hostile as their owner likes.
+//! Each search takes linear time, because arguments may be long and hostile.
 
 use std::ops::Range;
 
 use crate::{flag, name::Names};
 
-/// Adds where secrets are; the places may overlap.
+/// Adds the ranges of all secrets in the text. Ranges may overlap.
 pub(crate) fn secrets(text: &str, names: &Names, found: &mut Vec<Range<usize>>) {
     assignments(text, names, found);
-    for word in words(text, is_gap) {
+    for word in words(text, is_separator) {
         user_info(text, &word, found);
     }
     for word in words(text, |c| !is_token(c)) {
@@ -23,20 +23,20 @@ pub(crate) fn secrets(text: &str, names: &Names, found: &mut Vec<Range<usize>>) 
     command_line(text, names, found);
 }
 
-/// `NAME=value`, `name: value`, `"name": "value"`.
+/// Finds assignments: `NAME=value`, `name: value`, `"name": "value"`.
 fn assignments(text: &str, names: &Names, found: &mut Vec<Range<usize>>) {
     let mut done = 0;
     for (at, _) in text.match_indices(['=', ':']) {
         if at < done {
             continue;
         }
-        // Back over `"name" `.
+        // Skip quotes and spaces backwards, as in `"name" :`.
         let before = text[..at].trim_end_matches(' ');
         let bare = before.trim_end_matches(['"', '\'', '\\']);
         let quoted = bare.len() < before.len();
         let start = bare
             .rfind(|c| !is_name(c))
-            .map_or(0, |i| i + width(bare, i));
+            .map_or(0, |i| i + char_len(bare, i));
         let name = bare[start..].trim_start_matches('-');
         if !names.is_secret(name) {
             continue;
@@ -53,7 +53,7 @@ fn assignments(text: &str, names: &Names, found: &mut Vec<Range<usize>>) {
 fn value(text: &str, at: usize, first: bool, quoted: bool, name: &str) -> Range<usize> {
     let colon = text[at..].starts_with(':');
     let rest = text[at + 1..].trim_start_matches(['=', '>', ' ']);
-    // `token:/run/x` is a volume, and `secret://` a scheme.
+    // Not a secret: `token:/run/x` is a volume, and `secret://` is a scheme.
     if colon && !quoted && rest.starts_with('/') {
         return at..at;
     }
@@ -61,7 +61,7 @@ fn value(text: &str, at: usize, first: bool, quoted: bool, name: &str) -> Range<
     let escaped = opened.len() < rest.len();
     if let Some(quote) = opened.chars().next().filter(|c| is_quote(*c)) {
         let start = text.len() - opened.len() + 1;
-        return start..closing(text, start, quote, escaped);
+        return start..closing_quote(text, start, quote, escaped);
     }
     let start = text.len() - rest.len();
     let header = colon
@@ -69,19 +69,19 @@ fn value(text: &str, at: usize, first: bool, quoted: bool, name: &str) -> Range<
             || name.to_ascii_lowercase().ends_with("cookie"));
     let start = if header { start + scheme(rest) } else { start };
     let rest = &text[start..];
-    // A header, or an argument that is nothing but this one assignment, goes on to its end, spaces and all.
+    // The value of a header extends to the end of the line. If the whole text is one assignment, the value extends to its end.
     let length = if first {
         rest.len()
     } else if header {
         rest.find(['"', '\'', '\n', '\r']).unwrap_or(rest.len())
     } else {
-        rest.find(|c| is_gap(c) || matches!(c, '&' | ';' | ','))
+        rest.find(|c| is_separator(c) || matches!(c, '&' | ';' | ','))
             .unwrap_or(rest.len())
     };
     start..start + length
 }
 
-/// The length of `Bearer `, `Basic ` and the like at the beginning, which is no secret.
+/// The length of an authentication scheme at the start, such as `Bearer ` or `Basic `. It is not secret.
 fn scheme(text: &str) -> usize {
     match text.split_once(' ') {
         Some((scheme, rest))
@@ -95,8 +95,8 @@ fn scheme(text: &str) -> usize {
     }
 }
 
-/// Where the quotation that begins at `start` ends. In `\"…\"` the closing mark has its backslash too.
-fn closing(text: &str, start: usize, quote: char, escaped: bool) -> usize {
+/// The end of the quoted text that starts at `start`. If `escaped`, the closing quote has a backslash, as in `\"…\"`.
+fn closing_quote(text: &str, start: usize, quote: char, escaped: bool) -> usize {
     let rest = &text[start..];
     let mut backslash = false;
     for (i, c) in rest.char_indices() {
@@ -108,7 +108,7 @@ fn closing(text: &str, start: usize, quote: char, escaped: bool) -> usize {
     text.len()
 }
 
-/// `scheme://user:password@host`, `user:password@tcp(host)`.
+/// Finds passwords in `scheme://user:password@host` and `user:password@tcp(host)`.
 fn user_info(text: &str, word: &Range<usize>, found: &mut Vec<Range<usize>>) {
     let word_text = &text[word.clone()];
     let (start, authority) = match word_text.find("://") {
@@ -118,7 +118,7 @@ fn user_info(text: &str, word: &Range<usize>, found: &mut Vec<Range<usize>>) {
             let slash = rest.find(['/', '?', '#']).unwrap_or(rest.len());
             (start, &rest[..slash])
         }
-        // Without a scheme it is one assignment's value, or all of the word.
+        // Without a scheme, the authority is the value of an assignment or the whole word.
         None => {
             let start = word_text.rfind(['=', ',']).map_or(0, |i| i + 1);
             (word.start + start, &word_text[start..])
@@ -130,7 +130,7 @@ fn user_info(text: &str, word: &Range<usize>, found: &mut Vec<Range<usize>>) {
     let Some((name, password)) = user.split_once(':') else {
         return;
     };
-    // A digest of an image, and addresses of people.
+    // Not secrets: the digest of an image, and mail and SIP addresses.
     if ["sha256:", "sha512:"].iter().any(|it| host.starts_with(it))
         || ["mailto", "sip", "sips", "acct"].contains(&name)
     {
@@ -140,8 +140,8 @@ fn user_info(text: &str, word: &Range<usize>, found: &mut Vec<Range<usize>>) {
     found.push(start..start + password.len());
 }
 
-/// Beginnings of keys and tokens, and how many letters must follow.
-const FORMS: &[(&str, usize)] = &[
+/// Prefixes of keys and tokens, and the minimum length of the rest.
+const TOKEN_PREFIXES: &[(&str, usize)] = &[
     ("AKIA", 16),
     ("ASIA", 16),
     ("ABIA", 16),
@@ -202,10 +202,10 @@ const FORMS: &[(&str, usize)] = &[
     ("AGE-SECRET-KEY-1", 30),
 ];
 
-/// Keys of a known form, JSON web tokens.
+/// Finds keys of a known form and JSON web tokens.
 fn known_form(text: &str, word: &Range<usize>, found: &mut Vec<Range<usize>>) {
     let token = &text[word.clone()];
-    let known = FORMS
+    let known = TOKEN_PREFIXES
         .iter()
         .any(|(start, rest)| token.len() >= start.len() + rest && token.starts_with(start));
     let jwt = token.starts_with("eyJ") && token.len() >= 30 && token.matches('.').count() >= 2;
@@ -214,7 +214,7 @@ fn known_form(text: &str, word: &Range<usize>, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// What follows the first line of a private key: all of it, since where it ends may be cut off.
+/// Finds private keys: the rest of the text after the first line of a key. The last line may be missing.
 fn private_keys(text: &str, found: &mut Vec<Range<usize>>) {
     for begin in ["PRIVATE KEY-----", "PRIVATE KEY BLOCK-----"] {
         if let Some(at) = text.find(begin) {
@@ -223,8 +223,8 @@ fn private_keys(text: &str, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Web addresses whose path is the secret.
-const HOOKS: &[&str] = &[
+/// URLs whose path is a secret.
+const WEBHOOK_URLS: &[&str] = &[
     "hooks.slack.com/services/",
     "hooks.slack.com/workflows/",
     "hooks.slack.com/triggers/",
@@ -232,7 +232,7 @@ const HOOKS: &[&str] = &[
 ];
 
 fn webhooks(text: &str, found: &mut Vec<Range<usize>>) {
-    for hook in HOOKS {
+    for hook in WEBHOOK_URLS {
         let mut done = 0;
         for (at, _) in text.match_indices(hook) {
             if at < done {
@@ -240,36 +240,36 @@ fn webhooks(text: &str, found: &mut Vec<Range<usize>>) {
             }
             let start = at + hook.len();
             done = text[start..]
-                .find(is_gap)
+                .find(is_separator)
                 .map_or(text.len(), |length| start + length);
             found.push(start..done);
         }
     }
 }
 
-/// Beginnings of passwords as crypt(3) and htpasswd hash them.
-const HASHES: &[&str] = &[
+/// Prefixes of passwords hashed by crypt(3) or htpasswd.
+const HASH_PREFIXES: &[&str] = &[
     "$apr1$", "$1$", "$2a$", "$2b$", "$2y$", "$5$", "$6$", "$y$", "$argon2",
 ];
 
-/// Hashes of passwords: `joe:$apr1$…`. In files of Compose each `$` is written twice.
+/// Finds hashed passwords: `joe:$apr1$…`. In Compose files each `$` is written twice.
 fn hashes(text: &str, found: &mut Vec<Range<usize>>) {
-    for word in words(text, |c| is_gap(c) || matches!(c, ':' | ',')) {
+    for word in words(text, |c| is_separator(c) || matches!(c, ':' | ',')) {
         let start = text[word.clone()]
             .find('$')
             .map_or(word.end, |at| word.start + at);
         let hash: String = text[start..word.end].chars().take(16).collect();
         let hash = hash.replace("$$", "$");
-        if word.end - start >= 20 && HASHES.iter().any(|it| hash.starts_with(it)) {
+        if word.end - start >= 20 && HASH_PREFIXES.iter().any(|it| hash.starts_with(it)) {
             found.push(start..word.end);
         }
     }
 }
 
-/// What follows the word `Bearer`.
+/// Finds tokens after the word `Bearer`.
 fn bearer(text: &str, found: &mut Vec<Range<usize>>) {
     let mut before = "";
-    for word in words(text, is_gap) {
+    for word in words(text, is_separator) {
         let token = text[word.clone()].trim_end_matches([',', ';', ')']);
         if ends_with_word(before, "bearer") && token.len() >= 8 {
             found.push(word.start..word.start + token.len());
@@ -287,13 +287,13 @@ fn ends_with_word(text: &str, word: &str) -> bool {
         && !text[..at].ends_with(|c: char| c.is_alphanumeric())
 }
 
-/// A command line in one argument: `sh -c 'mysql -px'`. Words are told apart by gaps, quotes among them, so that a command
-/// in a command counts too; a value that is quoted goes to its closing quote.
+/// Finds secrets in a command line within one argument: `sh -c 'mysql -px'`. Quotes separate words too, so that nested commands
+/// are found. A quoted value extends to its closing quote.
 fn command_line(text: &str, names: &Names, found: &mut Vec<Range<usize>>) {
     if !text.contains([' ', '\t', '\n']) {
         return;
     }
-    let words: Vec<_> = words(text, is_gap).collect();
+    let words: Vec<_> = words(text, is_separator).collect();
     let texts: Vec<&str> = words.iter().map(|word| &text[word.clone()]).collect();
     for (word, value) in words.iter().zip(flag::values(&texts, names)) {
         if let Some(value) = value {
@@ -301,21 +301,23 @@ fn command_line(text: &str, names: &Names, found: &mut Vec<Range<usize>>) {
                 .chars()
                 .next_back()
                 .filter(|c| is_quote(*c));
-            let end = quote.map_or(word.end, |quote| closing(text, word.start, quote, false));
+            let end = quote.map_or(word.end, |quote| {
+                closing_quote(text, word.start, quote, false)
+            });
             found.push(word.start + value.start..end.max(word.end));
         }
     }
 }
 
-/// The runs between gaps.
-fn words(text: &str, is_gap: impl Fn(char) -> bool) -> impl Iterator<Item = Range<usize>> {
+/// The ranges of the words between separators.
+fn words(text: &str, is_separator: impl Fn(char) -> bool) -> impl Iterator<Item = Range<usize>> {
     let start = move |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
-    text.split(is_gap)
+    text.split(is_separator)
         .filter(|word| !word.is_empty())
         .map(move |word| start(word)..start(word) + word.len())
 }
 
-fn is_gap(c: char) -> bool {
+fn is_separator(c: char) -> bool {
     c.is_whitespace() || is_quote(c) || matches!(c, '`' | '\\')
 }
 
@@ -323,16 +325,16 @@ fn is_quote(c: char) -> bool {
     matches!(c, '"' | '\'')
 }
 
-/// What names of flags, variables, headers and members are made of.
+/// Whether the character may be part of the name of a flag, variable, header or JSON member.
 fn is_name(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
-/// What keys and tokens are made of.
+/// Whether the character may be part of a key or token.
 fn is_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
-fn width(text: &str, at: usize) -> usize {
+fn char_len(text: &str, at: usize) -> usize {
     text[at..].chars().next().map_or(1, char::len_utf8)
 }

@@ -48,7 +48,7 @@ class Conditions(unittest.TestCase):
         self.check({"container": "3f4e*", "image": ["nginx:*"]}, [web], [{"container": {"id": "3f4e"}}])
         self.check({"labels": {"team": "shop", "tier": ["front", "back"]}}, [web], [{}, {"container": {"labels": {"team": "shop"}}}])
 
-    def test_all_have_to_be_met(self):
+    def test_all_conditions_must_match(self):
         condition = {"ports": 22, "outcome": "denied"}
         self.check(condition, [{"destination_port": 22, "outcome": 7}], [{"destination_port": 22}, {"outcome": 7}])
 
@@ -61,7 +61,7 @@ class Rules(unittest.TestCase):
         self.assertEqual(harness.event(destination_port=443), [])
         self.assertEqual(harness.host.counters, {"a": 1, "b": 1})
 
-    def test_what_does_not_fit_a_tag_is_left_out(self):
+    def test_names_that_do_not_fit_into_the_tag_are_omitted(self):
         rules = [{"name": letter * 50, "ports": 22} for letter in "abc"]
         self.assertEqual(Harness(Plugin, {"rules": rules}).event(destination_port=22), [("tag", "rule", f"{'a' * 50},{'b' * 50}")])
 
@@ -71,27 +71,27 @@ class Rules(unittest.TestCase):
         self.assertEqual(harness.event(destination="127.0.0.1", destination_port=22), [("drop",)])
         self.assertEqual(harness.event(destination_port=22), [("tag", "rule", "ssh")])
 
-    def test_asks_for_what_it_needs(self):
+    def test_only_the_needed_fields_are_requested(self):
         needs = lambda *rules: Harness(Plugin, {"rules": [{"name": str(n), **rule} for n, rule in enumerate(rules)]}).setup.needs
         self.assertEqual(needs({"ports": 1}, {"outcome": "sent"}), Fields(0))
         self.assertEqual(needs({"comm": "a"}, {"labels": {"a": "b"}}), Fields.PROCESS | Fields.LABELS)
 
-    def test_bad_rules_are_named(self):
+    def test_errors_name_the_rule(self):
         for rules, error in (
-            (None, "setting `rules`: expected a list of rules; the command line can't hold one, config.yaml can"),
-            ("a+b", "setting `rules`: expected a list of rules; the command line can't hold one, config.yaml can"),
+            (None, "setting `rules`: expected a list of rules; give it in config.yaml, not on the command line"),
+            ("a+b", "setting `rules`: expected a list of rules; give it in config.yaml, not on the command line"),
             (["x"], "rule 1: expected a map with `name` and conditions, not 'x'"),
             ([{"ports": 1}], "rule 1: `name`: expected a text without commas, of at most 64 bytes, not None"),
-            ([{"name": "x"}], "rule `x`: it has no condition, so that it would match everything"),
+            ([{"name": "x"}], "rule `x`: no condition, so that it would match every connection"),
             ([{"name": "x", "port": 1}], "rule `x`: unknown field `port`, expected one of name, action, comm, path, user, ports, networks, container, image, labels, outcome"),
             ([{"name": "x", "ports": "80-70"}], "rule `x`: `ports`: expected ports of 0 to 65535, the lower one first, not '80-70'"),
             ([{"name": "x", "ports": "http"}], "rule `x`: `ports`: expected a port or a range such as 8000-8999, not 'http'"),
             ([{"name": "x", "ports": []}], "rule `x`: `ports`: the list is empty, so that nothing would match"),
-            ([{"name": "x", "networks": "10.0.0.1/8"}], "rule `x`: `networks`: expected an address or a network such as 10.0.0.0/8, not '10.0.0.1/8' (bits are set that are not in its mask)"),
+            ([{"name": "x", "networks": "10.0.0.1/8"}], "rule `x`: `networks`: expected an address or a network such as 10.0.0.0/8, not '10.0.0.1/8' (bits after the prefix are set)"),
             ([{"name": "x", "labels": "team"}], "rule `x`: `labels`: expected a map of keys to values, such as team: web*, not 'team'"),
             ([{"name": "x", "comm": 5}], "rule `x`: `comm`: expected text, such as `nginx*`, not 5"),
             ([{"name": "x", "action": "halt", "ports": 1}], "rule `x`: `action`: expected tag or drop, not 'halt'"),
-            ([{"name": "x", "ports": 1}, {"name": "x", "ports": 2}], "rule `x`: `name`: there is another rule of that name"),
+            ([{"name": "x", "ports": 1}, {"name": "x", "ports": 2}], "rule `x`: `name`: another rule has the same name"),
         ):
             with self.assertRaises(ValueError) as raised:
                 Harness(Plugin, {} if rules is None else {"rules": rules})

@@ -1,5 +1,5 @@
-//! Keeps the connections whose destination reaches as far as is wanted, and drops the others.
-//! By default only what goes out to the Internet stays.
+//! Keeps connections whose destination has one of the chosen scopes, and drops the others. By default, keeps only connections to
+//! the Internet.
 
 use lightmon_plugin::{Config, Event, Plugin, Scope, Verdict};
 use serde::Deserialize;
@@ -8,21 +8,21 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Keep {
-    keep: Vec<Reach>,
+    keep: Vec<ScopeName>,
 }
 
 impl Default for Keep {
     fn default() -> Self {
         Self {
-            keep: vec![Reach::Public],
+            keep: vec![ScopeName::Public],
         }
     }
 }
 
-/// [`Scope`] as users write it.
+/// The name of a [`Scope`] in the settings.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-enum Reach {
+enum ScopeName {
     Host,
     Link,
     Private,
@@ -31,7 +31,7 @@ enum Reach {
     Public,
 }
 
-impl From<Scope> for Reach {
+impl From<Scope> for ScopeName {
     fn from(scope: Scope) -> Self {
         match scope {
             Scope::Host => Self::Host,
@@ -48,7 +48,9 @@ impl Plugin for Keep {
     fn new(config: &Config) -> Result<Self, String> {
         let settings: Self = config.parse()?;
         if settings.keep.is_empty() {
-            return Err("setting `keep`: empty, which would drop everything".to_owned());
+            return Err(
+                "setting `keep`: empty, so that every connection would be dropped".to_owned(),
+            );
         }
         Ok(settings)
     }
@@ -69,7 +71,7 @@ lightmon_plugin::register!(
         "additionalProperties": false,
         "properties": {
             "keep": {
-                "description": "Scopes that are kept",
+                "description": "Scopes of the destinations to keep",
                 "type": "array",
                 "items": {"enum": ["host", "link", "private", "multicast", "reserved", "public"]},
                 "minItems": 1,
@@ -86,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// One destination a scope, in the order of the scopes.
+    /// One destination for each scope, in the order of the scopes.
     const DESTINATIONS: [&str; 6] = [
         "127.0.0.1:1",
         "[fe80::1]:1",
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps() {
+    fn only_the_chosen_scopes_are_kept() {
         check("{}", [false, false, false, false, false, true]);
         check(
             r#"{"keep":"private"}"#,
@@ -136,7 +138,7 @@ mod tests {
             ),
             (
                 r#"{"keep":""}"#,
-                "setting `keep`: empty, which would drop everything",
+                "setting `keep`: empty, so that every connection would be dropped",
             ),
             (
                 r#"{"drop":"public"}"#,

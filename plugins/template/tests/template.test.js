@@ -28,7 +28,7 @@ const refused = (config) => {
   }
 };
 
-test('writes a line', () => {
+test('a line contains the values', () => {
   assert.equal(
     line('{time} {user} {comm} -> {destination} {outcome} {tag:country}'),
     '2026-11-23T15:04:00.123456789Z alice curl -> [2001:db8::1]:443 refused FR',
@@ -37,7 +37,7 @@ test('writes a line', () => {
   assert.equal(line('{{{comm}}} {tags} {labels}'), '{curl} country=FR team=web');
 });
 
-test('says what is missing', () => {
+test('missing values have a placeholder text', () => {
   assert.equal(line('{path} {dname} {tag:x} {args} {latency_ns} {errno}', {}), '- - - - - -');
   assert.equal(line('{dname}|{tag:constructor}', {}, { missing: '' }), '|');
 });
@@ -52,24 +52,24 @@ test('values are escaped', () => {
   assert.equal(JSON.parse(line('{json:comm}', hidden)), hidden.process.comm);
 });
 
-test('long texts are cut', () => {
+test('long values are truncated', () => {
   const process = { comm: 'x', args: ['é'.repeat(3000), 'y'.repeat(5000)] };
   assert.equal(line('{args}', { process }), 'é'.repeat(2000));
   assert.ok(line('{json:args}', { process }).length < 7000);
 });
 
-test('asks for what it needs', () => {
+test('only the needed fields are requested', () => {
   const needs = (template) => Object.keys(new Harness(plugin, { template }).setup.needs);
   assert.deepEqual(needs('{time} {destination}'), []);
   assert.deepEqual(needs('{args} {json:label:x} {args}'), ['args', 'labels']);
 });
 
-test('refuses what it can not do', () => {
-  assert.match(refused({}), /^no template: give one/);
-  assert.match(refused({ template: '{comm} {com}' }), /^setting `template`: unknown placeholder `\{com\}`; known, each also as \{json:NAME\}, are time, .*, tag:KEY,/);
+test('invalid templates are refused', () => {
+  assert.match(refused({}), /^setting `template`: missing; set it/);
+  assert.match(refused({ template: '{comm} {com}' }), /^setting `template`: unknown placeholder `\{com\}`; expected one of time, .*, tag:KEY, .*, each also as \{json:NAME\}$/);
   assert.match(refused({ template: '{tag:}' }), /unknown placeholder `\{tag:\}`/);
-  assert.match(refused({ template: '{comm' }), /`\{comm` has no end/);
-  assert.match(refused({ template: 'x} {comm}' }), /} without its {/);
+  assert.match(refused({ template: '{comm' }), /`\{comm` has no closing brace/);
+  assert.match(refused({ template: 'x} {comm}' }), /unmatched } before/);
   assert.match(refused({ template: 'x' }), /no placeholder/);
   assert.equal(refused({ template: '{comm}', x: 1 }), 'unknown setting `x`');
 });

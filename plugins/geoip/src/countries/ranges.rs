@@ -1,26 +1,27 @@
-//! Where the country changes, over all IPv6 addresses; IPv4 ones are at ::ffff:0:0/96. Knows indexes, not countries.
+//! Searches the table of address ranges, which gives an index for each address. IPv4 addresses are at ::ffff:0:0/96.
 //!
-//! `data/ranges.bin`, made by `data/make.py`, is searched as it is: a binary search over the heads of blocks, then a walk
-//! through one block. All numbers are little-endian.
+//! `data/make.py` writes the table, `data/ranges.bin`. A search needs no unpacking: first a binary search over the heads of blocks,
+//! then a linear search in one block. All numbers are little-endian.
 //!
 //! ```text
-//! blocks    u32
-//! heads     u128 each: the first address of the block's first range
-//! offsets   u32 each: where in `entries` the block begins
-//! entries   the country's index (1 byte; 0 is none), then for each next range of the block
-//!           step, index; a block has 32 ranges, the last one fewer
-//! step      the distance between two ranges is odd << zeros:
-//!           1 byte: zeros, and 0x80 if odd is more than 1; then odd >> 1 as LEB128
+//! blocks    u32: the number of blocks
+//! heads     u128 for each block: the first address of its first range
+//! offsets   u32 for each block: its position in `entries`
+//! entries   for each block: the country's index of the first range (1 byte; 0 means none),
+//!           then a step and an index for each further range. A block has 32 ranges, the
+//!           last block may have fewer
+//! step      the distance between the starts of two ranges, odd << zeros:
+//!           1 byte: zeros, and 0x80 if odd is greater than 1; then odd >> 1 as LEB128
 //! ```
 //!
-//! Most ranges are as long as a network, so most steps are one byte: 2.7 bytes a range where the text has 38.
+//! The length of most ranges is a power of two, so most steps take one byte. A range takes 2.7 bytes; in the text file it takes 38.
 
-/// Ranges in a block.
-const BLOCK: usize = 32;
+/// Number of ranges in a block.
+const RANGES_PER_BLOCK: usize = 32;
 
 static RANGES: &[u8] = include_bytes!("../../data/ranges.bin");
 
-/// The index of the country that an address is in; 0 is none.
+/// The index of the country of an address; 0 means none.
 pub(crate) fn find(address: u128) -> Option<u8> {
     let (heads, offsets, entries) = parts()?;
     let block = heads
@@ -29,8 +30,8 @@ pub(crate) fn find(address: u128) -> Option<u8> {
     let mut rest = address - u128::from_le_bytes(heads[block]);
     let mut entries = entries.get(u32::from_le_bytes(offsets[block]) as usize..)?;
     let mut index = byte(&mut entries)?;
-    for _ in 1..BLOCK {
-        // Only the last block ends before it is full.
+    for _ in 1..RANGES_PER_BLOCK {
+        // Only the last block may have fewer ranges.
         let Some(distance) = step(&mut entries) else {
             break;
         };
@@ -72,7 +73,7 @@ fn step(entries: &mut &[u8]) -> Option<u128> {
     Some(odd << (first & 0x7f))
 }
 
-/// All of it, in order: (first address, index).
+/// The whole table in order: first address and index of each range.
 #[cfg(test)]
 pub(crate) fn borders() -> impl Iterator<Item = (u128, u8)> {
     let (heads, offsets, all) = parts().unwrap();
@@ -80,7 +81,10 @@ pub(crate) fn borders() -> impl Iterator<Item = (u128, u8)> {
         let mut address = u128::from_le_bytes(*head);
         let mut entries = &all[u32::from_le_bytes(*offset) as usize..];
         let mut block = vec![(address, byte(&mut entries).unwrap())];
-        while let Some(distance) = (block.len() < BLOCK).then(|| step(&mut entries)).flatten() {
+        while let Some(distance) = (block.len() < RANGES_PER_BLOCK)
+            .then(|| step(&mut entries))
+            .flatten()
+        {
             address = address.checked_add(distance).unwrap();
             block.push((address, byte(&mut entries).unwrap()));
         }
@@ -107,7 +111,7 @@ mod tests {
             assert_eq!(u32::from_le_bytes(*offset) as usize, at);
             let mut rest = &entries[at..];
             byte(&mut rest).unwrap();
-            for _ in 1..BLOCK {
+            for _ in 1..RANGES_PER_BLOCK {
                 if step(&mut rest).is_none() {
                     break;
                 }
@@ -118,7 +122,8 @@ mod tests {
         assert_eq!(at, entries.len());
     }
 
-    /// From 0 on, strictly rising, never the same country twice; and the look-up agrees at both sides of each border.
+    /// The ranges start at 0, are sorted, and neighbours have different countries. A search finds the right country on both sides
+    /// of each border.
     #[test]
     fn every_border_is_found() {
         let mut before = None;
@@ -141,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn steps() {
+    fn steps_are_decoded() {
         for (mut bytes, expect) in [
             (&[0u8][..], Some(1)),
             (&[127], Some(1 << 127)),
