@@ -214,8 +214,8 @@ export const tables = Object.freeze({
   },
 });
 
-const wrong = (key, wanted, value) => {
-  throw new Error(`setting \`${key}\`: expected ${wanted}, not ${JSON.stringify(value)}`);
+const wrong = (key, expected, value) => {
+  throw new Error(`setting \`${key}\`: expected ${expected}, not ${JSON.stringify(value)}`);
 };
 const kind = (read) => (fallback) => ({ read, fallback });
 

@@ -61,8 +61,8 @@
 //!
 //! # Settings
 //!
-//! `--plugin slow.wasm:over=250` gives settings as text, the configuration file gives them typed; [`Config::parse`] takes
-//! both into a struct, and says what is wrong with them:
+//! Settings from the command line (`--plugin slow.wasm:over=250`) are text; settings from the configuration file have types.
+//! [`Config::parse`] deserializes both into a struct. An error names the wrong setting:
 //!
 //! ```
 //! # use lightmon_plugin::{Config, Event, Plugin, Verdict};
@@ -133,10 +133,11 @@
 //!
 //! # Panics
 //!
-//! A panic ends the instance of the plugin, not lightmon. lightmon creates a new instance, and the user's setting `on_fault`
-//! decides whether the event that caused the panic is dropped. The SDK logs the message and the location of the panic. If the
-//! role of the plugin is [redactor](Role::Redactor), it logs only the location, because the message may contain a secret. The
-//! feature `panic-log`, which is on by default, enables this.
+//! A panic ends the instance of the plugin, not lightmon. lightmon creates a new instance. The user's setting `on_fault` decides
+//! whether the event that caused the panic is dropped.
+//!
+//! With the feature `panic-log`, which is on by default, the SDK logs the message and the location of the panic. For a
+//! [redactor](Role::Redactor) it logs only the location, because the message may contain a secret.
 //!
 //! # Without the standard library
 //!

@@ -38,7 +38,8 @@ pub(crate) fn value(line: &mut String, text: &str, max_bytes: usize) {
 /// are written as text, such as `\u{1b}`, with an escaped backslash.
 fn plain(line: &mut String, c: char) {
     if is_unsafe(c) {
-        write!(line, "\\\\u{{{:x}}}", u32::from(c)).expect("invariant: a String takes all");
+        write!(line, "\\\\u{{{:x}}}", u32::from(c))
+            .expect("invariant: writing to a String never fails");
     } else {
         line.push(c);
     }

@@ -131,7 +131,7 @@ fn unknown_fields_are_absent() {
 
 #[test]
 fn the_severity_depends_on_the_outcome() {
-    for (outcome, class, name, severity, told) in [
+    for (outcome, class, name, severity, result) in [
         (
             Outcome::ESTABLISHED,
             "established",
@@ -192,7 +192,7 @@ fn the_severity_depends_on_the_outcome() {
         assert_eq!(header[4..], [class, name, severity]);
         assert_eq!(
             extension.get("outcome").map(String::as_str),
-            told,
+            result,
             "{class}"
         );
     }

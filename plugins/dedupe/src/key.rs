@@ -46,21 +46,21 @@ impl KeyField {
         let (process, container) = (event.process(), event.container());
         match self {
             Self::Path => match process.and_then(|it| it.path.as_deref()) {
-                Some(path) => text(key, 1, path),
-                None => text(key, 0, process.map_or("", |it| &it.comm)),
+                Some(path) => push_text(key, 1, path),
+                None => push_text(key, 0, process.map_or("", |it| &it.comm)),
             },
-            Self::Comm => text(key, 0, process.map_or("", |it| &it.comm)),
+            Self::Comm => push_text(key, 0, process.map_or("", |it| &it.comm)),
             Self::Args => {
                 let args = process.map_or(&[][..], |it| it.args());
                 key.extend(args.len().to_le_bytes());
                 for arg in args {
-                    text(key, 0, arg);
+                    push_text(key, 0, arg);
                 }
             }
             Self::Pid => key.extend(event.pid().to_le_bytes()),
             Self::User => key.extend(event.uid().to_le_bytes()),
-            Self::Container => text(key, 0, container.map_or("", |it| &it.id)),
-            Self::Image => text(key, 0, container.map_or("", |it| &it.image)),
+            Self::Container => push_text(key, 0, container.map_or("", |it| &it.id)),
+            Self::Image => push_text(key, 0, container.map_or("", |it| &it.image)),
             Self::Destination => match event.destination() {
                 IpAddr::V4(address) => key.extend(address.to_ipv6_mapped().octets()),
                 IpAddr::V6(address) => key.extend(address.octets()),
@@ -131,24 +131,25 @@ fn hash(bytes: &[u8]) -> u64 {
 
 /// The description of the key in a report, at most [`MAX_DESCRIPTION_BYTES`] bytes.
 pub(crate) fn description(event: &Event<'_>, fields: &[KeyField]) -> String {
-    let mut told = String::new();
+    let mut text = String::new();
     for field in fields {
-        let length = told.len();
+        let length = text.len();
         if length > 0 {
-            told.push(' ');
+            text.push(' ');
         }
-        let start = told.len();
-        field.describe(event, &mut told);
-        if told.len() == start {
-            told.truncate(length);
+        let start = text.len();
+        field.describe(event, &mut text);
+        if text.len() == start {
+            text.truncate(length);
         }
     }
-    told.truncate(told.floor_char_boundary(MAX_DESCRIPTION_BYTES));
-    told
+    text.truncate(text.floor_char_boundary(MAX_DESCRIPTION_BYTES));
+    text
 }
 
-fn text(key: &mut Vec<u8>, form: u8, text: &str) {
-    key.push(form);
+/// Appends a text with its length. `tag` distinguishes texts of different kinds, such as a path and a name.
+fn push_text(key: &mut Vec<u8>, tag: u8, text: &str) {
+    key.push(tag);
     key.extend(text.len().to_le_bytes());
     key.extend(text.as_bytes());
 }

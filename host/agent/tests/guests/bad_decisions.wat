@@ -1,6 +1,6 @@
-;; Seven decisions: tag an event that is not there, tag with a key that speaks to terminals, set a field that is not there,
-;; write a line with a break in it; of these four nothing may come. Then a tag whose value holds an escape sequence and a NUL,
-;; which is text as any other, then drop the second event, and once more.
+;; Returns seven actions. The host must ignore the first four: a tag for an event that does not exist, a tag whose key has control
+;; characters, a set of a field that does not exist, and a line with a line break. The fifth is a tag whose value has an escape sequence
+;; and a NUL, which is valid. The last two drop the second event twice.
 (data (i32.const 256) "seenyes" "\1b[31m\00" "colour" "one\ntwo")
 (data (i32.const 1024)
   "\01\00\00\00" "\e7\03\00\00" "\00\01\00\00" "\04\00\00\00" "\04\01\00\00" "\03\00\00\00"

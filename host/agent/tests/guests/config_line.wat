@@ -1,4 +1,4 @@
-;; Writes its settings as the line of the first event.
+;; Sets the line of the first event to the settings.
 (global $length (mut i32) (i32.const 0))
 (func (export "lightmon:plugin/filter@0.1.0#init") (param $text i32) (param $n i32) (result i32)
   (memory.copy (i32.const 32768) (local.get $text) (local.get $n))

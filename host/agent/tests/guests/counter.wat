@@ -1,4 +1,4 @@
-;; Adds 7 to as many counters as the port of the first event says, at most 100: n00, n01 and so on.
+;; Adds 7 to the counters n00, n01 and so on. The port of the first event is the number of counters, at most 100.
 (data (i32.const 256) "n00")
 (func (export "lightmon:plugin/filter@0.1.0#process") (param $ps i32) (param $pn i32) (param $cs i32) (param $cn i32) (param $events i32) (param $n i32) (result i32)
   (local $i i32)
@@ -10,6 +10,6 @@
       (call $add (i32.const 256) (i32.const 3) (i64.const 7))
       (local.set $i (i32.add (local.get $i) (i32.const 1)))
       (br $each)))
-  ;; A name that is too long.
+  ;; A name that exceeds the limit.
   (call $add (i32.const 256) (i32.const 65) (i64.const 7))
   (call $answer (i32.const 0)))

@@ -1,4 +1,4 @@
-;; Drops what goes to port 53.
+;; Drops events to port 53.
 (func (export "lightmon:plugin/filter@0.1.0#process") (param $ps i32) (param $pn i32) (param $cs i32) (param $cn i32) (param $events i32) (param $n i32) (result i32)
   (local $i i32) (local $actions i32) (local $at i32)
   (block $done

@@ -1,4 +1,4 @@
-;; Drops the first event, then tags it, and writes a line for it.
+;; Drops the first event, then adds a tag and a line to it.
 (data (i32.const 256) "seenyes")
 (data (i32.const 1024)
   "\00\00\00\00" "\00\00\00\00" "\00\00\00\00" "\00\00\00\00" "\00\00\00\00" "\00\00\00\00"

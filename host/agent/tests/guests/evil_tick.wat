@@ -1,4 +1,4 @@
-;; TICK and STOP are `good` or `evil`: the evil one does BODY.
+;; TICK and STOP are `good` or `evil`. The function `evil` does BODY.
 (func (export "lightmon:plugin/tick@0.1.0#period") (result i32)
   (i32.const 100))
 (data (i32.const 640) "\1b[2Jx\0ay")

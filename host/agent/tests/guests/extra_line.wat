@@ -1,4 +1,4 @@
-;; Writes the first event's first extra field as its line, if it has one: the key and the value, without anything between them.
+;; Sets the line of the first event to its first extra field, if it has one: key and value without a separator.
 (func (export "lightmon:plugin/filter@0.1.0#process") (param $ps i32) (param $pn i32) (param $cs i32) (param $cn i32) (param $events i32) (param $n i32) (result i32)
   (local $pair i32)
   ;; extra at 112 (present), 116 (list), 120 (length); each: key (8), value (8)

@@ -1,4 +1,4 @@
-;; Ok: needs nothing; `when` is "dport=53".
+;; init returns a setup that requests no fields; `when` is "dport=53".
 (data (i32.const 512) "dport=53")
 (func (export "lightmon:plugin/filter@0.1.0#init") (param i32 i32) (result i32)
   (i32.store8 (i32.const 32) (i32.const 0))

@@ -1,3 +1,3 @@
-;; Says nothing about any event.
+;; Returns no actions.
 (func (export "lightmon:plugin/filter@0.1.0#process") (param $ps i32) (param $pn i32) (param $cs i32) (param $cn i32) (param $events i32) (param $n i32) (result i32)
   (call $answer (i32.const 0)))

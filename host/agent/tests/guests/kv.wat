@@ -1,5 +1,5 @@
-;; The port of the first event says what it does: 1 tags it "kv" = what is kept as "a", 2 keeps "one" as "a", 3 deletes "a",
-;; 4 keeps a million bytes as "b" and tags the event with "1" if there was room and "0" if not, 5 deletes "b", 6 traps.
+;; The port of the first event selects what the guest does: 1 tags the event "kv" = the value of the key "a"; 2 sets "a" to "one";
+;; 3 deletes "a"; 4 sets "b" to a million bytes and tags the event with the result, "1" or "0"; 5 deletes "b"; 6 traps.
 (data (i32.const 256) "ab" "one" "kv" "01")
 (func $tag (param $text i32) (param $length i32) (result i32)
   (i32.store8 (i32.const 1024) (i32.const 1))

@@ -1,5 +1,5 @@
-;; The port of the first event says what it logs: 0 to 4 is the level of one message, more is how many of level 3. The message
-;; speaks to terminals; port 5 makes it very long.
+;; Logs messages. A port of the first event from 0 to 4 is the level of one message; a higher port is the number of messages of level 3.
+;; The message contains control characters. Port 5 makes it very long.
 (data (i32.const 256) "hello\n\1b[31m")
 (func (export "lightmon:plugin/filter@0.1.0#process") (param $ps i32) (param $pn i32) (param $cs i32) (param $cn i32) (param $events i32) (param $n i32) (result i32)
   (local $port i32)

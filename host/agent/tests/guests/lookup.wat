@@ -1,6 +1,6 @@
-;; Opens the table "t" with the column COLUMN, whose length is LENGTH; what is wrong with that is init's error. Tags the first
-;; event "ip" = what the table has for its destination and "name" = what it has for www.example.org. Port 1 asks about
-;; a hundred thousand addresses at once, port 2 in a table that is not open.
+;; Opens the column COLUMN, whose length is LENGTH, of the table "t". If that fails, init returns the error. Tags the first event "ip" =
+;; the entry of its destination and "name" = the entry of www.example.org. Port 1 looks up a hundred thousand addresses with one call.
+;; Port 2 uses a table that is not open.
 (data (i32.const 256) "ipnamet" "www.example.org")
 (data (i32.const 512) "COLUMN")
 (global $table (mut i32) (i32.const 0))
@@ -14,7 +14,7 @@
     (else
       (global.set $table (i32.load (i32.const 68)))))
   (i32.const 32))
-;; Adds a tag when the answer, which is one of a list, is some.
+;; Adds a tag if an entry of the result list is not none.
 (func $tag (param $actions i32) (param $key i32) (param $length i32) (result i32)
   (local $at i32) (local $entry i32)
   (local.set $entry (i32.load (i32.const 64)))

@@ -1,10 +1,10 @@
-;; What every guest has: memory, an allocator that starts over after each call, and an `init` that asks for everything
-;; (unless the guest brings its own).
+;; Common to all guests: the memory, an allocator that is reset after each call, and an `init` that requests all fields (unless the guest
+;; defines its own).
 ;;
 ;; An event is 136 bytes: pid at 56, process at 72 (present) and 76 (index), tags at 100 (present), 104 (list), 108
 ;; (length), source port at 124, destination port at 126.
 ;; An action is 24 bytes: what (0 drop, 1 tag, 2 set, 3 line) at 0, event at 4, text at 8 (and 16): pointer, length.
-;; The answer of `process` is a pointer to pointer and length; it stands at 16, the actions from 1024 on.
+;; `process` returns the address of a pointer and a length, which are at 16. The actions start at 1024.
 (memory (export "memory") 64)
 (global $next (mut i32) (i32.const 65536))
 (func (export "cabi_realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32) (result i32)
@@ -17,12 +17,12 @@
   (local.get $at))
 (func (export "cabi_post_lightmon:plugin/filter@0.1.0#process") (param i32)
   (global.set $next (i32.const 65536)))
-;; Answers with `n` actions, from 1024 on.
+;; Returns `n` actions, which start at 1024.
 (func $answer (param $n i32) (result i32)
   (i32.store (i32.const 16) (i32.const 1024))
   (i32.store (i32.const 20) (local.get $n))
   (i32.const 16))
-;; Whether any event goes to the port.
+;; Whether the destination port of any event is `port`.
 (func $any-to (param $port i32) (param $events i32) (param $n i32) (result i32)
   (local $i i32)
   (block $none

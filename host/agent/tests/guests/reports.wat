@@ -1,4 +1,4 @@
-;; Its tick gives 65 reports, all the same: a name of NAME bytes and one field with a text of 2,000 bytes, which are é.
+;; tick returns 65 equal reports. Each has a name of NAME bytes and one field with a text of 2,000 bytes, all of them é.
 (func (export "lightmon:plugin/tick@0.1.0#period") (result i32)
   (i32.const 100))
 (func (export "lightmon:plugin/tick@0.1.0#tick") (param $now i64) (result i32)

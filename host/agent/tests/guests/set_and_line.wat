@@ -1,4 +1,4 @@
-;; Hides the second argument of the first event, and writes its line: the arguments' count of the first process.
+;; Masks the second argument of the first event, and sets its line to the number of arguments of the first process.
 (data (i32.const 256) "args/1***line 0")
 (data (i32.const 1024)
   "\02\00\00\00" "\00\00\00\00" "\00\01\00\00" "\06\00\00\00" "\06\01\00\00" "\03\00\00\00"

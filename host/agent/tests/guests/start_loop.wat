@@ -1,3 +1,3 @@
-;; Loops before any function is called.
+;; Loops forever in the start function.
 (func $start (loop $ever (br $ever)))
 (start $start)

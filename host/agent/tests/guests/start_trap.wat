@@ -1,3 +1,3 @@
-;; Traps before anything is called.
+;; Traps in the start function.
 (start $start)
 (func $start (unreachable))

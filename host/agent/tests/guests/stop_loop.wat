@@ -1,4 +1,4 @@
-;; Never ends when it is told to stop.
+;; stop loops forever.
 (func (export "lightmon:plugin/stop@0.1.0#stop") (param $now i64) (result i32)
   (loop $again (br $again))
   (unreachable))

@@ -1,5 +1,5 @@
-;; Asks to be called every PERIOD milliseconds, and reports `seen` then, with the events since the last call as a digit and two
-;; fields of the same name. When more than 7 have come it traps.
+;; tick has a period of PERIOD milliseconds. It returns the report `seen`, with the number of events since the last call as a digit, and
+;; two fields of the same name. It traps if there were more than 7 events.
 (data (i32.const 640) "seeneventsx")
 (global $events (mut i32) (i32.const 0))
 (func (export "lightmon:plugin/filter@0.1.0#process") (param $ps i32) (param $pn i32) (param $cs i32) (param $cn i32) (param $events i32) (param $n i32) (result i32)

@@ -1,10 +1,10 @@
-//! An address's place in a table of 64 networks, as geoip's in small.
+//! A small version of geoip: looks up an address in a table of 64 networks.
 
 use std::net::IpAddr;
 
 const COUNTRIES: [&str; 8] = ["US", "DE", "FR", "JP", "BR", "IN", "GB", "NL"];
 
-/// Where each 64th of IPv4 begins.
+/// The first address of each of 64 IPv4 networks.
 static IPV4: [u32; 64] = {
     let mut starts = [0; 64];
     let mut i = 0;
@@ -15,7 +15,7 @@ static IPV4: [u32; 64] = {
     starts
 };
 
-/// Where each 16th of IPv6 begins.
+/// The first address of each of 16 IPv6 networks.
 static IPV6: [u128; 16] = {
     let mut starts = [0; 16];
     let mut i = 0;
@@ -26,7 +26,7 @@ static IPV6: [u128; 16] = {
     starts
 };
 
-/// The country of an address, by a search in the table.
+/// Looks up the country of an address.
 pub fn of(address: IpAddr) -> &'static str {
     let at = match address {
         IpAddr::V4(address) => IPV4.partition_point(|start| *start <= address.to_bits()),

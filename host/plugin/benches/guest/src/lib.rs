@@ -1,12 +1,12 @@
-//! Three usual pieces of work, one a mode: drop by port, tag by address, build a JSON line. The benchmark calls the same
-//! functions natively.
+//! The plugin for benchmarks. Each mode is a typical task: drop by port, tag by address, or write a JSON line. The benchmark also
+//! calls these functions natively.
 
 use lightmon_plugin::{Config, Event, Fields, Plugin, Verdict};
 
 pub mod country;
 pub mod line;
 
-/// The port of what `drop` leaves out.
+/// Destination port of the events that the mode `drop` drops, and on which the mode `trap` panics.
 pub const PORT: u16 = 53;
 
 #[derive(Clone, Copy, serde::Deserialize)]
@@ -41,7 +41,9 @@ impl Plugin for Bench {
             Mode::Drop => Verdict::keep(),
             Mode::Tag => Verdict::keep().tag("geo", country::of(event.destination())),
             Mode::Line => Verdict::keep().line(line(event)),
-            Mode::Trap if event.destination_port() == PORT => panic!("as asked for"),
+            Mode::Trap if event.destination_port() == PORT => {
+                panic!("the mode `trap` panics on this port")
+            }
             Mode::Trap => Verdict::keep(),
         }
     }
