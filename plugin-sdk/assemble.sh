@@ -9,7 +9,4 @@ language=$1 from=$2 work=$3
 mkdir -p "$work"
 find "$work" -mindepth 1 -maxdepth 1 ! -name node_modules ! -name build -exec rm -rf {} +
 cp -r "$from/." "$work/"
-for helper in "plugin-sdk/$language"/lightmon*; do
-    cp -r "$helper" "$work/"
-done
-cp -r wit/v0.1 "$work/wit"
+plugin-sdk/copy-sdk.sh "$language" "$work"

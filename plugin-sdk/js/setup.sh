@@ -24,12 +24,7 @@ if ! cmp -s plugin-sdk/js/package-lock.json "$js/done.json"; then
 fi
 
 for project in "${projects[@]}"; do
-    [ -d "$project" ] || continue
-    for helper in plugin-sdk/js/lightmon*; do
-        cmp -s "$helper" "$project/${helper##*/}" || cp "$helper" "$project/"
-    done
-    mkdir -p "$project/wit"
-    cmp -s wit/v0.1/plugin.wit "$project/wit/plugin.wit" || cp wit/v0.1/plugin.wit "$project/wit/"
+    plugin-sdk/copy-sdk.sh js "$project"
     # Keep the project's own node_modules, if it has one.
     [ -d "$project/node_modules" ] && [ ! -L "$project/node_modules" ] || ln -sfn "$js/node_modules" "$project/node_modules"
 done

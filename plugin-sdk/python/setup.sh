@@ -22,13 +22,6 @@ if [ "$("$componentize" --version 2>/dev/null)" != "componentize-py $version" ];
     ln -sfn ../python/bin/componentize-py "$componentize"
 fi
 
-for project in "${projects[@]}"; do
-    [ -d "$project" ] || continue
-    # Copy the files, because componentize-py does not follow links that leave the folder of the project.
-    for helper in plugin-sdk/python/lightmon*.py; do
-        cmp -s "$helper" "$project/${helper##*/}" || cp "$helper" "$project/"
-    done
-    mkdir -p "$project/wit"
-    cmp -s wit/v0.1/plugin.wit "$project/wit/plugin.wit" || cp wit/v0.1/plugin.wit "$project/wit/"
-done
+# Copies, because componentize-py does not follow links that leave the folder of the project.
+plugin-sdk/copy-sdk.sh python "${projects[@]}"
 echo "$componentize"

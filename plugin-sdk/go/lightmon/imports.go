@@ -33,10 +33,10 @@ func importLookupIP(table, addresses, len uint32, answer unsafe.Pointer)
 //go:wasmimport lightmon:plugin/tables@0.1.0 lookup-name
 func importLookupName(table, names, len uint32, answer unsafe.Pointer)
 
-func hostLog(level Level, text string)        { importLog(uint32(level), text) }
-func hostCount(name string, delta uint64)     { importAdd(name, delta) }
-func hostPut(key, value string) bool { return importSet(key, value) }
-func hostDelete(key string)                   { importDelete(key) }
+func hostLog(level Level, text string)    { importLog(uint32(level), text) }
+func hostCount(name string, delta uint64) { importAdd(name, delta) }
+func hostPut(key, value string) bool      { return importSet(key, value) }
+func hostDelete(key string)               { importDelete(key) }
 
 func hostGet(key string) (string, bool) {
 	answer := alloc(4, uint32(unsafe.Sizeof(maybeText{})))
