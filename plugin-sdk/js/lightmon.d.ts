@@ -154,7 +154,7 @@ export interface Component {
   readonly stop: object;
 }
 
-/** Makes the exports of the contract from a plugin; `this` in its functions is the plugin. */
+/** Returns the exports of the contract for a plugin. In the functions of the plugin, `this` is the plugin. */
 export function definePlugin<State extends object>(plugin: Plugin & State & ThisType<Plugin & State>): Component;
 
 /** Values of `event.outcome`. Later versions may add outcomes: expect other numbers. */

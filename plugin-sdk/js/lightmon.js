@@ -263,7 +263,7 @@ const reports = (list) =>
     fields: Object.entries(fields ?? {}).map(([key, value]) => [key, String(value)]),
   }));
 
-/** Makes the exports of the contract from a plugin. */
+/** Returns the exports of the contract for a plugin. */
 export function definePlugin(plugin) {
   const evaluate = (value) => (typeof value === 'function' ? value.call(plugin) : value);
   return {

@@ -6,7 +6,7 @@ use lightmon_plugin::test::{Harness, event, manifest};
 
 use super::*;
 
-/// `{…}` in a command line is what must become `***`; `¦` parts the arguments.
+/// Checks a command line, in which `¦` separates arguments: the parts in `{…}` must become `***`.
 fn check_with(settings: &str, command: &str) {
     let plain = command.replace(['{', '}'], "");
     let args: Vec<&str> = plain.split('¦').collect();
