@@ -7,7 +7,7 @@ use wit_parser::Resolve;
 pub(crate) fn wit() -> String {
     std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../wit/v0.1/plugin.wit"
+        "/../../wit/v0.1/plugin.wit"
     ))
     .expect("the contract")
 }
