@@ -4,17 +4,17 @@
 Runs `lightmon --replay … -f table` on a pseudo-terminal, so that the table has its colours and fits the width.
 Needs nothing but Python. LIGHTMON is the binary, target/release/lightmon by default.
 """
-import fcntl, html, os, pty, re, struct, subprocess, sys, termios
+import fcntl, html, os, pty, re, struct, subprocess, sys, termios, unicodedata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "host/docs/lightmon.svg"
-COLUMNS, ROWS = 124, 40
+COLUMNS, ROWS = 138, 40
 ARGS = ["--replay", "host/tests/fixtures/events.jsonl", "-f", "table"]
 SHOWN = "lightmon -f table"
 
 # One character, in pixels.
-WIDTH, HEIGHT, SIZE, PADDING, BAR = 8.0, 18, 13, 14, 28
+WIDTH, HEIGHT, SIZE, PADDING, BAR = 7.83, 18, 13, 14, 28
 BACKGROUND, FRAME, TEXT, DIM, RED = "#1b1f27", "#2b303b", "#d5dae3", "#8b93a3", "#ff7b72"
 
 
@@ -51,6 +51,11 @@ def runs(line):
             yield piece, style
 
 
+def cells(text):
+    """How many columns a terminal gives this text."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
 def draw(lines):
     """An SVG of a terminal. Each piece has its width, so that any monospaced font gives straight columns."""
     width = COLUMNS * WIDTH + 2 * PADDING
@@ -69,13 +74,13 @@ def draw(lines):
         y = BAR + PADDING + i * HEIGHT + SIZE
         column = 0
         for text, style in runs(line):
-            # Words, not lines: a gap of spaces needs no glyphs, and no reader of SVG drops it.
-            for word in re.finditer(r"\S+(?: \S+)*", text):
-                x = PADDING + (column + word.start()) * WIDTH
+            # Word by word, so that a font of another width moves no column.
+            for word in re.finditer(r"\S+", text):
+                x = PADDING + (column + cells(text[:word.start()])) * WIDTH
                 style_of = f' class="{style}"' if style else ""
-                yield (f'<text x="{x:g}" y="{y}" textLength="{len(word[0]) * WIDTH:g}"{style_of}>'
+                yield (f'<text x="{x:.4g}" y="{y}" textLength="{cells(word[0]) * WIDTH:.4g}"{style_of}>'
                        f"{html.escape(word[0], quote=False)}</text>")
-            column += len(text)
+            column += cells(text)
     yield "</svg>"
 
 
