@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "host/docs/lightmon.svg"
 COLUMNS, ROWS = 138, 40
-ARGS = ["--replay", "host/tests/fixtures/events.jsonl", "-f", "table"]
+ARGS = ["--replay", "host/agent/tests/fixtures/events.jsonl", "-f", "table"]
 SHOWN = "lightmon -f table"
 
 # One character, in pixels.
