@@ -1,4 +1,4 @@
-#![doc = include_str!("filters.md")]
+#![doc = include_str!("../../docs/filters.md")]
 
 mod expr;
 #[cfg(any(fuzzing, test))]

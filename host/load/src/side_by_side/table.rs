@@ -226,14 +226,14 @@ mod tests {
 
     /// `make bench BENCH=host/load/results/side-by-side` prints what belongs there.
     #[test]
-    fn the_readme_has_the_kept_results() {
+    fn the_manual_has_the_kept_results() {
         let kept = include_str!("../../results/side-by-side.json");
-        let readme = include_str!("../../../../README.md");
+        let manual = include_str!("../../../docs/performance.md");
         let [peers, _ways, rest] = tables(&serde_json::from_str(kept).unwrap());
         for table in [peers, rest] {
             assert!(
-                readme.contains(&table),
-                "README.md has another table than\n{table}"
+                manual.contains(&table),
+                "performance.md has another table than\n{table}"
             );
         }
     }
