@@ -13,7 +13,7 @@ build() (
     trap 'rm -rf "$work"' EXIT
     cd "$work"
     mkdir -p go gopath/src/k8s.io/kubernetes
-    APT_CONFIG=$("$here/../apt.sh" apt bookworm deb-src)
+    APT_CONFIG=$("$here/../../apt.sh" apt bookworm deb-src)
     export APT_CONFIG
     apt-get update -qq
     apt-get source -qq --download-only kubernetes

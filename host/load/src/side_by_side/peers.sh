@@ -25,7 +25,7 @@ fetch() {
     local apt=$cache/apt root=$cache/root library=$cache/root/usr/lib/x86_64-linux-gnu package
     mkdir -p "$root" "$cache/bin"
     # Nothing is installed there, so that all is fetched that is needed.
-    APT_CONFIG=$("$(dirname "$0")/../../apt.sh" "$apt" $suite) || return
+    APT_CONFIG=$("$(dirname "$0")/../../../apt.sh" "$apt" $suite) || return
     export APT_CONFIG
     apt-get update -qq || return
     apt-get install -qq --yes --download-only bpftrace libbpf-tools || return
