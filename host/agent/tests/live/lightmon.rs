@@ -195,7 +195,7 @@ impl Ended {
             dropped: number("dropped"),
             lost: number("lost"),
             // Left out when there are none.
-            own: any("+ own").unwrap_or(0),
+            own: any("+ self").unwrap_or(0),
             lost_kernel: part("lost"),
         };
         let Balance {
