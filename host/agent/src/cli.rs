@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 
 use crate::{
     config::{BufferSize, Config},
@@ -35,6 +38,7 @@ pub struct Args {
         alias = "output",
         env = "LIGHTMON_FORMAT",
         hide_env = true,
+        value_parser = format_parser(),
         help_heading = "Output"
     )]
     pub format: Option<Format>,
@@ -176,6 +180,16 @@ single-dash spellings (-exclude, -output, -v6, -log_path) are accepted.
 
 Events go to stdout, all else to stderr. SIGINT and SIGTERM end with a summary of what became of them.
 Exit codes: 0 fine, 1 failed while running, 2 wrong usage or settings.";
+
+/// Offers the formats there are, with their help.
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    let possible = |format: Format| {
+        PossibleValue::new(format.as_str())
+            .aliases(format.alias())
+            .help(format.summary())
+    };
+    PossibleValuesParser::new(Format::ALL.map(possible)).try_map(|name| name.parse::<Format>())
+}
 
 /// Longer than none.
 pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {

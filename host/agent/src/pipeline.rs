@@ -1,11 +1,13 @@
-//! The order of the stages. What a stage does is the stage's business; what comes after what is said here only.
+//! The order of the stages. What a stage does is in the stage's crate; the order is here only.
 //!
 //! ```text
-//! source ──► enrich ──► exclude ──► plugins ──► output
-//! └──── this thread ──────────┘    └── tail.rs ──────┘
+//! source ──► identity ──► exclude ──► plugins ──► output
+//! └──── capture thread ─────────┘    └─ plugin_stage.rs ─┘
 //! ```
+//!
+//! `--count` is kept in [`CaptureStage::max_records`]: the source is asked for no more records than are left to write.
 
-mod tail;
+mod plugin_stage;
 
 #[cfg(test)]
 mod tests;
@@ -20,64 +22,64 @@ use lightmon_output::{Output, OutputHandle};
 use lightmon_plugin_host::Chain;
 use lightmon_thread::Stop;
 
-use self::tail::Tail;
+use self::plugin_stage::PluginStage;
 
-/// Looks at connections that are not reported.
+/// Is shown the connections of lightmon itself, which are not reported.
 pub type Watcher = Box<dyn FnMut(&Event) + Send>;
 
 /// All stages, ready to run.
 pub struct Pipeline {
     /// Where events come from.
     pub source: Box<dyn Source>,
-    /// None when the source brings complete events, as a replay does.
+    /// `None` if the source brings complete events, as a replay does.
     pub enrich: Option<Identity>,
-    /// What the user does not want to see.
+    /// Which events to leave out.
     pub exclude: Exclude,
     /// The user's plugins.
     pub plugins: Chain,
     /// Where events go.
     pub output: Output,
-    /// Ends after this many events were written.
+    /// End after this many events are written.
     pub count: Option<u64>,
-    /// Whether the source waits for as long as it takes, as a recording does.
+    /// Whether the source can wait as long as it takes, as a replay can.
     pub is_lossless: bool,
-    /// Who looks at lightmon's own connections, which are counted and go no further.
+    /// Is shown lightmon's own connections, which are counted and go no further.
     pub own: Option<Watcher>,
 }
 
 impl Pipeline {
-    /// Runs until the source ends, or `count` is reached.
+    /// Runs until the source ends, or `count` events are written.
     ///
     /// # Errors
-    /// When the source fails, or when something could not be written; capture went on until the end then.
+    /// If the source fails, or if something could not be written. If only writing fails, capture goes on until the end.
     pub fn run(self, stop: &Stop, stats: &Stats) -> anyhow::Result<()> {
-        let remote = self.output.handle();
+        let output = self.output.handle();
         thread::scope(|scope| {
-            let mut tail = Tail::start(
+            let mut plugin_stage = PluginStage::start(
                 scope,
                 self.plugins,
                 self.output,
                 (stop, stats),
                 self.is_lossless,
             )?;
-            let mut head = Head {
+            let mut capture_stage = CaptureStage {
                 source: self.source,
                 enrich: self.enrich,
                 exclude: self.exclude,
                 count: self.count,
                 own: self.own,
-                output: remote,
+                output,
             };
-            let result = head.run(&mut tail, stop, stats);
-            let finished = tail.finish();
+            let result = capture_stage.run(&mut plugin_stage, stop, stats);
+            let finished = plugin_stage.finish();
             result?;
             finished
         })
     }
 }
 
-/// The stages that keep up with the kernel.
-struct Head {
+/// The stages on the capture thread, which must keep up with the kernel.
+struct CaptureStage {
     source: Box<dyn Source>,
     enrich: Option<Identity>,
     exclude: Exclude,
@@ -86,22 +88,27 @@ struct Head {
     output: OutputHandle,
 }
 
-impl Head {
-    fn run(&mut self, tail: &mut Tail<'_>, stop: &Stop, stats: &Stats) -> anyhow::Result<()> {
+impl CaptureStage {
+    fn run(
+        &mut self,
+        plugins: &mut PluginStage<'_>,
+        stop: &Stop,
+        stats: &Stats,
+    ) -> anyhow::Result<()> {
         let (mut records, mut events) = (Vec::new(), Vec::new());
-        let mut ended = false;
-        while let Some(max) = self.room(tail) {
+        let mut has_ended = false;
+        while let Some(max) = self.max_records(plugins) {
             let held = self.enrich.as_ref().map_or(0, Identity::held);
-            let next = if ended {
+            let next = if has_ended {
                 Next::End
             } else {
                 self.source
                     .wake_by(self.enrich.as_ref().and_then(Identity::due));
                 self.source.next(&mut records, max, stop, stats)?
             };
-            let notices = self.set_aside(&mut records, stats);
+            let notices = self.take_other_records(&mut records, stats);
             if self.output.is_over() {
-                // Too late for all of it: but what has come is counted to the end.
+                // It is too late for these events. They are counted.
                 let is_event = |record: &Record| matches!(record, Record::Connection(_));
                 let lost = records.drain(..).filter(is_event).count();
                 self.output.lose((lost + held) as u64);
@@ -112,25 +119,25 @@ impl Head {
                     None => events.extend(records.drain(..).filter_map(complete)),
                 }
                 self.exclude.retain(&mut events, stats);
-                tail.take(&mut events, stats)?;
+                plugins.take(&mut events, stats)?;
             }
             for notice in notices {
-                tail.write_notice(notice);
+                plugins.write_notice(notice);
             }
             if next == Next::End {
-                // Those that are held have 100 ms at most.
+                // Identity holds events for at most 100 ms.
                 let Some(due) = self.enrich.as_ref().and_then(Identity::due) else {
                     break;
                 };
                 thread::sleep(due.saturating_duration_since(Instant::now()));
-                ended = true;
+                has_ended = true;
             }
         }
         Ok(())
     }
 
-    /// Takes out what is for nobody's eyes, and what is no event. Returns the notices of another run.
-    fn set_aside(&mut self, records: &mut Vec<Record>, stats: &Stats) -> Vec<Notice> {
+    /// Takes out lightmon's own connections, losses and notices. Returns the notices, which are of another run.
+    fn take_other_records(&mut self, records: &mut Vec<Record>, stats: &Stats) -> Vec<Notice> {
         let mut notices = Vec::new();
         records.retain(|record| {
             match record {
@@ -152,13 +159,13 @@ impl Head {
         notices
     }
 
-    /// How many records may be read; none when enough was written.
-    fn room(&self, tail: &mut Tail<'_>) -> Option<usize> {
+    /// How many records may be read; `None` if enough events are written.
+    fn max_records(&self, plugins: &mut PluginStage<'_>) -> Option<usize> {
         let left = match self.count {
             Some(count) => {
-                tail.settle();
+                plugins.drain();
                 let held = self.enrich.as_ref().map_or(0, Identity::held);
-                // Those that are held will be written: so many less are to be read.
+                // The held events will be written too.
                 self.output.left(count)?.saturating_sub(held as u64)
             }
             None => u64::MAX,

@@ -1,41 +1,41 @@
-//! What can go wrong with the output.
+//! The errors of the output.
 
 use std::{io, path::PathBuf};
 
-/// Why something could not be written. The text names the cause: it is no `source`, lest it be said twice.
+/// Why something could not be written. The text names the cause, so the cause is not a `source`: it would be printed twice.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody reads standard output any more.
+    /// The reader of standard output has closed it.
     #[error("the reader of standard output has gone; what it did not take is lost")]
     Closed,
-    /// Somebody may, but did not for too long.
+    /// The reader took nothing for too long.
     #[error("the output was too slow or took nothing; what it did not take in time is lost")]
     Stalled,
-    /// A write went wrong; the next batch is tried again.
+    /// A write failed. The next batch is tried again.
     #[error("write to {to}: {cause}")]
     Write {
-        /// What to.
+        /// The file, or standard output.
         to: String,
-        /// Why.
+        /// The cause.
         cause: io::Error,
     },
-    /// The directory for log files can't be made.
+    /// The directory for log files can't be created.
     #[error("make the log path {}: {cause}; choose another with --log-path", path.display())]
     Directory {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: io::Error,
     },
     /// A log file can't be opened.
-    #[error("open the log file {}: {cause}; it must be a regular file, and no symbolic link", path.display())]
+    #[error("open the log file {}: {cause}; it must be a regular file, and not a symbolic link", path.display())]
     Open {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         cause: io::Error,
     },
-    /// There is no thread for it.
+    /// The output's thread can't be started.
     #[error("start the output's thread: {0}")]
     Thread(io::Error),
 }

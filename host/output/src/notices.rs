@@ -1,5 +1,5 @@
-//! Notices that wait to be said: losses add up meanwhile, and are said at most once a second.
-//! Forgets no loss; of all else it keeps the newest few, so that nobody can fill the memory with it.
+//! Notices that wait to be written or logged: losses are summed up, and reported at most once a second.
+//! Forgets no loss. Of all other notices it keeps the newest few, so that they can't fill the memory.
 
 use std::{
     collections::VecDeque,
@@ -9,30 +9,30 @@ use std::{
 
 use lightmon_event::{Lost, LostIn, Notice, escape};
 
-/// No two losses at one place are said within it.
-pub(super) const PAUSE: Duration = Duration::from_secs(1);
+/// The shortest time between two reports of losses in one place.
+pub(crate) const LOSS_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most that wait, losses apart.
-const MOST: usize = 16;
+/// How many notices wait, losses apart.
+const MAX_PENDING_NOTICES: usize = 16;
 
-/// The notices.
+/// Notices that wait.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(crate) struct PendingNotices {
     kernel: Losses,
     output: Losses,
     others: VecDeque<Notice>,
 }
 
-/// Those at one place, since they were last said.
+/// Losses in one place since the last report.
 #[derive(Debug, Default)]
 struct Losses {
     sum: Option<Lost>,
-    said: Option<Instant>,
+    last_report: Option<Instant>,
 }
 
-impl Waiting {
-    /// One more.
-    pub(super) fn add(&mut self, notice: Notice) {
+impl PendingNotices {
+    /// Adds a notice.
+    pub(crate) fn add(&mut self, notice: Notice) {
         match notice {
             Notice::Lost { place, lost } => {
                 let sum = &mut self.losses(place).sum;
@@ -40,15 +40,15 @@ impl Waiting {
             }
             other => {
                 self.others.push_back(other);
-                if self.others.len() > MOST {
+                if self.others.len() > MAX_PENDING_NOTICES {
                     self.others.pop_front();
                 }
             }
         }
     }
 
-    /// Takes one that may be said now; at the end all may.
-    pub(super) fn take(&mut self, now: Instant, end: bool) -> Option<Notice> {
+    /// Takes a notice that is due; at the end all are.
+    pub(crate) fn take_due(&mut self, now: Instant, is_end: bool) -> Option<Notice> {
         if let Some(other) = self.others.pop_front() {
             return Some(other);
         }
@@ -56,24 +56,24 @@ impl Waiting {
             .into_iter()
             .find_map(|place| {
                 let losses = self.losses(place);
-                if !end && losses.said.is_some_and(|said| now < said + PAUSE) {
+                if !is_end && losses.due().is_some_and(|due| now < due) {
                     return None;
                 }
                 let lost = losses.sum.take()?;
-                losses.said = Some(now);
+                losses.last_report = Some(now);
                 Some(Notice::Lost { place, lost })
             })
     }
 
-    /// When the next may be said; none when none waits.
-    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+    /// When the next notice is due; `None` if none waits.
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         if !self.others.is_empty() {
             return Some(now);
         }
         [&self.kernel, &self.output]
             .into_iter()
             .filter(|losses| losses.sum.is_some())
-            .map(|losses| losses.said.map_or(now, |said| said + PAUSE))
+            .map(|losses| losses.due().unwrap_or(now))
             .min()
     }
 
@@ -85,8 +85,15 @@ impl Waiting {
     }
 }
 
-/// Says it on stderr.
-pub(super) fn say(notice: &Notice) {
+impl Losses {
+    /// When the next report may come; `None` before the first one.
+    fn due(&self) -> Option<Instant> {
+        self.last_report.map(|last| last + LOSS_REPORT_INTERVAL)
+    }
+}
+
+/// Logs a notice on stderr.
+pub(crate) fn log(notice: &Notice) {
     tracing::warn!("{}", escape::Text(&notice.to_string()));
 }
 
@@ -99,28 +106,30 @@ fn add(one: Lost, other: Lost) -> Lost {
     }
 }
 
-/// Whether something is wrong: worth a message when that changes, but not each time that it flutters.
+/// Whether something is wrong. A change is worth a message, but not if the state changes back and forth quickly.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
-    wrong: bool,
-    told: bool,
-    last: Option<Instant>,
+pub(crate) struct Alarm {
+    is_wrong: bool,
+    was_reported: bool,
+    last_report: Option<Instant>,
 }
 
 impl Alarm {
-    /// It is so now; whether to say it.
-    pub(super) fn set(&mut self, wrong: bool, now: Instant) -> bool {
-        if mem::replace(&mut self.wrong, wrong) == wrong {
+    /// Sets the current state. Returns whether to report it.
+    pub(crate) fn set(&mut self, is_wrong: bool, now: Instant) -> bool {
+        if mem::replace(&mut self.is_wrong, is_wrong) == is_wrong {
             return false;
         }
-        if wrong {
-            self.told = self.last.is_none_or(|last| now >= last + PAUSE);
-            if self.told {
-                self.last = Some(now);
+        if is_wrong {
+            self.was_reported = self
+                .last_report
+                .is_none_or(|last| now >= last + LOSS_REPORT_INTERVAL);
+            if self.was_reported {
+                self.last_report = Some(now);
             }
-            self.told
+            self.was_reported
         } else {
-            mem::take(&mut self.told)
+            mem::take(&mut self.was_reported)
         }
     }
 }
@@ -145,20 +154,25 @@ mod tests {
     }
 
     #[test]
-    fn the_first_loss_is_said_at_once_and_the_next_ones_as_a_sum() {
-        let (mut waiting, now) = (Waiting::default(), Instant::now());
-        assert_eq!(waiting.due(now), None);
-        waiting.add(lost(5, 1));
-        assert_eq!(waiting.due(now), Some(now));
-        assert_eq!(waiting.take(now, false), Some(lost(5, 1)));
-        assert_eq!(waiting.due(now), None);
+    fn the_first_loss_is_reported_at_once_and_the_next_ones_as_a_sum() {
+        let (mut pending, now) = (PendingNotices::default(), Instant::now());
+        assert_eq!(pending.due(now), None);
+        pending.add(lost(5, 1));
+        assert_eq!(pending.due(now), Some(now));
+        assert_eq!(pending.take_due(now, false), Some(lost(5, 1)));
+        assert_eq!(pending.due(now), None);
 
         for second in [7, 6, 9] {
-            waiting.add(lost(second, 10));
-            assert_eq!(waiting.take(now + PAUSE / 2, false), None);
+            pending.add(lost(second, 10));
+            assert_eq!(
+                pending.take_due(now + LOSS_REPORT_INTERVAL / 2, false),
+                None
+            );
         }
-        assert_eq!(waiting.due(now), Some(now + PAUSE));
-        let Some(Notice::Lost { place, lost: sum }) = waiting.take(now + PAUSE, false) else {
+        assert_eq!(pending.due(now), Some(now + LOSS_REPORT_INTERVAL));
+        let Some(Notice::Lost { place, lost: sum }) =
+            pending.take_due(now + LOSS_REPORT_INTERVAL, false)
+        else {
             panic!("nothing is due")
         };
         assert_eq!(
@@ -167,46 +181,52 @@ mod tests {
         );
         assert_eq!((sum.since.as_second(), sum.until.as_second()), (6, 9));
 
-        waiting.add(lost(10, 1));
-        assert_eq!(waiting.take(now + PAUSE, true), Some(lost(10, 1)));
-        assert_eq!(waiting.take(now + PAUSE, true), None);
+        pending.add(lost(10, 1));
+        assert_eq!(
+            pending.take_due(now + LOSS_REPORT_INTERVAL, true),
+            Some(lost(10, 1))
+        );
+        assert_eq!(pending.take_due(now + LOSS_REPORT_INTERVAL, true), None);
     }
 
     #[test]
-    fn places_do_not_wait_for_each_other() {
-        let (mut waiting, now) = (Waiting::default(), Instant::now());
-        waiting.add(lost(5, 1));
-        waiting.take(now, false).unwrap();
+    fn losses_in_different_places_do_not_wait_for_each_other() {
+        let (mut pending, now) = (PendingNotices::default(), Instant::now());
+        pending.add(lost(5, 1));
+        pending.take_due(now, false).unwrap();
         let Notice::Lost { lost, .. } = lost(6, 2) else {
             unreachable!()
         };
         let place = LostIn::Output;
-        waiting.add(Notice::Lost { place, lost });
-        assert_eq!(waiting.take(now, false), Some(Notice::Lost { place, lost }));
+        pending.add(Notice::Lost { place, lost });
+        assert_eq!(
+            pending.take_due(now, false),
+            Some(Notice::Lost { place, lost })
+        );
     }
 
     #[test]
-    fn nobody_can_fill_the_memory() {
-        let mut waiting = Waiting::default();
+    fn notices_cannot_fill_the_memory() {
+        let mut pending = PendingNotices::default();
         for second in 0..100 {
             let time = Timestamp::from_second(second).unwrap();
-            waiting.add(Notice::Sighted { time });
+            pending.add(Notice::Sighted { time });
         }
         let mut left = Vec::new();
-        while let Some(notice) = waiting.take(Instant::now(), false) {
+        while let Some(notice) = pending.take_due(Instant::now(), false) {
             left.push(notice.time().as_second());
         }
         assert_eq!(left, (84..100).collect::<Vec<_>>());
     }
 
     #[test]
-    fn what_flutters_is_said_once_a_second() {
+    fn an_alarm_that_flutters_is_reported_once_a_second() {
         let (mut alarm, now) = (Alarm::default(), Instant::now());
         assert!(!alarm.set(false, now));
         assert!(alarm.set(true, now) && !alarm.set(true, now));
         assert!(alarm.set(false, now) && !alarm.set(false, now));
         assert!(!alarm.set(true, now) && !alarm.set(false, now));
-        assert!(alarm.set(true, now + PAUSE));
-        assert!(alarm.set(false, now + PAUSE));
+        assert!(alarm.set(true, now + LOSS_REPORT_INTERVAL));
+        assert!(alarm.set(false, now + LOSS_REPORT_INTERVAL));
     }
 }

@@ -1,37 +1,37 @@
-//! What the output is told before it begins. Opens nothing.
+//! The options of an output. Opens nothing; knows no command line and no configuration file.
 
 use std::{env, fs, path::PathBuf};
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Format, Formatter, Terminal};
+use crate::{Format, Formatter, Terminal};
 
-/// What to write, and where to.
+/// What to write, and where.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What an event is written as.
     pub format: Format,
-    /// The directory for log files, with the formats `log` and `json`; standard output without one. A table always goes to
+    /// The directory for log files, for the formats `log` and `json`; `None` for standard output. A table always goes to
     /// standard output.
     pub log_path: Option<PathBuf>,
-    /// Whether a table has a column for tags: plugins are loaded.
+    /// Whether a table has a column for tags: if plugins are loaded.
     pub tags: bool,
     /// Whether a table shows a container in a pod as namespace/pod/container.
     pub pods: bool,
-    /// The labels of containers that a log has.
+    /// The container labels in a line of the log.
     pub labels: Vec<String>,
-    /// Whether a slow reader is waited for as long as it takes: events come from a file, and don't get lost there.
+    /// Whether the pipeline waits for a slow reader as long as it takes: a replay's events are safe in its file meanwhile.
     pub is_lossless: bool,
     /// The zone of all times shown, and of the log files' hours.
     pub zone: TimeZone,
-    /// What standard output is.
+    /// The terminal behind standard output.
     pub terminal: Terminal,
-    /// The time by which log files are named.
+    /// The clock that log files are named by.
     pub clock: fn() -> Timestamp,
 }
 
 impl Options {
-    /// In the system's time and zone, for the terminal there is, without patience.
+    /// Options with the system's clock, zone and terminal, for a run that is not lossless.
     pub fn new(format: Format, log_path: Option<PathBuf>, tags: bool) -> Self {
         Self {
             format,
@@ -46,14 +46,14 @@ impl Options {
         }
     }
 
-    pub(super) fn formatter(&self) -> Formatter {
+    pub(crate) fn formatter(&self) -> Formatter {
         Formatter::new(self.format, self.zone.clone(), self.terminal, self.tags)
             .with_pods(self.pods)
             .with_labels(self.labels.clone())
     }
 }
 
-/// The system's time zone. jiff would look through all zones that there are to find what this one is called, which nobody asks.
+/// The system's time zone, without its name: jiff would read all zones of the system to find the name.
 pub fn zone() -> TimeZone {
     let local = || TimeZone::tzif("", &fs::read("/etc/localtime").ok()?).ok();
     match env::var_os("TZ") {

@@ -1,189 +1,217 @@
-//! Between the pipeline, which must not wait for long, and the writer, which may have to: formatted events, as much as
-//! the memory set aside holds. Counts each event exactly once, as written or as lost; knows neither formats nor files.
+//! The queue between the pipeline, which must not wait for long, and the output's thread, which may have to: formatted events
+//! and notices. Counts each event exactly once, as written or as lost. Knows neither formats nor sinks.
 //!
 //! ```text
 //! pipeline ──push──► chunks ──next──► writer ──► sink
 //!     ▲                                  │
 //!     └────── emptied buffers ◄──settle──┘
 //! ```
+//!
+//! How long the pipeline waits for room is decided by [`lightmon_thread::queue`].
 
-mod push;
-mod take;
+mod consumer;
+mod producer;
 
 use std::{
-    collections::VecDeque,
     mem,
-    sync::{Arc, Condvar, Mutex, MutexGuard, atomic::Ordering::Relaxed},
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-
-use super::{
-    Error,
-    notices::{Alarm, Waiting, say},
-};
 use lightmon_event::{Lost, LostIn, Notice, Stats};
+use lightmon_thread::queue::{self, Backpressure, Bounded, Weigh};
 
-/// Most that waits to be written, in bytes; one chunk may always wait.
-const MOST: usize = 4 << 20;
+use crate::{
+    Error,
+    notices::{self, Alarm, PendingNotices},
+};
 
-/// Small batches that wait become one chunk, up to this size: a reader that pauses costs no write an event.
-/// A buffer with more room than that is not kept.
-const CHUNK: usize = 256 << 10;
+/// How many bytes may wait to be written. One chunk may always wait.
+const MAX_QUEUED_BYTES: usize = 4 << 20;
 
-/// Buffers that are kept for the next batches: those of a sink that keeps up.
-const KEPT: usize = 4;
+/// Small batches that wait are merged into chunks up to this size: a reader that pauses does not cost a write for each batch.
+/// Buffers are shrunk to this size before they are kept.
+const MAX_MERGED_BYTES: usize = 256 << 10;
 
-/// How long the pipeline waits for room, all in all, before it drops what there is none for: well below the time in which a
-/// busy host fills the kernel's buffer.
-const GRACE: Duration = Duration::from_millis(100);
+/// How many empty buffers are kept for the next batches: enough for a sink that keeps up.
+const MAX_SPARE_BUFFERS: usize = 4;
 
-/// What the writer is given beyond the deadline: for the last notices, or to come out of a write that can't be ended.
-const SPARE: Duration = Duration::from_millis(200);
+/// How long the pipeline waits for room, all waits together, before events are lost: well below the time in which a busy host
+/// fills the kernel's buffer.
+const ROOM_BUDGET: Duration = Duration::from_millis(100);
 
-/// Lines, ready to be written at once.
+/// How long [`Queue::finish`] waits beyond the deadline: for the last notices, or for a write that can't be ended.
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Lines that are ready to be written.
 #[derive(Debug, Default)]
-pub(super) struct Chunk {
-    pub(super) bytes: Vec<u8>,
-    /// So many bytes at the beginning are no events; after them comes a line an event.
-    pub(super) header: usize,
-    pub(super) events: u64,
+pub(crate) struct Chunk {
+    pub(crate) bytes: Vec<u8>,
+    /// How many bytes at the beginning are a header or a notice. After them comes one line for each event.
+    pub(crate) header_bytes: usize,
+    pub(crate) events: u64,
+}
+
+impl Weigh for Chunk {
+    fn weight(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 /// What the writer is to do.
 #[derive(Debug)]
-pub(super) enum Work {
-    /// Write it, and [`settle`](Queue::settle).
+pub(crate) enum Work {
+    /// Write the chunk, then [`settle`](Queue::settle) it.
     Chunk(Chunk),
-    /// Write it, and [say so](Queue::noticed).
+    /// Write the notice, then [settle](Queue::settle_notice) it.
     Notice(Notice),
-    /// Say it on stderr.
-    Message(Notice),
+    /// Log the notice on stderr.
+    Log(Notice),
 }
 
-/// Shared by both.
+/// The queue, shared by both threads.
 #[derive(Debug)]
-pub(super) struct Queue {
-    state: Mutex<State>,
-    /// For the writer: there is something to do.
-    work: Condvar,
-    /// For the pipeline: the writer has done something.
-    room: Condvar,
+pub(crate) struct Queue {
+    queue: queue::Queue<State>,
     stats: Arc<Stats>,
-    /// Whether the pipeline has all the time there is, as with a replay.
-    is_lossless: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    chunks: VecDeque<Chunk>,
-    /// In the chunks that wait.
-    bytes: usize,
-    /// In the chunks that wait, and in the one that is being written.
+    chunks: Bounded<Chunk>,
+    /// Events in the chunks that wait, and in the chunk that is being written.
     events: u64,
-    buffers: Vec<Vec<u8>>,
-    /// Who waits for the writer: to call nobody costs a system call.
-    waiting: usize,
-    /// What is left of [`GRACE`].
-    grace: Duration,
-    /// Nothing is taken after it.
+    spare_buffers: Vec<Vec<u8>>,
+    /// When everything that is not written is lost.
     deadline: Option<Instant>,
-    /// Nobody reads any more.
-    closed: bool,
+    /// The reader has closed the sink.
+    is_closed: bool,
     /// No more is pushed.
-    ending: bool,
-    /// The writer has ended, or nobody waits for it any longer.
-    ended: bool,
-    /// The first thing that went wrong.
+    is_ending: bool,
+    /// The writer has ended, or nothing waits for it any longer.
+    has_ended: bool,
+    /// The first error.
     failure: Option<Error>,
+    /// The queue is full.
     stalled: Alarm,
+    /// Writes fail.
     failing: Alarm,
-    /// For the stream.
-    notices: Waiting,
-    /// The last notice could not be written: the next waits until an event could.
-    mute: bool,
-    /// For stderr.
-    messages: Waiting,
+    /// To be written among the events.
+    notices: PendingNotices,
+    /// The last notice could not be written: the next one waits until an event could.
+    are_notices_held: bool,
+    /// To be logged on stderr.
+    log: PendingNotices,
+}
+
+impl queue::State for State {
+    type Item = Chunk;
+
+    fn queue(&mut self) -> &mut Bounded<Chunk> {
+        &mut self.chunks
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_closed || self.has_ended || self.is_late()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
 }
 
 impl State {
-    /// Whether all that comes now is lost.
-    fn is_over(&self) -> bool {
-        self.closed || self.ended || self.is_late()
-    }
-
     fn is_late(&self) -> bool {
-        self.deadline.is_some_and(|it| Instant::now() >= it)
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    fn has_room(&self, length: usize) -> bool {
-        self.chunks.is_empty() || self.bytes + length <= MOST
-    }
-
-    fn add(&mut self, notice: Notice) {
-        self.messages.add(notice.clone());
+    fn add_notice(&mut self, notice: Notice) {
+        self.log.add(notice.clone());
         self.notices.add(notice);
     }
 
-    fn give_back(&mut self, mut buffer: Vec<u8>) {
-        if self.buffers.len() < KEPT {
+    fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
+        if self.spare_buffers.len() < MAX_SPARE_BUFFERS {
             buffer.clear();
-            buffer.shrink_to(CHUNK);
-            self.buffers.push(buffer);
+            buffer.shrink_to(MAX_MERGED_BYTES);
+            self.spare_buffers.push(buffer);
         }
+    }
+
+    fn spare_buffer(&mut self) -> Vec<u8> {
+        self.spare_buffers.pop().unwrap_or_default()
     }
 }
 
 impl Queue {
-    pub(super) fn new(stats: Arc<Stats>, is_lossless: bool) -> Self {
+    pub(crate) fn new(stats: Arc<Stats>, is_lossless: bool) -> Self {
+        let backpressure = if is_lossless {
+            Backpressure::Block
+        } else {
+            Backpressure::Lossy {
+                budget: ROOM_BUDGET,
+            }
+        };
         Self {
-            state: Mutex::new(State {
-                grace: GRACE,
-                ..State::default()
+            queue: queue::Queue::new(State {
+                chunks: Bounded::new(MAX_QUEUED_BYTES, backpressure),
+                events: 0,
+                spare_buffers: Vec::new(),
+                deadline: None,
+                is_closed: false,
+                is_ending: false,
+                has_ended: false,
+                failure: None,
+                stalled: Alarm::default(),
+                failing: Alarm::default(),
+                notices: PendingNotices::default(),
+                are_notices_held: false,
+                log: PendingNotices::default(),
             }),
-            work: Condvar::new(),
-            room: Condvar::new(),
             stats,
-            is_lossless,
         }
     }
 
-    /// Says something in the stream and on stderr, as soon as may be; waits for nothing.
-    pub(super) fn post(&self, notice: Notice) {
-        self.lock().add(notice);
-        self.work.notify_one();
-        self.tell(false);
+    /// Writes a notice among the events and logs it on stderr, as soon as possible. Does not wait.
+    pub(crate) fn post(&self, notice: Notice) {
+        self.queue.lock().add_notice(notice);
+        self.queue.notify_work();
+        self.log_due(false);
     }
 
-    /// Whether all that comes now is lost: the reader has gone, or the time is over.
-    pub(super) fn is_over(&self) -> bool {
-        self.lock().is_over()
+    /// Whether all that comes from now on is lost: the reader has closed the sink, or the time is over.
+    pub(crate) fn is_over(&self) -> bool {
+        queue::State::is_over(&*self.queue.lock())
     }
 
-    /// Whether the reader has gone.
-    pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
+    /// Whether the reader has closed the sink.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().is_closed
     }
 
-    /// From now on there is so much time left, and no more than there was.
-    pub(super) fn end_within(&self, time: Duration) {
-        let mut state = self.lock();
+    /// Sets a deadline, unless there is an earlier one.
+    pub(crate) fn end_within(&self, time: Duration) {
+        let mut state = self.queue.lock();
         let deadline = Instant::now() + time;
-        state.deadline = Some(state.deadline.map_or(deadline, |it| it.min(deadline)));
-        self.room.notify_all();
-        self.work.notify_all();
+        state.deadline = Some(
+            state
+                .deadline
+                .map_or(deadline, |earlier| earlier.min(deadline)),
+        );
+        self.queue.notify_progress();
+        self.queue.notify_work();
     }
 
-    fn end(&self, state: &mut State) {
-        state.ended = true;
-        self.drop_all(state);
+    fn end_now(&self, state: &mut State) {
+        state.has_ended = true;
+        self.lose_unsettled(state);
     }
 
-    /// Loses all that was not settled.
-    fn drop_all(&self, state: &mut State) {
+    /// Counts all events as lost that are not settled.
+    fn lose_unsettled(&self, state: &mut State) {
         state.chunks.clear();
-        state.bytes = 0;
         let events = mem::take(&mut state.events);
         self.count_lost(state, events);
     }
@@ -194,7 +222,7 @@ impl Queue {
         }
         self.stats.lost_output.fetch_add(connections, Relaxed);
         let now = Timestamp::now();
-        state.add(Notice::Lost {
+        state.add_notice(Notice::Lost {
             place: LostIn::Output,
             lost: Lost {
                 since: now,
@@ -205,36 +233,14 @@ impl Queue {
         });
     }
 
-    /// Says on stderr what may be said now; at the end all may.
-    fn tell(&self, end: bool) {
+    /// Logs the notices on stderr that are due; at the end all of them.
+    fn log_due(&self, is_end: bool) {
         loop {
-            let notice = self.lock().messages.take(Instant::now(), end);
+            let notice = self.queue.lock().log.take_due(Instant::now(), is_end);
             match notice {
-                Some(notice) => say(&notice),
+                Some(notice) => notices::log(&notice),
                 None => return,
             }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("invariant: nobody panics while holding it")
-    }
-}
-
-/// Until something has happened, or the time has come.
-fn wait<'a>(
-    event: &Condvar,
-    state: MutexGuard<'a, State>,
-    until: Option<Instant>,
-) -> MutexGuard<'a, State> {
-    let invariant = "invariant: nobody panics while holding it";
-    match until {
-        None => event.wait(state).expect(invariant),
-        Some(until) => {
-            let time = until.saturating_duration_since(Instant::now());
-            event.wait_timeout(state, time).expect(invariant).0
         }
     }
 }

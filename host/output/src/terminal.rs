@@ -1,5 +1,5 @@
-//! What the table has to know of the terminal it is shown on.
-//! Prints nothing, and asks no terminal anything that would need an answer from it.
+//! What the table knows about its terminal: width and colours.
+//! Prints nothing, and sends no request to the terminal.
 
 use std::{
     env,
@@ -9,20 +9,20 @@ use std::{
 /// A terminal, or the lack of one.
 #[derive(Clone, Copy, Debug)]
 pub struct Terminal {
-    /// Its width now, asked again before each batch; none when it is no terminal.
+    /// Returns its current width, and is called before each batch; `None` if there is no terminal.
     pub width: fn() -> Option<u16>,
-    /// Whether colours are welcome.
+    /// Whether to use colours.
     pub color: bool,
 }
 
 impl Terminal {
-    /// What a pipe or a file is.
+    /// A pipe or a file.
     pub const NONE: Self = Self {
         width: || None,
         color: false,
     };
 
-    /// What standard output is. Colours: on a terminal, unless `NO_COLOR` is there and not empty, or `TERM` is `dumb`.
+    /// The terminal behind standard output. It gets colours unless `NO_COLOR` is set and not empty, or `TERM` is `dumb`.
     pub fn of_stdout() -> Self {
         let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = env::var_os("TERM").is_some_and(|value| value == "dumb");
@@ -34,7 +34,7 @@ impl Terminal {
 }
 
 fn stdout_width() -> Option<u16> {
-    // A serial console says 0.
+    // A serial console reports 0.
     io::stdout().is_terminal().then(|| {
         comfy_table::Table::new()
             .width()

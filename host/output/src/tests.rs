@@ -1,21 +1,26 @@
-//! The output against readers of every kind.
+//! The whole output, with readers of every kind.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{BufRead as _, BufReader, Read as _},
     os::{fd::OwnedFd, unix::net::UnixDatagram},
-    sync::{atomic::Ordering::Relaxed, mpsc},
-    time::Instant,
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
+    thread,
+    time::{Duration, Instant},
 };
 
 use jiff::{
     Timestamp,
     tz::{self, TimeZone},
 };
+use lightmon_event::{Event, Lost, LostIn, Notice, Stats};
 use nix::unistd::pipe;
 
-use super::*;
-use lightmon_event::{Lost, LostIn};
+use crate::{
+    DRAIN_TIMEOUT, Error, Format, Options, Output, Terminal, notices,
+    output::{BUFFER_INTERVAL, MAX_BUFFERED_BYTES},
+    sinks::{self, LineWriter, Stdout},
+};
 
 /// Generous: the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -50,7 +55,7 @@ fn wait_until(what: &str, mut it: impl FnMut() -> bool) {
     }
 }
 
-/// Events and losses told of in JSON lines.
+/// The number of events in JSON lines, and of the losses that notices report.
 fn tally(lines: impl Iterator<Item = String>) -> (u64, u64) {
     let (mut events, mut lost) = (0, 0);
     for line in lines {
@@ -90,7 +95,8 @@ fn a_log_path_gets_log_and_json_but_no_table() {
         assert_eq!(text.lines().count(), 3);
     }
     let table = Options::new(Format::Table, Some(root.path().join("table")), false);
-    assert!(matches!(Sink::open(&table).unwrap(), Sink::Stdout(_)));
+    let sink = sinks::open(&table).unwrap();
+    assert!(format!("{sink:?}").starts_with("Stdout"), "{sink:?}");
     assert!(!root.path().join("table").exists());
 }
 
@@ -111,7 +117,7 @@ fn a_batch_is_one_write() {
 }
 
 #[test]
-fn batches_that_come_quickly_gather_for_a_file() {
+fn batches_that_come_quickly_share_a_write_to_a_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let (mut output, stats) = start(&options(Format::Json), file.reopen().unwrap());
     let lines = || fs::read_to_string(file.path()).unwrap().lines().count();
@@ -120,7 +126,7 @@ fn batches_that_come_quickly_gather_for_a_file() {
     output.write_buffered(&one);
     assert_eq!(lines(), 1, "after a while without any");
     let mut made = 1;
-    // As quickly as it takes, which is not each time on a busy machine.
+    // On a busy machine not every attempt is quick enough.
     let mut keep_one = |output: &mut Output| {
         let mut is_kept = || {
             output.write(&one);
@@ -137,11 +143,11 @@ fn batches_that_come_quickly_gather_for_a_file() {
     assert_eq!(lines(), made, "as soon as nothing comes");
 
     let made = keep_one(&mut output);
-    thread::sleep(GATHER);
+    thread::sleep(BUFFER_INTERVAL);
     output.write_buffered(&one);
     assert_eq!(lines(), made + 1, "after some time");
-    output.write_buffered(&vec![Event::sample(); GATHERED / 500]);
-    let made = made + 1 + GATHERED / 500;
+    output.write_buffered(&vec![Event::sample(); MAX_BUFFERED_BYTES / 500]);
+    let made = made + 1 + MAX_BUFFERED_BYTES / 500;
     assert_eq!(lines(), made, "as soon as it is much");
 
     output.write_notice(&Notice::Lost {
@@ -174,17 +180,17 @@ fn a_full_disk_loses_events_and_counts_them() {
 }
 
 #[test]
-fn a_reader_that_has_gone_is_told_of_and_all_is_lost() {
-    let through_the_writer = |file| sink::Lines::new(file, false);
-    let at_once = |file| sink::Lines::never_blocking(file).unwrap();
+fn a_closed_reader_is_reported_and_all_is_lost() {
+    let through_the_writer = |file| LineWriter::new(file, false);
+    let at_once = |file| LineWriter::non_blocking(file).unwrap();
     for lines in [through_the_writer as fn(File) -> _, at_once] {
         let (read, write) = pipe().unwrap();
-        // One that has gone before can't be opened once more.
+        // A pipe without a reader could not be opened again.
         let lines = lines(write.into());
         drop(read);
         let stats = Arc::new(Stats::default());
         let (sender, closed) = mpsc::channel();
-        let sink = Sink::Stdout(sink::Shared::new(lines));
+        let sink = Box::new(Stdout::new(lines));
         let closing = move || sender.send(()).unwrap();
         let options = options(Format::Json);
         let mut output = Output::start(&options, sink, stats.clone(), closing).unwrap();
@@ -224,10 +230,10 @@ fn a_huge_batch_is_written_in_parts_and_counted_whole() {
 }
 
 #[test]
-fn lines_that_were_taken_are_written_and_the_others_lost() {
+fn whole_lines_count_as_written_and_the_others_as_lost() {
     const EVENTS: u64 = 10_000;
     let (read, write) = pipe().unwrap();
-    // It leaves after so much of a batch that is far more than a pipe holds.
+    // The reader closes the pipe within a batch that is far larger than the pipe's buffer.
     let reader = thread::spawn(move || {
         let mut seen = vec![0; 100_000];
         File::from(read).read_exact(&mut seen).unwrap();
@@ -247,7 +253,7 @@ fn lines_that_were_taken_are_written_and_the_others_lost() {
 }
 
 #[test]
-fn a_reader_that_stalls_holds_up_nobody_and_is_told_what_it_missed() {
+fn a_stalled_reader_stalls_nobody_and_learns_what_it_missed() {
     let (read, write) = pipe().unwrap();
     let (mut output, stats) = start(&options(Format::Json), write);
     let batch = vec![Event::sample(); 100];
@@ -259,7 +265,7 @@ fn a_reader_that_stalls_holds_up_nobody_and_is_told_what_it_missed() {
     while counts(&stats).1 == 0 {
         push(&mut output);
     }
-    // From now on it costs no time to speak of, and no memory.
+    // From now on a batch costs next to no time and no memory.
     let began = Instant::now();
     for _ in 0..1000 {
         push(&mut output);
@@ -268,7 +274,7 @@ fn a_reader_that_stalls_holds_up_nobody_and_is_told_what_it_missed() {
     let (_, lost) = counts(&stats);
     assert!(lost >= 100_000, "{lost}");
 
-    // It goes on: all that was kept comes, then what is new, and between them how much is missing.
+    // The reader goes on. It gets what was queued, then a notice of what is missing, then what is new.
     let lines = BufReader::new(File::from(read)).lines();
     let reader = thread::spawn(|| tally(lines.map(Result::unwrap)));
     wait_until("the output goes on", || {
@@ -282,7 +288,7 @@ fn a_reader_that_stalls_holds_up_nobody_and_is_told_what_it_missed() {
 }
 
 #[test]
-fn a_reader_that_never_reads_is_given_up_and_what_it_has_is_counted_to_the_last_line() {
+fn the_drain_ends_for_a_reader_that_never_reads_and_counts_the_lines_it_has() {
     let (read, write) = pipe().unwrap();
     let (mut output, stats) = start(&options(Format::Log), write);
     output.write(&vec![Event::sample(); 1000]);
@@ -298,28 +304,28 @@ fn a_reader_that_never_reads_is_given_up_and_what_it_has_is_counted_to_the_last_
 }
 
 #[test]
-fn with_patience_a_reader_may_take_its_time_until_the_end_is_near() {
+fn a_lossless_run_waits_for_its_reader_until_a_deadline_is_set() {
     let (read, write) = pipe().unwrap();
     let options = Options {
         is_lossless: true,
         ..options(Format::Json)
     };
     let (mut output, stats) = start(&options, write);
-    let remote = output.handle();
+    let handle = output.handle();
     let (sender, is_done) = mpsc::channel();
     let writer = thread::spawn(move || {
-        // More than may wait.
+        // More than fits into the queue.
         for _ in 0..100 {
             output.write(&vec![Event::sample(); 100]);
         }
         sender.send(()).unwrap();
         output.finish()
     });
-    // Far longer than without patience.
+    // Far longer than a run waits that is not lossless.
     let waited = is_done.recv_timeout(Duration::from_secs(1));
     assert_eq!(waited, Err(mpsc::RecvTimeoutError::Timeout));
     assert_eq!(counts(&stats), (0, 0));
-    remote.end_within(Duration::ZERO);
+    handle.end_within(Duration::ZERO);
     is_done.recv_timeout(DEADLINE).unwrap();
     assert!(matches!(writer.join().unwrap(), Err(Error::Stalled)));
     let (written, lost) = counts(&stats);
@@ -328,11 +334,11 @@ fn with_patience_a_reader_may_take_its_time_until_the_end_is_near() {
 }
 
 #[test]
-fn a_write_that_cannot_be_ended_is_left_behind() {
+fn a_write_that_cannot_be_ended_is_abandoned() {
     let (read, write) = pipe().unwrap();
     let stats = Arc::new(Stats::default());
-    // As it is where it can't be opened again.
-    let sink = Sink::Stdout(sink::Shared::new(sink::Lines::new(write.into(), false)));
+    // As for a file that can't be opened again.
+    let sink = Box::new(Stdout::new(LineWriter::new(write.into(), false)));
     let mut output = Output::start(&options(Format::Json), sink, stats.clone(), || ()).unwrap();
     output.write(&vec![Event::sample(); 1000]);
     output.handle().end_within(Duration::ZERO);
@@ -342,7 +348,7 @@ fn a_write_that_cannot_be_ended_is_left_behind() {
 }
 
 #[test]
-fn as_many_as_are_wanted_are_written_whatever_is_lost() {
+fn left_counts_what_is_written_and_not_what_is_lost() {
     let (read, write) = pipe().unwrap();
     let (mut output, stats) = start(&options(Format::Json), write);
     assert_eq!(output.handle().left(100), Some(100));
@@ -356,7 +362,7 @@ fn as_many_as_are_wanted_are_written_whatever_is_lost() {
         sender.send(output.handle().left(100)).unwrap();
         output
     });
-    // More than a pipe holds: it waits for what is on its way.
+    // More than fits into the pipe: `left` waits for what is queued.
     assert_eq!(
         left.recv_timeout(Duration::from_millis(100)),
         Err(mpsc::RecvTimeoutError::Timeout)
@@ -370,10 +376,10 @@ fn as_many_as_are_wanted_are_written_whatever_is_lost() {
 }
 
 #[test]
-fn notices_come_while_the_pipeline_sleeps() {
+fn notices_are_written_while_the_pipeline_waits() {
     let (read, write) = pipe().unwrap();
     let (output, stats) = start(&options(Format::Json), write);
-    let remote = output.handle();
+    let handle = output.handle();
     let mut lines = BufReader::new(File::from(read)).lines();
     let at = Timestamp::UNIX_EPOCH;
     let lost = |connections| Notice::Lost {
@@ -392,17 +398,17 @@ fn notices_come_while_the_pipeline_sleeps() {
             other => panic!("{other:?}"),
         }
     };
-    remote.notice(lost(1));
+    handle.notice(lost(1));
     assert_eq!(next(), lost(1));
     let began = Instant::now();
-    remote.notice(lost(2));
-    remote.notice(lost(3));
+    handle.notice(lost(2));
+    handle.notice(lost(3));
     let reason = "no answer".to_owned();
     let blind = Notice::Blind { time: at, reason };
-    remote.notice(blind.clone());
+    handle.notice(blind.clone());
     assert_eq!((next(), next()), (blind, lost(5)));
-    assert!(began.elapsed() > notices::PAUSE / 2);
-    remote.notice(lost(7));
+    assert!(began.elapsed() > notices::LOSS_REPORT_INTERVAL / 2);
+    handle.notice(lost(7));
     output.finish().unwrap();
     assert_eq!(next(), lost(7));
     assert_eq!(counts(&stats), (0, 0));

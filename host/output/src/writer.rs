@@ -1,27 +1,26 @@
-//! The writer's thread: takes what the queue holds and writes it, waiting as long as it takes, but for the deadline.
+//! The output's thread: takes what is queued and writes it. Waits for a slow reader until the queue says otherwise.
 //! Decides nothing about what is lost; that is the queue's.
 
 use jiff::Timestamp;
 
-use super::{
-    Error, Formatter,
-    notices::say,
+use crate::{
+    Error, Formatter, notices,
     queue::{Queue, Work},
-    sink::Sink,
+    sinks::Sink,
 };
 
-/// What it needs.
-pub(super) struct Writer {
-    pub(super) sink: Sink,
-    /// For notices.
-    pub(super) formatter: Formatter,
-    pub(super) clock: fn() -> Timestamp,
+/// What the thread owns.
+pub(crate) struct Writer {
+    pub(crate) sink: Box<dyn Sink>,
+    /// For notices; events come formatted.
+    pub(crate) formatter: Formatter,
+    pub(crate) clock: fn() -> Timestamp,
 }
 
 impl Writer {
-    /// Writes until the queue ends, or the reader has gone.
-    pub(super) fn run(mut self, queue: &Queue) {
-        let end = End(queue);
+    /// Writes until the queue ends or the reader has closed the sink.
+    pub(crate) fn run(mut self, queue: &Queue) {
+        let end = EndOnDrop(queue);
         let mut line = Vec::new();
         while let Some(work) = queue.next() {
             match work {
@@ -33,9 +32,9 @@ impl Writer {
                     line.clear();
                     self.formatter.notice(&notice, &mut line);
                     let (_, result) = self.write(&line, queue);
-                    queue.noticed(notice, result);
+                    queue.settle_notice(notice, result);
                 }
-                Work::Message(notice) => say(&notice),
+                Work::Log(notice) => notices::log(&notice),
             }
         }
         if let Err(error) = self.sink.finish() {
@@ -46,15 +45,15 @@ impl Writer {
 
     fn write(&mut self, bytes: &[u8], queue: &Queue) -> (usize, Result<(), Error>) {
         self.sink
-            .append((self.clock)(), bytes, &|| queue.is_hopeless())
+            .append((self.clock)(), bytes, &|| queue.should_give_up())
     }
 }
 
-/// Also when the writer panics nobody waits for it for ever.
-struct End<'a>(&'a Queue);
+/// Tells the queue that the thread has ended, even by a panic, so that nothing waits for the thread forever.
+struct EndOnDrop<'a>(&'a Queue);
 
-impl Drop for End<'_> {
+impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.ended();
+        self.0.end();
     }
 }

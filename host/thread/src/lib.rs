@@ -1,14 +1,14 @@
-//! The threads of lightmon itself: the capabilities that each keeps, how they are told to stop, the locks and queues between
-//! them, and the log on stderr.
+//! What the threads of lightmon share: locks, the bounded queue, the stop signal, capabilities, and the log on stderr.
 //!
-//! Knows no events.
+//! Knows no events and no stages: each thread belongs to the crate that starts it.
 
 pub mod privileges;
+pub mod queue;
 pub mod stderr;
 mod stop;
 mod sync;
 
 pub use self::{
     stop::Stop,
-    sync::{lock, wait},
+    sync::{Signal, lock},
 };

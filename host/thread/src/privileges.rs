@@ -1,38 +1,39 @@
-//! What a thread may do beyond what its user may: each gives away what it has no need for, before it meets what comes from
-//! outside. Capabilities are a thread's own; those that it starts inherit what it has left.
+//! Capabilities: each thread gives up those that it does not need, before it reads input from outside.
+//! Gives none back. Capabilities belong to a thread; threads that it starts inherit what it has left.
 
 use std::{io, thread::Builder};
 
 use caps::{CapSet, Capability};
 use nix::sys::prctl;
 
-/// wasm's own stack of 512 KiB and the host below it; the compiler recurses too.
+/// The stack of a thread that runs plugins, in bytes: 512 KiB for WebAssembly, and the rest for the host and the compiler,
+/// which recurses.
 pub const STACK_SIZE: usize = 8 << 20;
 
-/// What it takes to connect to another user's Docker daemon, or to write to another user's folder.
+/// The capabilities to connect to another user's Docker daemon, and to write to another user's directory.
 pub const FOR_THINGS_OF_OTHERS: &[Capability] = &[
     Capability::CAP_DAC_OVERRIDE,
     Capability::CAP_DAC_READ_SEARCH,
 ];
 
-/// Leaves this thread at most these capabilities, or else says that it has more than it needs.
+/// Leaves this thread at most the capabilities in `needed`. If the kernel refuses that, logs a warning.
 pub fn give_up_all_but(needed: &[Capability]) {
     if let Err(error) = keep(needed) {
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or_default();
-        tracing::warn!(thread, %error, "capabilities that have no use any more can't be given up");
+        tracing::warn!(thread, %error, "can't give up the capabilities that this thread does not need");
     }
 }
 
-/// Leaves this thread at most these capabilities, for good: no program that it would execute could have more.
+/// Leaves this thread at most the capabilities in `needed`, for good: a program that it executes has no more either.
 ///
 /// # Errors
-/// When the kernel doesn't allow it; some may be gone then.
+/// If the kernel refuses it. Some of the capabilities may be gone then.
 pub fn keep(needed: &[Capability]) -> io::Result<()> {
     prctl::set_no_new_privs()?;
     let mut kept = caps::read(None, CapSet::Permitted).map_err(io::Error::other)?;
     kept.retain(|capability| needed.contains(capability));
-    // Ambient ones go with those that are inheritable.
+    // The kernel removes a capability from the ambient set when the inheritable set loses it.
     for (set, left) in [
         (CapSet::Inheritable, &Default::default()),
         (CapSet::Effective, &kept),
@@ -43,10 +44,10 @@ pub fn keep(needed: &[Capability]) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs `work` on a thread that has no capabilities, with room for plugins on its stack, and waits for it.
+/// Runs `work` on a thread without capabilities and with a stack of [`STACK_SIZE`], and waits for the result.
 ///
 /// # Errors
-/// When there can be no such thread, or it has panicked.
+/// If the thread can't be started or can't give up its capabilities, or if `work` panics.
 pub fn without<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> io::Result<R> {
     std::thread::scope(|scope| {
         let thread = Builder::new()
@@ -55,7 +56,7 @@ pub fn without<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> io::Resu
             .spawn_scoped(scope, || keep(&[]).map(|()| work()))?;
         thread
             .join()
-            .unwrap_or_else(|_| Err(io::Error::other("it has panicked; this is a bug")))
+            .unwrap_or_else(|_| Err(io::Error::other("the thread has panicked; this is a bug")))
     })
 }
 
@@ -63,7 +64,7 @@ pub fn without<R: Send>(name: &str, work: impl FnOnce() -> R + Send) -> io::Resu
 mod tests {
     use super::*;
 
-    /// The lines of /proc/thread-self/status that say what a thread may do.
+    /// The lines of /proc/thread-self/status about capabilities and no_new_privs.
     fn status() -> Vec<String> {
         let status = std::fs::read_to_string("/proc/thread-self/status").expect("a thread");
         let is_right = |line: &&str| line.starts_with("Cap") || line.starts_with("NoNewPrivs");
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_without_has_none_and_its_threads_too() {
+    fn a_thread_without_capabilities_starts_threads_without_capabilities() {
         let before = status();
         let (own, child) = without("test", || {
             let child = std::thread::spawn(status).join().expect("no panic");
@@ -89,11 +90,11 @@ mod tests {
             }
             assert!(status.contains(&"NoNewPrivs: 1".to_owned()), "{status:?}");
         }
-        assert_eq!(status(), before, "other threads keep theirs");
+        assert_eq!(status(), before, "other threads keep their capabilities");
     }
 
     #[test]
-    fn only_what_is_needed_and_was_there_is_kept() {
+    fn a_thread_keeps_only_the_needed_capabilities_that_it_had() {
         let needed = Capability::CAP_SYS_PTRACE;
         let had = caps::has_cap(None, CapSet::Permitted, needed).expect("readable");
         let left = std::thread::spawn(move || {

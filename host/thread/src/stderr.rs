@@ -1,5 +1,5 @@
-//! Messages on stderr, written by a thread of their own: whoever has something to say is not held up by a reader that
-//! stalls, as with `lightmon 2>&1 | less`. What is too much for it is left out, and that is said.
+//! The log on stderr, written by a thread of its own: a reader of stderr that stalls, as with `lightmon 2>&1 | less`, holds up
+//! no other thread. Never grows without bound: messages that find no room are left out, and a line says how many.
 
 use std::{
     fmt,
@@ -18,30 +18,31 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::privileges;
 
-/// Most that wait.
-const MOST: usize = 1024;
+/// How many messages may wait to be written.
+const MAX_QUEUED_MESSAGES: usize = 1024;
 
-/// How long a reader that takes nothing is waited for at the end.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long [`finish`] waits for a reader that takes nothing.
+const STALLED_READER_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How long a slow one is.
-const LONGEST: Duration = Duration::from_secs(10);
+/// How long [`finish`] waits for a slow reader.
+const SLOW_READER_TIMEOUT: Duration = Duration::from_secs(10);
 
 static SENDER: OnceLock<SyncSender<Task>> = OnceLock::new();
+/// Messages that found no room since the last line that said so.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 enum Task {
     Write(Vec<u8>),
-    /// All before it is written.
+    /// Says that all tasks before this one are done.
     Done(SyncSender<()>),
 }
 
-/// Starts the thread; before that, and when it can't be started, messages are written at once.
+/// Starts the thread. Before that, and if the thread can't be started, the caller writes its messages itself.
 pub fn start() {
-    let (sender, tasks) = sync_channel(MOST);
+    let (sender, tasks) = sync_channel(MAX_QUEUED_MESSAGES);
     let thread = thread::Builder::new().name("messages".into());
     let run = move || {
-        // Before the log is there that could tell.
+        // The log that could tell of a failure is not there yet.
         let _ = privileges::keep(&[]);
         write(&tasks, io::stderr());
     };
@@ -50,44 +51,44 @@ pub fn start() {
     }
 }
 
-/// Says a line of its own.
+/// Writes a line without a time or level, such as the summary.
 pub fn log(line: impl fmt::Display) {
-    // Nobody is left to tell when stderr is closed.
+    // A closed stderr leaves nobody to tell.
     let _ = Message.write_all(format!("{line}\n").as_bytes());
 }
 
-/// Waits until all messages are written, unless nobody reads them.
+/// Waits until all messages are written, or until the reader of stderr has taken nothing for too long.
 pub fn finish() {
     let Some(sender) = SENDER.get() else { return };
     let (done, is_done) = sync_channel(1);
     let began = Instant::now();
     let mut task = Some(Task::Done(done));
-    while began.elapsed() < LONGEST {
-        // When too much waits, it may be taken the next time.
+    while began.elapsed() < SLOW_READER_TIMEOUT {
+        // A full queue may have room the next time.
         if let Some(Err(error)) = task.take().map(|task| sender.try_send(task)) {
             task = match error {
                 TrySendError::Full(task) => Some(task),
                 TrySendError::Disconnected(_) => return,
             };
         }
-        match is_done.recv_timeout(PATIENCE / 4) {
+        match is_done.recv_timeout(STALLED_READER_TIMEOUT / 4) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }
-        if began.elapsed() >= PATIENCE && !has_room() {
+        if began.elapsed() >= STALLED_READER_TIMEOUT && !has_room() {
             return;
         }
     }
 }
 
-/// Whether stderr takes something now.
+/// Whether a write to stderr would not block now.
 fn has_room() -> bool {
     let stderr = io::stderr();
     let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
-/// One message: each write is one.
+/// A writer to the log. Each call of `write` is one message.
 pub struct Message;
 
 impl Write for Message {
@@ -108,7 +109,7 @@ impl Write for Message {
 
 fn write(tasks: &Receiver<Task>, mut to: impl Write) {
     for task in tasks {
-        // Nobody is left to tell when stderr is closed.
+        // A closed stderr leaves nobody to tell.
         match task {
             Task::Write(message) => _ = to.write_all(&message),
             Task::Done(done) => _ = done.try_send(()),
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_said_where_it_is_missing() {
+    fn a_line_says_how_many_messages_were_left_out() {
         let (sender, tasks) = sync_channel(4);
         let (done, is_done) = sync_channel(1);
         for text in ["one\n", "two\n"] {

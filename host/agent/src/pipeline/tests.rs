@@ -1,4 +1,4 @@
-//! The balance of whole runs: a source that is faster than any reader, and readers of every kind.
+//! The balance of whole runs: a source that is faster than any reader, with readers of every kind.
 
 use std::{
     fs::File,
@@ -20,17 +20,17 @@ use lightmon_plugin_host::Limits;
 /// Generous: the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Brings batches as fast as they are asked for, until it has brought all or is stopped.
+/// A source that brings batches as fast as they are asked for.
 struct Flood {
     left: u64,
-    /// With each batch, so many connections of lightmon's own.
+    /// How many connections of lightmon itself come with each batch.
     own: usize,
-    /// With each batch, so many that the kernel has lost.
+    /// How many connections the kernel has lost with each batch.
     lost: u64,
-    /// The longest time between two questions.
+    /// The longest time between two calls.
     slowest: Arc<Mutex<Duration>>,
     asked: Instant,
-    /// Told when half of it is brought.
+    /// Is sent to when half of the events are brought.
     halfway: Option<mpsc::Sender<()>>,
     half: u64,
 }
@@ -118,7 +118,7 @@ fn pipeline(source: impl Source + 'static, output: Output) -> Pipeline {
     }
 }
 
-/// What a reader of JSON lines finds.
+/// What is in the JSON lines that a reader has got.
 #[derive(Debug, Default, PartialEq)]
 struct Found {
     events: u64,
@@ -168,7 +168,7 @@ fn numbers(stats: &Stats) -> [u64; 5] {
 }
 
 #[test]
-fn a_slow_reader_costs_events_but_no_time_and_no_count() {
+fn a_slow_reader_loses_events_but_stalls_nothing_and_all_are_counted() {
     const EVENTS: u64 = 200_000;
     let (read, write) = pipe().unwrap();
     let (stop, stats) = (Stop::new().unwrap(), Arc::new(Stats::default()));
@@ -187,7 +187,7 @@ fn a_slow_reader_costs_events_but_no_time_and_no_count() {
         assert_eq!(event, &Event::sample());
         counter.fetch_add(1, Relaxed);
     }));
-    // It wakes up when half of them has come.
+    // The reader begins when half of the events have come.
     let reader = thread::spawn(move || {
         is_halfway.recv_timeout(DEADLINE).unwrap();
         Found::read(read)
@@ -216,7 +216,7 @@ fn a_slow_reader_costs_events_but_no_time_and_no_count() {
 }
 
 #[test]
-fn a_recording_waits_for_a_slow_reader() {
+fn a_replay_waits_for_a_slow_reader() {
     const EVENTS: u64 = 20_000;
     let (read, write) = pipe().unwrap();
     let (stop, stats) = (Stop::new().unwrap(), Arc::new(Stats::default()));
@@ -227,7 +227,7 @@ fn a_recording_waits_for_a_slow_reader() {
         let stats = stats.clone();
         move || pipeline.run(&stop, &stats)
     });
-    // Longer than a live run would wait: more than 4 MiB have come, and not a second later all.
+    // Longer than a live run would wait. The queue is full by then.
     thread::sleep(Duration::from_millis(500));
     assert!(!runner.is_finished());
     assert_eq!(stats.lost_output.load(Relaxed), 0);
@@ -237,7 +237,7 @@ fn a_recording_waits_for_a_slow_reader() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_it_and_the_rest_is_counted() {
+fn a_closed_reader_ends_the_run_and_the_rest_is_counted() {
     let (read, write) = pipe().unwrap();
     let (stop, stats) = (Stop::new().unwrap(), Arc::new(Stats::default()));
     let output = Output::to(&options(false), write, stats.clone());
@@ -256,7 +256,7 @@ fn a_reader_that_goes_away_ends_it_and_the_rest_is_counted() {
 }
 
 #[test]
-fn as_many_are_written_as_were_asked_for() {
+fn count_ends_the_run_after_exactly_that_many_events() {
     for count in [1, 255, 256, 257, 30_000] {
         let (read, write) = pipe().unwrap();
         let (stop, stats) = (Stop::new().unwrap(), Arc::new(Stats::default()));
@@ -268,7 +268,7 @@ fn as_many_are_written_as_were_asked_for() {
         };
         let mut pipeline = pipeline(source, Output::to(&options(false), write, stats.clone()));
         pipeline.count = Some(count);
-        // Reads at once, but with the last: then it is so slow that some are lost, and others take their place.
+        // For the largest count the reader begins late: some events are lost, and others take their place.
         let reader = thread::spawn(move || {
             if count == 30_000 {
                 is_halfway.recv_timeout(DEADLINE).unwrap();

@@ -1,5 +1,5 @@
-//! What the plugins' thread does with the work that comes: events through the chain and on to the output, and meanwhile what
-//! plugins have to say of their own, in its place among the events.
+//! The plugin thread: runs events through the chain of plugins and hands them to the output. Between batches it reloads
+//! plugins, calls those that are due, and writes their reports in their place among the events.
 
 use std::{
     sync::Mutex,
@@ -8,83 +8,85 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Queue, Work, lock};
 use lightmon_event::{Event, Notice, Stats};
 use lightmon_output::{Output, OutputHandle};
 use lightmon_plugin_host::{Bypass, Chain, Halt};
-use lightmon_thread::Stop;
+use lightmon_thread::{Stop, lock};
 
+use super::queue::{Queue, Work};
+
+/// What the thread works with.
 pub(super) struct Worker<'a> {
     pub(super) plugins: Chain,
     pub(super) queue: &'a Queue,
     pub(super) output: &'a Mutex<Output>,
-    pub(super) remote: OutputHandle,
-    /// Changes with the plugins.
-    pub(super) past: &'a Mutex<Bypass>,
+    pub(super) output_handle: OutputHandle,
+    /// What happens to events that do not go through the plugins. Changes when a plugin is reloaded.
+    pub(super) bypass: &'a Mutex<Bypass>,
     /// Wakes a source that waits for events.
     pub(super) stop: &'a Stop,
     pub(super) stats: &'a Stats,
-    /// The time of the latest event of a recording, whose time it is then; none when it is the clock's.
-    pub(super) recorded: Option<Timestamp>,
+    /// The time of the latest event of a replay, by which plugins are called then; `None` in a live run.
+    pub(super) recorded_time: Option<Timestamp>,
     pub(super) began: Instant,
-    /// A plugin has failed that lightmon must not go on without.
-    pub(super) halted: bool,
+    /// Whether a plugin has failed that lightmon must not go on without.
+    pub(super) is_halted: bool,
 }
 
 impl Worker<'_> {
-    /// Until there is no more work.
+    /// Works until there is no more work.
     pub(super) fn run(mut self) {
         loop {
-            if self.recorded.is_none() {
+            if self.recorded_time.is_none() {
                 self.tick();
             }
-            let Some(work) = self.queue.next(self.at_most()) else {
+            let Some(work) = self.queue.next(self.time_to_next_tick()) else {
                 break;
             };
-            self.swap();
+            self.reload();
             match work {
                 Work::Events(events) => self.take(events),
                 Work::Notice(notice) => lock(self.output).write_notice(&notice),
-                Work::Swap | Work::Nothing => {}
+                Work::Wake => {}
             }
         }
-        if !self.halted {
+        if !self.is_halted {
             let reports = self.plugins.stop(self.now(), self.stats);
             self.report(reports);
         }
     }
 
     fn now(&self) -> Timestamp {
-        // Before the first event of a recording there is no other time.
-        self.recorded
+        // Before its first event, a replay has no time.
+        self.recorded_time
             .filter(|time| *time > Timestamp::MIN)
             .unwrap_or_else(Timestamp::now)
     }
 
-    /// What tells when plugins are due: time that goes on evenly, whatever is done to the clock, or that of a recording.
+    /// The time that tells when plugins are due: monotonic in a live run, the events' own in a replay.
     fn elapsed(&self) -> Duration {
-        self.recorded
+        self.recorded_time
             .map_or_else(|| self.began.elapsed(), since_epoch)
     }
 
-    /// How long the next work may be waited for: for ever, unless a plugin wants to be called.
-    fn at_most(&self) -> Option<Duration> {
+    /// How long to wait for the next work; `None` for as long as it takes, if no plugin wants to be called.
+    fn time_to_next_tick(&self) -> Option<Duration> {
         let due = self
             .plugins
             .next_tick()
-            .filter(|_| self.recorded.is_none() && !self.halted)?;
+            .filter(|_| self.recorded_time.is_none() && !self.is_halted)?;
         Some(due.saturating_sub(self.elapsed()))
     }
 
-    fn swap(&mut self) {
+    fn reload(&mut self) {
         if let Some(reports) = self.plugins.swap(self.now(), self.stats) {
-            *lock(self.past) = self.plugins.bypass();
+            *lock(self.bypass) = self.plugins.bypass();
             self.report(reports);
         }
     }
 
     fn tick(&mut self) {
-        if self.halted {
+        if self.is_halted {
             return;
         }
         let mut reports = Vec::new();
@@ -96,9 +98,9 @@ impl Worker<'_> {
         }
     }
 
-    /// Ends lightmon: on an idle host nothing else would tell the source to look.
+    /// Ends lightmon. On an idle host nothing else would wake the source.
     fn halt(&mut self, halt: Halt) {
-        self.halted = true;
+        self.is_halted = true;
         self.queue.halt(halt);
         self.stop.set();
     }
@@ -113,34 +115,34 @@ impl Worker<'_> {
     }
 
     fn take(&mut self, mut events: Vec<Event>) {
-        if self.remote.is_over() {
-            self.remote.lose(events.len() as u64);
-            return self.queue.done(events);
+        if self.output_handle.is_over() {
+            self.output_handle.lose(events.len() as u64);
+            return self.queue.finish(events);
         }
-        while self.recorded.is_some() && !events.is_empty() {
-            // The events' own time tells when to call plugins: the same recording always gives the same.
-            self.recorded = self.recorded.max(Some(events[0].time));
+        while self.recorded_time.is_some() && !events.is_empty() {
+            // Plugins are called by the events' own time, so that the same recording always gives the same result.
+            self.recorded_time = self.recorded_time.max(Some(events[0].time));
             self.tick();
-            let due = self.plugins.next_tick().filter(|_| !self.halted);
+            let due = self.plugins.next_tick().filter(|_| !self.is_halted);
             let is_due = |event: &Event| due.is_some_and(|due| since_epoch(event.time) >= due);
             let Some(end) = events.iter().skip(1).position(is_due) else {
                 break;
             };
             let later = events.split_off(end + 1);
-            self.pass(&mut events);
+            self.process(&mut events);
             events = later;
         }
-        self.recorded = self
-            .recorded
+        self.recorded_time = self
+            .recorded_time
             .max(events.iter().map(|event| event.time).max());
-        self.pass(&mut events);
-        self.queue.done(events);
+        self.process(&mut events);
+        self.queue.finish(events);
     }
 
-    /// Through the plugins, or past them after one has failed for good, to the output.
-    fn pass(&mut self, events: &mut Vec<Event>) {
-        let result = if self.halted {
-            lock(self.past).apply(events, self.stats)
+    /// Runs events through the plugins, or past them after one has failed for good, and writes them.
+    fn process(&mut self, events: &mut Vec<Event>) {
+        let result = if self.is_halted {
+            lock(self.bypass).apply(events, self.stats)
         } else {
             self.plugins.run(events, self.stats)
         };

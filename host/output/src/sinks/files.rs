@@ -1,5 +1,5 @@
-//! The log's files: `lightmon.log.%Y%m%d%H%M` in a directory, a new one each hour of local time, the newest 8 are kept.
-//! Follows no symbolic link at a file's name, and deletes nothing that is not called exactly like that.
+//! Log files: `lightmon.log.%Y%m%d%H%M` in a directory, a new file each hour of local time; the newest 8 are kept.
+//! Follows no symbolic link at a file's name, and deletes no file with another kind of name.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -11,25 +11,26 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 use nix::fcntl::OFlag;
 
-use super::{Error, sink::Lines};
+use super::{Sink, line_writer::LineWriter};
+use crate::Error;
 
-/// How many files are kept, the one that is written included.
-const KEPT: usize = 8;
-const PREFIX: &str = "lightmon.log.";
-/// Of the time in a file's name.
-const DIGITS: usize = 12;
+/// How many files are kept, the current one included.
+const MAX_FILES: usize = 8;
+const NAME_PREFIX: &str = "lightmon.log.";
+/// How many digits the time in a file's name has.
+const TIME_DIGITS: usize = 12;
 
-/// The file of the hour.
+/// The current hour's file.
 #[derive(Debug)]
 pub(super) struct Files {
     directory: PathBuf,
     zone: TimeZone,
     name: String,
-    lines: Lines,
+    lines: LineWriter,
 }
 
 impl Files {
-    /// Opens the file of the hour, and makes the directory if there is none.
+    /// Opens the current hour's file. Makes the directory if it does not exist.
     pub(super) fn open(directory: &Path, zone: TimeZone, now: Timestamp) -> Result<Self, Error> {
         let name = name(&zone, now);
         DirBuilder::new()
@@ -49,8 +50,13 @@ impl Files {
         })
     }
 
-    /// Appends lines to the file of the hour that `now` is in. Returns how many bytes it took.
-    pub(super) fn append(
+    fn path(&self) -> String {
+        self.directory.join(&self.name).display().to_string()
+    }
+}
+
+impl Sink for Files {
+    fn append(
         &mut self,
         now: Timestamp,
         lines: &[u8],
@@ -71,16 +77,15 @@ impl Files {
         (written, result)
     }
 
-    /// Has the disk hold what was written.
-    pub(super) fn finish(self) -> Result<(), Error> {
+    fn finish(&mut self) -> Result<(), Error> {
         self.lines.file().sync_data().map_err(|cause| Error::Write {
             to: self.path(),
             cause,
         })
     }
 
-    fn path(&self) -> String {
-        self.directory.join(&self.name).display().to_string()
+    fn is_file(&self) -> bool {
+        true
     }
 }
 
@@ -90,10 +95,10 @@ fn name(zone: &TimeZone, now: Timestamp) -> String {
         .to_string()
 }
 
-fn open(directory: &Path, name: &str) -> Result<Lines, Error> {
+fn open(directory: &Path, name: &str) -> Result<LineWriter, Error> {
     let path = directory.join(name);
     let open = || {
-        // Non-blocking: a FIFO in its place would hold us up before it can be refused.
+        // Non-blocking: the open of a FIFO would wait for a reader, before the FIFO can be refused.
         let file = OpenOptions::new()
             .read(true)
             .append(true)
@@ -102,22 +107,22 @@ fn open(directory: &Path, name: &str) -> Result<Lines, Error> {
             .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
             .open(&path)?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
+            return Err(io::Error::other("it is not a regular file"));
         }
-        let torn = ends_within_a_line(&file)?;
-        Ok(Lines::new(file, torn))
+        let is_torn = ends_within_a_line(&file)?;
+        Ok(LineWriter::new(file, is_torn))
     };
     let lines = open().map_err(|cause| Error::Open {
         path: path.clone(),
         cause,
     })?;
     if let Err(error) = prune(directory, name) {
-        tracing::warn!(%error, directory = %directory.display(), "old log files stay: can't delete them");
+        tracing::warn!(%error, directory = %directory.display(), "can't delete old log files");
     }
     Ok(lines)
 }
 
-/// Whoever wrote it last was killed, or the disk was full.
+/// Whether the last line is incomplete: its writer was killed, or the disk was full.
 fn ends_within_a_line(file: &File) -> io::Result<bool> {
     let mut last = [b'\n'];
     match file.metadata()?.len() {
@@ -134,22 +139,23 @@ fn prune(directory: &Path, current: &str) -> io::Result<()> {
         let name = entry.file_name();
         if name
             .to_str()
-            .is_some_and(|name| is_ours(name) && name != current)
+            .is_some_and(|name| is_log_name(name) && name != current)
             && entry.file_type()?.is_file()
         {
             old.push(name);
         }
     }
     old.sort_unstable_by(|a, b| b.cmp(a));
-    for name in old.iter().skip(KEPT - 1) {
+    for name in old.iter().skip(MAX_FILES - 1) {
         fs::remove_file(directory.join(name))?;
     }
     Ok(())
 }
 
-fn is_ours(name: &str) -> bool {
-    name.strip_prefix(PREFIX)
-        .is_some_and(|time| time.len() == DIGITS && time.bytes().all(|byte| byte.is_ascii_digit()))
+fn is_log_name(name: &str) -> bool {
+    name.strip_prefix(NAME_PREFIX).is_some_and(|time| {
+        time.len() == TIME_DIGITS && time.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
@@ -161,7 +167,7 @@ mod tests {
     use super::*;
 
     fn zone() -> TimeZone {
-        // Not on the hour, like India.
+        // Half an hour off, like India.
         TimeZone::fixed(tz::Offset::from_seconds(5 * 3600 + 1800).unwrap())
     }
 
@@ -179,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_an_hour_and_eight_of_them() {
+    fn each_hour_has_a_file_and_eight_are_kept() {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("var/log");
         let mut now = at("2026-11-23T15:04:05Z");
@@ -189,7 +195,7 @@ mod tests {
             0o750
         );
 
-        // Not ours, or not files: they stay.
+        // Other names, or not files: they are not deleted.
         let others = [
             "lightmon.log",
             "lightmon.log.20200101000",
@@ -231,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_of_the_hour_is_continued_behind_a_torn_line() {
+    fn an_existing_file_is_continued_after_its_torn_line() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lightmon.log.202611232000");
         fs::write(&path, "one\nto").unwrap();
@@ -244,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn links_and_pipes_are_refused() {
+    fn symbolic_links_and_pipes_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("precious");
         fs::write(&target, "").unwrap();
@@ -264,14 +270,14 @@ mod tests {
         let error = Files::open(directory.path(), zone(), now)
             .unwrap_err()
             .to_string();
-        assert!(error.contains("no regular file"), "{error}");
+        assert!(error.contains("not a regular file"), "{error}");
 
         let error = Files::open(&target, zone(), now).unwrap_err().to_string();
         assert!(error.contains("precious"), "{error}");
     }
 
     #[test]
-    fn a_new_file_that_cannot_be_opened_is_tried_again() {
+    fn a_file_that_cannot_be_opened_is_tried_again() {
         let directory = tempfile::tempdir().unwrap();
         let now = at("2026-11-23T15:04:05Z");
         let next = now + SignedDuration::from_hours(1);

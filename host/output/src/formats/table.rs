@@ -1,37 +1,52 @@
-//! Events as a table that streams: the header at once, each row as its event happens.
-//! Is for people: a program reads `json`, where nothing is shortened and nothing is shown in another's place.
+//! The `table` format: the header at once, then a row for each event as it happens.
+//! Is made for people. Programs read `json`, which shortens nothing and shows nothing in another's place.
 //!
-//! On a terminal of 120 columns (no more than its width, cells that are too long have `…`, failures are red):
+//! On a terminal of 120 columns. Rows are as wide as the terminal, cells that are too long have `…`, failures are red:
 //! ```text
 //! TIME     USER       PID AF   SOURCE          DESTINATION             CONTAINER    PROCESS          OUTCOME
 //! 23:04:05 root      1234 ipv4 192.168.…:34567 93.184.215.14:443       web-server   /usr/bin/curl    established 1.2ms
 //! ```
-//! TAGS is there when plugins are loaded, from 91 columns on; the others always.
+//! The column TAGS is there if plugins are loaded and the terminal has at least 91 columns. The other columns are always there.
 //!
-//! Into a pipe or a file (nothing is shortened, a `|` in a cell is `\x7c`, and the whole is Markdown):
+//! Into a pipe or a file, as Markdown. Nothing is shortened, and a `|` in a cell is `\x7c`:
 //! ```text
 //! | TIME     | USER     |     PID | AF   | SOURCE                | DESTINATION           | CONTAINER        | PROCESS …
 //! |----------|----------|---------|------|-----------------------|-----------------------|------------------|-------- …
 //! | 23:04:05 | root     |    1234 | ipv4 | 192.168.1.100:34567   | 93.184.215.14:443     | web-server       | /usr/bin…
 //! ```
 //!
-//! A line that begins with `--` is no row but a notice: `-- 23:04:05 lost 12 connections: the kernel's buffer was full`.
+//! A line that begins with `--` is a notice: `-- 23:04:05 lost 12 connections: the kernel's buffer was full`.
 //!
-//! `-` is what is not known or not there. A container without a name is shown by the beginning of its id, a process
-//! without a path by its name, a user without a name by its number. With `-k8s` a container in a pod is namespace/pod/container. OUTCOME names the protocol when it isn't TCP.
+//! `-` stands for what is not known or does not exist. A container without a name is shown by the beginning of its id, a
+//! process without a path by its name, a user without a name by its number. With `--k8s` a container in a pod is shown as
+//! namespace/pod/container. OUTCOME names the protocol if it is not TCP.
 
 mod cell;
 mod layout;
 
 use jiff::tz::TimeZone;
-
-use self::layout::Layout;
-use super::Terminal;
 use lightmon_event::{Event, Notice, Outcome, escape};
 
-/// The table, as far as it has been written.
+use self::layout::Layout;
+use super::{Formatting, Settings};
+use crate::Terminal;
+
+pub(super) fn new(settings: &Settings) -> Box<dyn Formatting> {
+    let Settings {
+        zone,
+        terminal,
+        tags,
+        pods,
+        labels: _,
+    } = settings;
+    let mut table = Table::new(zone.clone(), *terminal, *tags);
+    table.pods = *pods;
+    Box::new(table)
+}
+
+/// The table, as far as it is written.
 #[derive(Debug)]
-pub(super) struct Table {
+struct Table {
     zone: TimeZone,
     terminal: Terminal,
     /// Whether there is a column for tags.
@@ -39,12 +54,12 @@ pub(super) struct Table {
     /// Whether a container in a pod is shown as namespace/pod/container.
     pods: bool,
     layout: Layout,
-    /// Whether the layout's header is still to be written.
-    header: bool,
+    /// Whether the header must be written before the next row.
+    is_header_due: bool,
 }
 
 impl Table {
-    pub(super) fn new(zone: TimeZone, terminal: Terminal, tags: bool) -> Self {
+    fn new(zone: TimeZone, terminal: Terminal, tags: bool) -> Self {
         let layout = Layout::new((terminal.width)(), tags);
         Self {
             zone,
@@ -52,53 +67,11 @@ impl Table {
             tags,
             pods: false,
             layout,
-            header: true,
+            is_header_due: true,
         }
     }
 
-    pub(super) fn show_pods(&mut self, pods: bool) {
-        self.pods = pods;
-    }
-
-    /// Appends the header where one is due: at the beginning, and when the terminal's width has changed.
-    pub(super) fn begin(&mut self, out: &mut Vec<u8>) {
-        let width = (self.terminal.width)();
-        if self.layout.width != width {
-            self.layout = Layout::new(width, self.tags);
-            self.header = true;
-        }
-        if self.header {
-            for line in self.layout.header() {
-                self.put(&line, BOLD, out);
-            }
-            self.header = false;
-        }
-    }
-
-    /// Appends a row.
-    pub(super) fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
-        let row = self.layout.row(event, &self.zone, self.pods);
-        let style = if event.outcome.is_success() || event.outcome == Outcome::Pending {
-            PLAIN
-        } else {
-            RED
-        };
-        self.put(&row, style, out);
-    }
-
-    /// Appends a line that a plugin has written in the row's place.
-    pub(super) fn line(&self, line: &str, out: &mut Vec<u8>) {
-        self.put(&escape::Text(line).to_string(), PLAIN, out);
-    }
-
-    /// Appends a notice, which no reader takes for a row.
-    pub(super) fn notice(&self, notice: &Notice, out: &mut Vec<u8>) {
-        let time = cell::time(notice.time(), &self.zone);
-        let text = notice.to_string().replace('|', "\\x7c");
-        self.put(&format!("-- {time} {}", escape::Text(&text)), PLAIN, out);
-    }
-
-    fn put(&self, line: &str, style: &str, out: &mut Vec<u8>) {
+    fn put_line(&self, line: &str, style: &str, out: &mut Vec<u8>) {
         let line = line.trim_end();
         let (style, reset) = if self.terminal.color && !style.is_empty() {
             (style, RESET)
@@ -111,6 +84,43 @@ impl Table {
     }
 }
 
+impl Formatting for Table {
+    /// Appends the header at the beginning, and when the terminal's width has changed.
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        let width = (self.terminal.width)();
+        if self.layout.width != width {
+            self.layout = Layout::new(width, self.tags);
+            self.is_header_due = true;
+        }
+        if self.is_header_due {
+            for line in self.layout.header() {
+                self.put_line(&line, BOLD, out);
+            }
+            self.is_header_due = false;
+        }
+    }
+
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        let row = self.layout.row(event, &self.zone, self.pods);
+        let style = if event.outcome.is_success() || event.outcome == Outcome::Pending {
+            PLAIN
+        } else {
+            RED
+        };
+        self.put_line(&row, style, out);
+    }
+
+    fn plugin_line(&mut self, line: &str, out: &mut Vec<u8>) {
+        self.put_line(&escape::Text(line).to_string(), PLAIN, out);
+    }
+
+    fn notice(&self, notice: &Notice, out: &mut Vec<u8>) {
+        let time = cell::time(notice.time(), &self.zone);
+        let text = notice.to_string().replace('|', "\\x7c");
+        self.put_line(&format!("-- {time} {}", escape::Text(&text)), PLAIN, out);
+    }
+}
+
 const PLAIN: &str = "";
 const BOLD: &str = "\x1b[1m";
 const RED: &str = "\x1b[31m";
@@ -118,10 +128,10 @@ const RESET: &str = "\x1b[0m";
 
 #[cfg(test)]
 mod tests {
+    use lightmon_event::arbitrary;
     use proptest::prelude::*;
 
     use super::*;
-    use lightmon_event::arbitrary;
 
     const SHOWN: Terminal = Terminal {
         width: || Some(120),
@@ -137,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_comes_again_when_the_terminal_has_changed() {
+    fn a_resized_terminal_gets_a_new_header() {
         use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
         static WIDTH: AtomicU16 = AtomicU16::new(80);
         let terminal = Terminal {
@@ -162,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_takes_no_long_time() {
+    fn long_text_is_formatted_quickly() {
         // comfy-table alone takes minutes for it.
         let comm: std::sync::Arc<str> = "e\u{301}\n".repeat(1 << 18).into();
         let event = Event {
@@ -190,7 +200,7 @@ mod tests {
         }
 
         #[test]
-        fn a_row_in_a_pipe_has_its_columns_and_no_more(event in arbitrary::event()) {
+        fn a_row_in_a_pipe_has_exactly_its_columns(event in arbitrary::event()) {
             let table = table(Terminal::NONE, &event);
             prop_assert_eq!(table.matches('\n').count(), 3);
             prop_assert!(!table.chars().any(|c| escape::is_unsafe(c) && c != '\n'), "{}", table);
@@ -201,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_is_a_line_of_its_own() {
+    fn a_notice_is_a_separate_line() {
         for terminal in [Terminal::NONE, SHOWN] {
             let mut out = Vec::new();
             let time = "2026-11-23T15:04:05Z".parse().unwrap();
@@ -217,7 +227,7 @@ mod tests {
         }
     }
 
-    /// What comfy-table takes a text's width to be.
+    /// The width of a text as comfy-table measures it.
     fn width(text: &str) -> u16 {
         let mut table = comfy_table::Table::new();
         table.add_row([text]);
