@@ -1,50 +1,49 @@
-//! What an exclude expression is once it is read: alternatives of conjunctions of typed conditions.
-//! Decides about an event and writes itself back as text; reads no text.
+//! An exclude expression after it is read: alternatives of conjunctions of typed conditions.
+//! Evaluates events and writes itself back as text. Reads no text.
 
 use std::fmt;
 
 use ipnet::IpNet;
-
 use lightmon_event::{Event, Protocol};
 
-/// Above is (uid_t)-1, which is nobody: an event that names no user has it.
-pub(super) const MAX_UID: u32 = u32::MAX - 1;
+/// One less than (uid_t)-1, which stands for no user.
+pub(crate) const MAX_UID: u32 = u32::MAX - 1;
 
 /// `PID_MAX_LIMIT` of include/linux/threads.h.
-pub(super) const MAX_PID: u32 = 4 * 1024 * 1024;
+pub(crate) const MAX_PID: u32 = 4 * 1024 * 1024;
 
-/// One expression: matches an event when any of its conjunctions does. `;` and `||` are both "or" to it.
+/// One expression. Matches an event if any of its conjunctions does: both `;` and `||` mean "or".
 ///
-/// Made by [`str::parse`]; its text reads as the same expression again. The blank expression matches nothing.
+/// Made by [`str::parse`]. Its text, parsed again, is the same expression. The blank expression matches nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Expr(pub(super) Vec<Conjunction>);
+pub struct Expr(pub(crate) Vec<Conjunction>);
 
-/// Conditions that must all hold; never without one, so that it never holds for want of conditions.
+/// Conditions that must all match. Never empty: an empty conjunction would match everything.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Conjunction(pub(super) Vec<Condition>);
+pub(crate) struct Conjunction(pub(crate) Vec<Condition>);
 
 /// A key with its value.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Condition {
+pub(crate) enum Condition {
     /// Destination port.
     Dport(u16),
-    /// Destination network without host bits; a single address is a network of one, and never IPv4-mapped.
+    /// Destination network, without host bits and never IPv4-mapped. A single address is a network of one address.
     Dip(IpNet),
-    /// What the connection is spoken over: TCP or UDP.
+    /// TCP or UDP.
     Protocol(Protocol),
     /// User that the thread runs as.
     Uid(u32),
     /// Process.
     Pid(u32),
-    /// Part of the process's path or name; not empty, and without one of the two quotes.
+    /// Part of the process's path or name. Not empty, and does not contain both kinds of quotes.
     Keyword(String),
-    /// Part of the container's name; the same.
+    /// Part of the container's name. The same holds for its text.
     Container(String),
 }
 
-/// What stands to the left of `=`.
+/// The left side of `=`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Dport,
     Dip,
     Protocol,
@@ -55,12 +54,12 @@ pub(super) enum Key {
 }
 
 impl Expr {
-    /// Whether it matches nothing because nothing was written.
+    /// Whether the expression is blank.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the event is one of those that it describes.
+    /// Whether the expression matches the event.
     pub fn matches(&self, event: &Event) -> bool {
         self.0
             .iter()
@@ -104,7 +103,7 @@ impl Condition {
 }
 
 impl Key {
-    pub(super) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Dport,
         Self::Dip,
         Self::Protocol,
@@ -114,7 +113,7 @@ impl Key {
         Self::Container,
     ];
 
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Dport => "dport",
             Self::Dip => "dip",
@@ -150,7 +149,7 @@ impl fmt::Display for Condition {
             Self::Dip(network) => write!(f, "{network}"),
             Self::Protocol(protocol) => write!(f, "{protocol}"),
             Self::Uid(number) | Self::Pid(number) => write!(f, "{number}"),
-            // The language has no escapes: text with one kind of quote goes into the other kind.
+            // The language has no escapes: text with double quotes goes into single quotes.
             Self::Keyword(text) | Self::Container(text) if text.contains('"') => {
                 write!(f, "'{text}'")
             }
@@ -170,217 +169,4 @@ fn join<T: fmt::Display>(f: &mut fmt::Formatter<'_>, parts: &[T], operator: &str
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::{net::IpAddr, sync::Arc};
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use lightmon_event::{Container, Process};
-
-    fn expr(text: &str) -> Expr {
-        text.parse().unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// The sample goes from `/usr/bin/curl` in container `web-server` to 93.184.215.14:443.
-    fn check(text: &str, expected: bool) {
-        assert_eq!(expr(text).matches(&Event::sample()), expected, "{text}");
-    }
-
-    #[test]
-    fn each_key() {
-        check("dport=443", true);
-        check("dport=34567", false); // the source port
-        check("dip=93.184.215.14", true);
-        check("dip=93.184.0.0/16", true);
-        check("dip=0.0.0.0/0", true);
-        check("dip=::/0", false);
-        check("dip=192.168.1.100", false); // the source address
-        check("protocol=tcp", true);
-        check("protocol=udp", false);
-        check("uid=0", true);
-        check("uid=1000", false);
-        check("pid=1234", true);
-        check("pid=1235", false); // the thread
-        check("pid=1000", false); // the parent
-        check("keyword=bin/curl", true);
-        check("keyword=Curl", false);
-        check("keyword='https://example.org'", false); // an argument
-        check("keyword=bash", false); // the parent
-        check("container=web", true);
-        check("container=3f4e8d0c5b6a", false); // the id
-        check("container=nginx", false); // the image
-    }
-
-    #[test]
-    fn keyword_looks_at_path_and_both_names() {
-        let mut event = Event::sample();
-        event.comm = "worker-thread".into();
-        event.process = Arc::new(Process {
-            comm: "postgres".into(),
-            path: Some("/opt/pg/17/server".into()),
-            ..Process::default()
-        });
-        for keyword in ["worker", "postgres", "pg/17"] {
-            assert!(
-                expr(&format!("keyword={keyword}")).matches(&event),
-                "{keyword}"
-            );
-        }
-        assert!(!expr("keyword=curl").matches(&event));
-        event.process = Arc::new(Process::default());
-        assert!(!expr("keyword=pg").matches(&event));
-    }
-
-    #[test]
-    fn container_needs_a_name() {
-        let mut event = Event::sample();
-        event.container = Some(Arc::new(Container {
-            id: "web".into(),
-            ..Container::default()
-        }));
-        assert!(!expr("container=web").matches(&event));
-        event.container = None;
-        assert!(!expr("container=web").matches(&event));
-    }
-
-    #[test]
-    fn mapped_addresses_are_ipv4_on_both_sides() {
-        let mut event = Event::sample();
-        for destination in ["10.0.0.1:80", "[::ffff:10.0.0.1]:80"] {
-            event.destination = destination.parse().unwrap();
-            for dip in [
-                "10.0.0.1",
-                "::ffff:10.0.0.1",
-                "10.0.0.0/8",
-                "::ffff:10.0.0.0/104",
-                "::ffff:0:0/96",
-            ] {
-                assert!(
-                    expr(&format!("dip={dip}")).matches(&event),
-                    "{dip} {destination}"
-                );
-            }
-            for dip in ["::/0", "::ffff:0:0/95", "::ffff:11.0.0.0/104", "::10.0.0.1"] {
-                assert!(
-                    !expr(&format!("dip={dip}")).matches(&event),
-                    "{dip} {destination}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn and_binds_tighter_than_or() {
-        check("dport=443 || dport=1 && dip=10.0.0.1", true);
-        check("dport=1 && dip=10.0.0.1 || dport=443", true);
-        check("dport=443 && dip=10.0.0.1 || dport=1", false);
-        check("dport=1; dport=443 && keyword=curl", true);
-        check("dport=1; dport=443 && keyword=wget", false);
-        check("", false);
-    }
-
-    const VALUES: [(Key, &[&str]); 7] = [
-        (Key::Dport, &["53", "80", "443"]),
-        (
-            Key::Dip,
-            &[
-                "10.0.0.1",
-                "10.0.0.0/8",
-                "10.128.0.0/9",
-                "0.0.0.0/0",
-                "fd00::1",
-                "fd00::/64",
-                "::/0",
-            ],
-        ),
-        (Key::Protocol, &["tcp", "udp"]),
-        (Key::Uid, &["0", "1000"]),
-        (Key::Pid, &["1", "10", "100"]),
-        (Key::Keyword, &["nginx", "bin/", "worker", "x y"]),
-        (Key::Container, &["redis", "-1", "nginx"]),
-    ];
-
-    prop_compose! {
-        pub(crate) fn any_event()(
-            address in prop::sample::select(vec!["10.0.0.1", "::ffff:10.0.0.1", "10.200.0.9", "8.8.8.8", "fd00::1", "fd00::2", "fe80::1"]),
-            port in prop::sample::select(vec![53_u16, 80, 443]),
-            protocol in prop::sample::select(vec![Protocol::Tcp, Protocol::Udp, Protocol::Other(0)]),
-            uid in prop::sample::select(vec![0, 1000, 10_000]),
-            pid in prop::sample::select(vec![1, 10, 11]),
-            path in prop::option::of(prop::sample::select(vec!["/usr/sbin/nginx", "/opt/x y"])),
-            comm in prop::sample::select(vec!["nginx", "worker", ""]),
-            name in prop::option::of(prop::sample::select(vec!["redis-1", "nginx", "db"])),
-        ) -> Event {
-            let mut event = Event::sample();
-            event.destination = (address.parse::<IpAddr>().unwrap(), port).into();
-            (event.protocol, event.uid, event.pid) = (protocol, uid, pid);
-            event.comm = comm.into();
-            event.process = Arc::new(Process { path: path.map(Arc::from), ..Process::default() });
-            event.container = Some(Arc::new(Container { name: name.map(Arc::from), ..Container::default() }));
-            event
-        }
-    }
-
-    prop_compose! {
-        pub(crate) fn any_condition()(key in 0..VALUES.len(), value in any::<prop::sample::Index>()) -> (&'static str, &'static str) {
-            let (key, values) = VALUES[key];
-            (key.as_str(), values[value.index(values.len())])
-        }
-    }
-
-    /// Decides a condition from its text alone, without the types.
-    fn naive(event: &Event, key: &str, value: &str) -> bool {
-        let bits = |address: &str| match address.parse::<IpAddr>().unwrap().to_canonical() {
-            IpAddr::V4(address) => format!("4 {:032b}", address.to_bits()),
-            IpAddr::V6(address) => format!("6 {:0128b}", address.to_bits()),
-        };
-        match key {
-            "dport" => event.destination.port().to_string() == value,
-            "dip" => {
-                let (network, length) = value.split_once('/').unwrap_or((value, "128"));
-                let network = bits(network);
-                let length = 2 + length.parse::<usize>().unwrap();
-                let length = length.min(network.len());
-                bits(&event.destination.ip().to_string()).get(..length) == network.get(..length)
-            }
-            "protocol" => event.protocol.to_string() == value,
-            "uid" => event.uid.to_string() == value,
-            "pid" => event.pid.to_string() == value,
-            "keyword" => {
-                let path = event.process.path.as_deref().unwrap_or("");
-                format!("{path}\0{}\0{}", event.process.comm, event.comm).contains(value)
-            }
-            _ => {
-                let mut name = event.container.iter().flat_map(|container| &container.name);
-                name.any(|name| name.contains(value))
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn decides_as_the_naive_evaluation_does(
-            event in any_event(),
-            groups in prop::collection::vec(
-                prop::collection::vec(prop::collection::vec(any_condition(), 1..4), 1..3), 0..3),
-            space in " {0,2}",
-            quote in prop::sample::select(vec!["'", "\""]),
-        ) {
-            let texts: Vec<String> = groups.iter().map(|group| {
-                let conjunctions: Vec<String> = group.iter().map(|conditions| {
-                    let conditions: Vec<String> = conditions.iter()
-                        .map(|(key, value)| format!("{key}{space}={quote}{value}{quote}"))
-                        .collect();
-                    conditions.join(&format!("{space}&&{space}"))
-                }).collect();
-                conjunctions.join(&format!("{space}||{space}"))
-            }).collect();
-            let text = texts.join(&format!("{space};{space}"));
-            let expected = groups.iter().any(|group| group.iter().any(|conditions| {
-                conditions.iter().all(|(key, value)| naive(&event, key, value))
-            }));
-            prop_assert_eq!(expr(&text).matches(&event), expected, "{}", text);
-        }
-    }
-}
+pub(crate) mod tests;

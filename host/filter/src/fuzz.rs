@@ -1,11 +1,10 @@
-//! What the fuzz targets (`host/fuzz`) of this crate do with the bytes that the fuzzer makes up. Not in the program: only
-//! `cfg(fuzzing)` and tests have this module.
+//! The fuzz targets of this crate (`host/fuzz`). Only `cfg(fuzzing)` and tests have this module; the program does not.
 //!
-//! Each function tells whether the bytes were what the reader reads; the seeds are.
+//! Each function returns whether the bytes were valid input. The seeds are valid.
 
 use crate::Expr;
 
-/// Exclude expressions: one that is read is written as text that reads the same; an error fits a terminal.
+/// Exclude expressions. An expression, written as text, parses into the same expression; an error fits a terminal.
 pub fn exclude(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return false;
@@ -38,9 +37,9 @@ mod tests {
 
     use super::*;
 
-    /// What the fuzzer starts from must reach what it is there for.
+    /// The seeds must reach the code behind the parser.
     #[test]
-    fn seeds_are_understood() {
+    fn seeds_are_valid() {
         for (name, target) in [("exclude", exclude as fn(&[u8]) -> bool)] {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("../fuzz/seeds")

@@ -1,18 +1,18 @@
-//! The share of the expressions that the kernel can decide: alternatives that ask only for what it knows, as rules for the
-//! kernel program. They stay in their expressions as well, so what the kernel lets through is decided as if it had no rules.
+//! Compiles the alternatives that ask only for what the kernel knows into rules for the kernel program.
+//! Removes nothing from the expressions: they decide about what the kernel lets through as if the kernel had no rules.
 
 use std::array;
 
 use ipnet::IpNet;
 use lightmon_common::exclude::{Fields, MAX_RULES, Rule};
 
-use super::{
+use crate::{
     Exclude,
     expr::{Condition, Conjunction},
 };
 
 impl Exclude {
-    /// Rules that match no event which the expressions do not; as many as the kernel program takes.
+    /// Rules for the kernel program, as many as it takes. They match no event that the expressions do not match.
     pub fn rules(&self) -> Vec<Rule> {
         let conjunctions = self.0.iter().flat_map(|expr| &expr.0);
         let mut rules: Vec<Rule> = conjunctions.filter_map(rule).collect();
@@ -27,7 +27,7 @@ impl Exclude {
     }
 }
 
-/// None where the kernel knows too little, or nothing can be like that.
+/// `None` if the kernel knows too little, or if the conditions contradict each other.
 fn rule(Conjunction(conditions): &Conjunction) -> Option<Rule> {
     conditions
         .iter()
@@ -63,7 +63,7 @@ fn condition(condition: &Condition) -> Option<Rule> {
     })
 }
 
-/// What both match; none where they contradict each other.
+/// A rule that matches what both match; `None` if they contradict each other.
 fn and(a: Rule, b: Rule) -> Option<Rule> {
     let contradicts = |i: usize| (a.value[i] ^ b.value[i]) & a.mask[i] & b.mask[i] != 0;
     (!(0..4).any(contradicts)).then(|| Rule {
@@ -76,16 +76,14 @@ fn and(a: Rule, b: Rule) -> Option<Rule> {
 mod tests {
     use std::net::IpAddr;
 
+    use lightmon_event::Event;
     use proptest::prelude::*;
 
-    use super::{
-        super::expr::{
-            Expr,
-            tests::{any_condition, any_event},
-        },
-        *,
+    use super::*;
+    use crate::expr::{
+        Expr,
+        tests::{any_condition, any_event},
     };
-    use lightmon_event::Event;
 
     /// An event as the kernel program sees it.
     fn words(event: &Event) -> [u64; 4] {
@@ -111,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_kernel_knows() {
+    fn rules_ask_only_for_what_the_kernel_knows() {
         for (text, count) in [
             ("", 0),
             ("dport=80", 1),
@@ -119,7 +117,7 @@ mod tests {
             ("dport=80 || keyword=x; uid=1", 2),
             ("dport=80 && keyword=x", 0),
             ("container=x", 0),
-            // Nothing is like that.
+            // Contradictions.
             ("dport=80 && dport=81", 0),
             ("dip=10.0.0.0/8 && dip=::/0", 0),
             ("dip=10.0.0.0/8 && dip=10.1.0.0/16", 1),
@@ -131,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_there_is_room_for() {
+    fn no_more_rules_than_the_kernel_takes() {
         let texts: Vec<String> = (0..1000).map(|port| format!("dport={port}")).collect();
         assert_eq!(rules(&texts.join(";")).len(), MAX_RULES);
     }
 
     proptest! {
         #[test]
-        fn decides_as_the_expression_does(
+        fn a_rule_matches_what_its_expression_matches(
             event in any_event(),
             conditions in prop::collection::vec(any_condition(), 1..5),
         ) {

@@ -1,4 +1,8 @@
-use super::*;
+use std::sync::atomic::Ordering::Relaxed;
+
+use lightmon_event::{Event, Stats};
+
+use crate::{Exclude, Expr};
 
 fn error(text: &str) -> String {
     text.parse::<Expr>().expect_err(text).to_string()
@@ -11,7 +15,7 @@ fn sample_to(port: u16) -> Event {
 }
 
 #[test]
-fn removes_counts_and_keeps_the_order() {
+fn retain_removes_counts_and_keeps_the_order() {
     let exclude = Exclude::parse(["dport=2", "", "dport=4;dport=5"]).unwrap();
     let stats = Stats::default();
     let mut batch: Vec<Event> = (1..=6).map(sample_to).collect();
@@ -24,7 +28,7 @@ fn removes_counts_and_keeps_the_order() {
 }
 
 #[test]
-fn nothing_written_excludes_nothing() {
+fn blank_expressions_exclude_nothing() {
     for texts in [&[][..], &[""], &[" ", ";"]] {
         let exclude = Exclude::parse(texts).unwrap();
         assert!(exclude.is_empty());
@@ -54,7 +58,7 @@ fn column_counts_characters() {
 }
 
 #[test]
-fn what_would_move_the_cursor_is_escaped() {
+fn control_characters_are_escaped() {
     insta::assert_snapshot!(error("keyword='\u{1b}[2J\n\u{202e}\\'\n&& dport=\u{7}"), @r#"
         exclude expression: not a port
           keyword='\u{1b}[2J\n\u{202e}\'\n&& dport=\u{7}
@@ -85,7 +89,7 @@ fn a_long_expression_is_cut_around_the_place() {
 
 /// The manual page: its examples are read, its errors are what is printed.
 #[test]
-fn the_document_is_right() {
+fn the_examples_of_the_manual_are_right() {
     let document = include_str!("../../docs/filters.md");
     let mut blocks = document.split("```text\n").skip(1).map(|block| {
         let (block, _) = block.split_once("\n```").expect("a closed block");

@@ -1,12 +1,15 @@
+use std::net::IpAddr;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::expr::{MAX_PID, MAX_UID};
 
 fn read(text: &str) -> Expr {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What an expression means, in the words that it writes itself back in.
+/// Parses the text and compares it with the text of the result.
 fn check(text: &str, expected: &str) {
     assert_eq!(read(text).to_string(), expected, "{text}");
 }
@@ -295,7 +298,7 @@ fn a_megabyte_is_fine() {
 }
 
 prop_compose! {
-    /// Text that is nearly an expression, or even one.
+    /// Text that is an expression, or nearly one.
     fn soup()(parts in prop::collection::vec(prop_oneof![
         prop::sample::select(vec![
             "dport", "dip", "protocol", "uid", "pid", "keyword", "container", "=", "80", "udp", "10.0.0.0/8", "::ffff:1.2.3.4/97", "&&", "||", ";", " ",
@@ -331,7 +334,7 @@ prop_compose! {
     }
 }
 
-/// The error's lines are short, and the mark stands under the first character that is to blame.
+/// The lines of an error are short, and the mark is below the first character of the faulty part.
 fn check_error(text: &str) {
     let Err(error) = text.parse::<Expr>() else {
         return;
