@@ -1,4 +1,4 @@
-//! Any event at all, for the properties of the formats; hostile text is likelier than it is outside.
+//! Generates events and notices for property tests. Hostile text is more likely than in real events.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,7 +18,7 @@ use crate::{
     Unit,
 };
 
-/// Text with what a terminal, a table or JSON could trip over.
+/// Any text, often with characters that are special to a terminal, a table or JSON.
 pub fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z/]{0,12}",
@@ -115,7 +115,7 @@ fn provenance() -> impl Strategy<Value = Option<Provenance>> {
 fn container() -> impl Strategy<Value = Container> {
     let some = || {
         text()
-            .prop_filter("unknown is none", |text| !text.is_empty())
+            .prop_filter("an unknown text is None", |text| !text.is_empty())
             .prop_map(Arc::from)
     };
     (
@@ -152,7 +152,7 @@ fn pod() -> impl Strategy<Value = Pod> {
     )
 }
 
-/// As JSON knows it: without digest and labels.
+/// A peer with what JSON has of it: no digest and no labels.
 fn peer() -> impl Strategy<Value = Container> {
     container().prop_map(|container| Container {
         image_digest: None,
@@ -163,7 +163,7 @@ fn peer() -> impl Strategy<Value = Container> {
 
 fn unit() -> impl Strategy<Value = Unit> {
     (shared(), shared())
-        .prop_filter("unknown is none", |(name, slice)| {
+        .prop_filter("an unknown text is None", |(name, slice)| {
             !name.is_empty() || !slice.is_empty()
         })
         .prop_map(|(name, slice)| Unit { name, slice })
@@ -205,7 +205,7 @@ pub fn notice() -> impl Strategy<Value = Notice> {
     ]
 }
 
-/// An event as enrichment and plugins may leave it, without a line.
+/// An event as the identity stage and plugins may leave it, without a plugin's line.
 pub fn event() -> impl Strategy<Value = Event> {
     let protocol = prop_oneof![Just(6), Just(17), any::<u8>()].prop_map(Protocol::from_number);
     let ids = (

@@ -1,4 +1,4 @@
-//! What a process runs in: a container, its pod, or a systemd unit.
+//! Where a process runs: a container, its pod, or a systemd unit.
 
 use std::sync::Arc;
 
@@ -7,41 +7,41 @@ use std::sync::Arc;
 pub struct Container {
     /// The full id, 64 hex digits with Docker.
     pub id: Arc<str>,
-    /// Name, when the runtime has told it.
+    /// Name; `None` until the runtime has reported it.
     pub name: Option<Arc<str>>,
-    /// Image, when the runtime has told it.
+    /// Image; `None` until the runtime has reported it.
     pub image: Option<Arc<str>>,
-    /// The image's content, `sha256:` and 64 hex digits, when the runtime has told it.
+    /// Digest of the image, `sha256:` and 64 hex digits; `None` until the runtime has reported it.
     pub image_digest: Option<Arc<str>>,
-    /// Who runs it: `docker`, `podman`, or what a CRI runtime calls itself, such as `containerd` and `cri-o`.
+    /// The runtime: `docker`, `podman`, or the name of a CRI runtime, such as `containerd` or `cri-o`.
     pub runtime: Option<Arc<str>>,
-    /// The Kubernetes pod that it is part of.
+    /// The Kubernetes pod that the container is part of.
     pub pod: Option<Arc<Pod>>,
     /// Labels, sorted by key.
     pub labels: Vec<(Arc<str>, Arc<str>)>,
 }
 
-/// A Kubernetes pod, seen from one of its containers.
+/// A Kubernetes pod, as seen from one of its containers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pod {
     /// Name of the pod.
     pub name: Arc<str>,
-    /// Its namespace.
+    /// Namespace of the pod.
     pub namespace: Arc<str>,
-    /// Its uid, which no other pod ever has; empty when not known.
+    /// Uid of the pod, which no other pod ever has; empty if not known.
     pub uid: Arc<str>,
-    /// What the pod calls the container; empty for the sandbox that holds the pod's namespaces.
+    /// Name of the container in the pod; empty for the sandbox that holds the pod's namespaces.
     pub container: Arc<str>,
     /// Labels of the pod, sorted by key.
     pub labels: Vec<(Arc<str>, Arc<str>)>,
 }
 
-/// A systemd unit, by the name of its cgroup.
+/// A systemd unit, named by its cgroup.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Unit {
-    /// Such as `nginx.service`; empty when the process is directly in the slice.
+    /// Name, such as `nginx.service`; empty if the process is directly in the slice.
     pub name: Arc<str>,
-    /// The slice around it, such as `system.slice`.
+    /// The slice that contains the unit, such as `system.slice`.
     pub slice: Arc<str>,
 }
 
@@ -55,12 +55,12 @@ impl Container {
         Some(&self.labels[found].1)
     }
 
-    /// The compose project that it was started by (docs.docker.com/reference/compose-file, labels).
+    /// The compose project that has started the container (docs.docker.com/reference/compose-file, labels).
     pub fn compose_project(&self) -> Option<&Arc<str>> {
         self.label("com.docker.compose.project")
     }
 
-    /// What the compose project calls it.
+    /// The name of the service in the compose project.
     pub fn compose_service(&self) -> Option<&Arc<str>> {
         self.label("com.docker.compose.service")
     }

@@ -1,4 +1,4 @@
-//! Names of errnos.
+//! Names of errnos. What an errno means for a connection is in [`Outcome`](crate::Outcome).
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use nix::errno::Errno;
 pub struct ErrorName(Errno);
 
 impl ErrorName {
-    /// None for what Linux has no name for.
+    /// `None` if Linux has no name for the number.
     pub fn of(errno: u16) -> Option<Self> {
         let errno = Errno::from_raw(errno.into());
         (errno != Errno::UnknownErrno).then_some(Self(errno))

@@ -1,9 +1,9 @@
-//! Makes text from processes, containers and plugins harmless to print, and keeps what it says.
-//! Cuts nothing: how long a text may be is its reader's business.
+//! Escapes text from processes, containers and plugins, so that it is safe to print. No information is lost.
+//! Cuts no text, except for [`printable`].
 //!
 //! ```text
-//! text   evil\n\x1b[2J\u{202e}gpj.exe       what a person reads: the table, messages
-//! JSON   evil\n\u001b[2J\u202egpj.exe       parses back into the very same text: log, json
+//! text   evil\n\x1b[2J\u{202e}gpj.exe       for people: the table, the log on stderr
+//! JSON   evil\n\u001b[2J\u202egpj.exe       parses back into the same text: the formats log and json
 //! ```
 
 mod printable;
@@ -15,8 +15,8 @@ use std::{
 
 pub use self::printable::{printable, printable_within};
 
-/// Whether a terminal or a reader could be led astray by it: control characters (C0, DEL, C1), line separators,
-/// direction marks, and what is not visible at all (two names that look alike must be alike).
+/// Whether the character could mislead a terminal or a reader: control characters (C0, DEL, C1), line separators, direction
+/// marks, and invisible characters (two names that look the same must be the same).
 pub const fn is_unsafe(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f' | '\x7f'..='\u{9f}'                   // C0, DEL, C1
@@ -28,7 +28,7 @@ pub const fn is_unsafe(c: char) -> bool {
         | '\u{e0000}'..='\u{e007f}') // invisible: joiners, fillers, tags
 }
 
-/// Displays text with what is unsafe as `\n`, `\x1b`, `\u{202e}`.
+/// Displays text with unsafe characters as `\n`, `\x1b`, `\u{202e}`.
 pub struct Text<'a>(pub &'a str);
 
 impl fmt::Display for Text<'_> {
@@ -47,7 +47,7 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-/// Formats JSON on one line, with what is unsafe as `\uXXXX`; serde_json itself cares for C0, `"` and `\`.
+/// Formats JSON on one line, with unsafe characters as `\uXXXX`. serde_json itself escapes C0, `"` and `\`.
 pub struct Json;
 
 impl serde_json::ser::Formatter for Json {
@@ -60,8 +60,8 @@ impl serde_json::ser::Formatter for Json {
     }
 }
 
-/// Whether the byte is the same within a JSON string.
-const fn stands_for_itself(byte: u8) -> bool {
+/// Whether the byte needs no escape in a JSON string.
+const fn needs_no_escape(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
 }
 
@@ -69,23 +69,23 @@ const PLAIN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < table.len() {
-        table[byte] = stands_for_itself(byte as u8);
+        table[byte] = needs_no_escape(byte as u8);
         byte += 1;
     }
     table
 };
 
-/// Writes text as it stands between the quotes of a JSON string.
+/// Writes text as it is between the quotes of a JSON string.
 pub fn json_text(text: &str, out: &mut Vec<u8>) {
-    // Nearly always there is nothing to escape. Not `all`: without a way out it looks at many bytes at once.
+    // Nearly always there is nothing to escape. Not `all`: a loop without an early exit checks many bytes at once.
     let (chunks, rest) = text.as_bytes().as_chunks::<8>();
     let is_plain = chunks.iter().fold(true, |is_plain, chunk| {
         is_plain
             & chunk
                 .iter()
-                .fold(true, |it, byte| it & stands_for_itself(*byte))
+                .fold(true, |it, byte| it & needs_no_escape(*byte))
     });
-    // Most texts are short, and a table is what is quick for a few bytes.
+    // For the last few bytes, a table is the fastest. Most texts are short.
     let is_plain = rest.iter().fold(is_plain, |is_plain, byte| {
         is_plain & PLAIN[usize::from(*byte)]
     });
@@ -98,19 +98,19 @@ pub fn json_text(text: &str, out: &mut Vec<u8>) {
         &mut serde_json::Serializer::with_formatter(&mut *out, Json),
     )
     .expect("invariant: a Vec takes every write");
-    // serde_json sets the quotes too.
+    // Remove the quotes of serde_json.
     out.remove(start);
     out.pop();
 }
 
-/// Writes a line that a plugin has made: mostly JSON, so what is unsafe becomes `\uXXXX`, with which a JSON string stays
-/// the same. Tabs stay.
+/// Writes a plugin's line. Unsafe characters become `\uXXXX`, which keeps the meaning of JSON strings: most such lines are JSON.
+/// Tabs stay.
 pub fn line(text: &str, out: &mut Vec<u8>) {
     json(text, &['\t'], out).expect("invariant: a Vec takes every write");
 }
 
 fn json<W: ?Sized + io::Write>(text: &str, keep: &[char], out: &mut W) -> io::Result<()> {
-    // Nearly always there is nothing to do.
+    // Nearly always there is nothing to escape.
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return out.write_all(text.as_bytes());
     }
@@ -137,7 +137,7 @@ mod tests {
     const HOSTILE: &str = "a\n\r\t\x1b[2J\x7f\u{9b}1m\u{202e}gpj\u{2066}\u{200f}\u{61c}\u{200b}\u{feff}\u{2028}\u{e0041}|\"\\é日👍";
 
     #[test]
-    fn text_shows_what_it_hides() {
+    fn unsafe_characters_become_visible() {
         assert_eq!(
             Text(HOSTILE).to_string(),
             r#"a\n\r\t\x1b[2J\x7f\u{9b}1m\u{202e}gpj\u{2066}\u{200f}\u{61c}\u{200b}\u{feff}\u{2028}\u{e0041}|"\é日👍"#

@@ -1,7 +1,7 @@
-//! The event: one connection with all that is known about it, as it travels through the pipeline.
-//! Knows no stage; each border (kernel record, WIT record, JSON) converts from or to it in a file of its own.
+//! The event: one connection with all that is known about it, as it goes through the pipeline.
+//! Knows no stage. Each border (kernel record, WIT record, JSON) converts events in a file of its own.
 //!
-//! Shared parts ([`Process`], [`Container`]) are behind [`Arc`]: a thousand connections of one process hold it once.
+//! Shared parts ([`Process`], [`Container`]) are behind [`Arc`]: a thousand connections of one process share one [`Process`].
 
 use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,59 +14,59 @@ use crate::{Container, Outcome, Process, Protocol, Provenance, Unit};
 /// One connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Wall-clock time at which the connection was begun.
+    /// Wall-clock time at which the connection began.
     pub time: Timestamp,
-    /// The same moment on the kernel's clock (CLOCK_BOOTTIME), since boot.
+    /// The same time on the kernel's clock (CLOCK_BOOTTIME), since boot.
     pub kernel_time: Duration,
-    /// What it is spoken over.
+    /// The transport protocol.
     pub protocol: Protocol,
-    /// Own end; unspecified address and port 0 where the connection failed before the kernel chose them.
+    /// Source. Unspecified address and port 0 if the connection failed before the kernel chose them.
     pub source: SocketAddr,
-    /// Peer. An IPv4-mapped IPv6 address has become its IPv4 address (see [`Event::canonical`]).
+    /// Destination. An IPv4-mapped IPv6 address is stored as IPv4 (see [`Event::canonical`]).
     pub destination: SocketAddr,
     /// How it ended.
     pub outcome: Outcome,
-    /// The errno behind the outcome, where there is one.
+    /// The errno behind the outcome, if there is one.
     pub errno: Option<u16>,
-    /// From the beginning to the outcome.
+    /// Time from the beginning to the outcome.
     pub latency: Option<Duration>,
-    /// Thread group (what user space calls the process).
+    /// Process id: the kernel's thread group id (tgid).
     pub pid: u32,
-    /// The thread that connected.
+    /// Id of the thread that connected: the kernel's pid.
     pub tid: u32,
     /// Real user id.
     pub uid: u32,
     /// Real group id.
     pub gid: u32,
-    /// Name of the user, if the uid has one.
+    /// Name of the user, if the uid has a name.
     pub user: Option<Arc<str>>,
     /// Name of the thread that connected.
     pub comm: Arc<str>,
-    /// The process; only its pid and name when it was gone before it could be asked.
+    /// The process. Has only pid and name if it had ended before more could be read.
     pub process: Arc<Process>,
-    /// The container that the process runs in, if it does.
+    /// The container that the process runs in, if any.
     pub container: Option<Arc<Container>>,
-    /// Where the kernel has put the arguments of the program that the process runs: another place after each exec, the same
-    /// in a fork. Tells whether what is read later is still the same program; 0 when not known.
+    /// Identifies the executable image by the address of its arguments (`mm->arg_start`), which differs after each exec and is the
+    /// same in a forked child. Tells whether what is read later belongs to the same program; 0 if not known.
     pub exec_id: u64,
-    /// How it is known that the process is in that container.
+    /// How it is known that the process runs in that container.
     pub container_provenance: Option<Provenance>,
-    /// The systemd unit that the process runs in, if it does, and not in a container.
+    /// The systemd unit that the process runs in, if any. Only outside of containers.
     pub unit: Option<Arc<Unit>>,
-    /// The container that the destination's address belongs to, when that was asked for and is known.
+    /// The container at the destination, if peers are resolved and the container is known.
     pub peer: Option<Arc<Container>>,
-    /// cgroup v2 id of the thread; 0 when not known.
+    /// cgroup v2 id of the thread; 0 if not known.
     pub cgroup_id: u64,
-    /// What plugins have tagged, in order; a key occurs once.
+    /// Tags of plugins, in the order in which they were set. No key occurs twice.
     pub tags: Vec<(String, String)>,
-    /// The whole output line, when a plugin has written it.
+    /// The whole line to write, if a plugin has set it.
     pub line: Option<String>,
 }
 
-/// (uid_t)-1, which no user has: the kernel's own "none", and that of a record that names no uid.
+/// (uid_t)-1, which stands for no user in the kernel, and here for an id that is not known.
 pub const NO_ID: u32 = u32::MAX;
 
-/// See [`Event::id`].
+/// The id of a connection. See [`Event::id`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Id {
     pub(crate) began: Duration,
@@ -80,7 +80,7 @@ impl fmt::Display for Id {
 }
 
 impl Event {
-    /// Names the connection, from this boot of the kernel to the next: a thread begins no two at the same nanosecond.
+    /// Identifies the connection until the next boot: no thread begins two connections in the same nanosecond.
     pub fn id(&self) -> Id {
         Id {
             began: self.kernel_time,
@@ -88,12 +88,12 @@ impl Event {
         }
     }
 
-    /// Turns an IPv4-mapped IPv6 address into the IPv4 address that is on the wire; leaves others as they are.
+    /// Converts an IPv4-mapped IPv6 address to the IPv4 address that is on the wire. Other addresses stay as they are.
     pub fn canonical(address: SocketAddr) -> SocketAddr {
         SocketAddr::new(address.ip().to_canonical(), address.port())
     }
 
-    /// The user's name, or else the uid; none when neither is known.
+    /// The user's name, or else the uid; `None` if neither is known.
     pub fn user_name(&self) -> Option<Cow<'_, str>> {
         match (&self.user, self.uid) {
             (Some(name), _) => Some(Cow::Borrowed(name)),
@@ -102,7 +102,7 @@ impl Event {
         }
     }
 
-    /// Adds a tag, or replaces the one of that key.
+    /// Adds a tag, or replaces the value of the tag with that key.
     pub fn tag(&mut self, key: impl Into<String>, value: impl Into<String>) {
         let (key, value) = (key.into(), value.into());
         match self.tags.iter_mut().find(|(k, _)| *k == key) {
@@ -111,7 +111,7 @@ impl Event {
         }
     }
 
-    /// An event with every field filled, for tests of the stages: root's `curl` to 93.184.215.14:443, established.
+    /// An event with nearly every field set, for tests: root's `curl` to 93.184.215.14:443, established.
     #[cfg(any(test, feature = "testing"))]
     pub fn sample() -> Self {
         Self {

@@ -1,5 +1,5 @@
-//! An event as a line of JSON, and back: an API, whose keys are never renamed; what changes incompatibly raises `v`.
-//! Cuts nothing and leaves nothing out; decides nothing about where the line goes to or comes from.
+//! An event as a line of JSON, and back. The keys are an API: no key is ever renamed, and an incompatible change raises `v`.
+//! Leaves nothing out and cuts nothing. Neither writes nor reads files.
 //!
 //! ```json
 //! {"v":1,"kernelTime":"13898485459656","goTime":"2026-11-23T23:04:05.123456789+08:00",
@@ -11,20 +11,27 @@
 //!  "containerImage":"nginx:1.27","containerProvenance":"exec","labels":{"app":"web"},"cgroupId":4711,"tags":{"country":"US"}}
 //! ```
 //!
-//! Always there: `v` to `container` (`""`: in none, or its name is not known), `id` (names the connection: a
-//! `pending` one comes again with its outcome), `tid`, `protocol` (`tcp`, `udp` or the
-//! IANA number) and `outcome` (its word). All else is absent when it is not known, has no name, or is empty. `errno` and
-//! `error` (`ECONNREFUSED`) are there where an errno is behind the outcome, `processComm` where the process is called
-//! otherwise than its thread (`comm`), and `procArgsCut` where there are more arguments than `procArgs` holds. `processProvenance` and
-//! `containerProvenance` say how path and arguments, and the container, are known: `exec`, seen when they started, or `proc`,
-//! read later. `containerRuntime` and `containerImageDigest` are what the runtime has told, `composeProject` and `composeService` are of
-//! its labels. In a Kubernetes pod there is `"pod":{"name":"web-0","namespace":"shop","uid":"…","container":"nginx","labels":{"app":"web"}}`.
-//! In no container, `unit` and `slice` are systemd's (`nginx.service`, `system.slice`). `peer`, with `--resolve-peers`, is the container that the
-//! destination is: `"peer":{"container":"db","containerId":"…","containerImage":"postgres:17","pod":{…}}`. `kernelTime`,
-//! `processStarted` and `started` are nanoseconds since boot as strings: after 104
-//! days they exceed what a JSON number holds in many readers.
+//! These keys are always there: `v` to `container`, `id`, `tid`, `protocol` and `outcome`. All other keys are absent if their value is not
+//! known, has no name, or is empty.
 //!
-//! Between them are notices, which are no events; they have `notice` and none of an event's keys but `v` and `time`:
+//! | key | meaning |
+//! |---|---|
+//! | `container` | the container's name; `""` without a container, or if its name is not known |
+//! | `id` | names the connection: a `pending` connection comes again with its outcome and the same `id` |
+//! | `protocol` | `tcp`, `udp` or the IANA number |
+//! | `errno`, `error` | the errno behind the outcome, and its name (`ECONNREFUSED`) |
+//! | `processComm` | the name of the process, if it differs from its thread's (`comm`) |
+//! | `procArgsCut` | `true` if there are more arguments than `procArgs` holds |
+//! | `processProvenance` | how path and arguments are known: `exec` (seen at exec) or `proc` (read later) |
+//! | `containerProvenance` | the same for the container |
+//! | `containerRuntime`, `containerImageDigest` | as the runtime reports them |
+//! | `composeProject`, `composeService` | from the container's labels |
+//! | `pod` | `{"name":"web-0","namespace":"shop","uid":"…","container":"nginx","labels":{"app":"web"}}` in a Kubernetes pod |
+//! | `unit`, `slice` | systemd's (`nginx.service`, `system.slice`), outside of containers |
+//! | `peer` | with `--resolve-peers`, the container at the destination: `{"container":"db","containerId":"…","containerImage":"postgres:17","pod":{…}}` |
+//! | `kernelTime`, `processStarted`, `started` | nanoseconds since boot, as strings: after 104 days they exceed what a JSON number holds in many readers |
+//!
+//! Notices come between the events, and are not events. They have the key `notice`, and of an event's keys only `v` and `time`:
 //!
 //! ```json
 //! {"v":1,"time":"2026-11-23T23:04:06.500000000+08:00","notice":"lost","since":"2026-11-23T23:04:05.000000000+08:00",
@@ -34,52 +41,67 @@
 //! {"v":1,"time":"2026-11-23T23:07:00.000000000+08:00","notice":"report","plugin":"dedupe","report":"suppressed","fields":{"key":"value"}}
 //! ```
 //!
-//! `lost`: between `since` and `until` so many `connections` are missing; of so many `processes` the start was not seen, so that
-//! connections of theirs may lack path and arguments. `where` is `kernel` (its buffer was full) or `output` (what this stands in
-//! took no more). All such lines together say what the summary says. `blind`: lightmon's own test saw that connections are not
-//! seen, for that `reason`, until `sighted`. `report`: what that `plugin` has to say of its own, by the name of `report`.
+//! * `lost`: between `since` and `until`, `connections` were lost, and the start of `processes` was lost: their connections may lack path
+//!   and arguments. `where` is `kernel` (its buffer was full) or `output` (the reader of these lines took no more). The sum of all
+//!   such notices is in the summary.
+//! * `blind`: the self-test failed, for that `reason`. Connections may be missing until `sighted`.
+//! * `sighted`: the self-test passes again.
+//! * `report`: a report of the plugin `plugin`; `report` is its name.
 //!
-//! Reading asks for `pid`, `daddr`, `dport` and one of `time` and `goTime`, and takes what else is there, so that the
-//! original lightmon's lines are read too (TCP, and established, as it said nothing else). Unknown keys are ignored, notices
-//! are read as notices.
+//! Reading needs `pid`, `daddr`, `dport` and one of `time` and `goTime`, so that the original lightmon's lines can be read too. A line without
+//! protocol and outcome is TCP and established, which is all that the original reports. Unknown keys are ignored.
+
+mod object;
 
 mod container;
+mod map;
+mod number;
+mod parents;
+mod time;
+mod words;
+
 mod fragments;
 mod line;
 pub mod log;
+mod malformed;
 pub mod notice;
-mod object;
 #[cfg(test)]
 mod tests;
-mod value;
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-pub use self::line::{Malformed, parse_line};
 use self::{
     container::{PeerKeys, PodKeys},
     fragments::Fragments,
-    object::{Object, Seldom, Word, key},
-    value::{OutcomeWord, ProtocolName, ProvenanceWord, Quoted, Times},
+    number::Quoted,
+    object::{BySerde, Object, Word, key},
+    time::Times,
+    words::{OutcomeWord, ProtocolName, ProvenanceWord},
 };
+pub use self::{line::parse_line, malformed::Malformed};
 use crate::{Container, ErrorName, Event, NO_ID, Process, Provenance, Unit, escape};
 
-/// The schema's version.
+/// The version of the schema.
 const VERSION: u64 = 1;
 
-/// Appends the event and a newline. For more than a few events there are [`Lines`].
+/// The version of a line that names none.
+const fn version() -> u64 {
+    VERSION
+}
+
+/// Appends the event and a newline. For many events, [`Lines`] are faster.
 pub fn event(event: &Event, zone: &TimeZone, out: &mut Vec<u8>) {
     Lines::new(zone.clone()).event(event, out);
 }
 
-/// Events as lines, with what one's line has in common with those before.
+/// Writes events as lines. Caches what successive lines have in common.
 #[derive(Debug)]
 pub struct Lines {
     times: Times,
-    /// Also by whether the thread is called otherwise than its process.
+    /// The flag says whether the name of the thread differs from that of its process.
     processes: Fragments<Process, bool>,
     containers: Fragments<Container, Option<Provenance>>,
     labels: Fragments<Container, ()>,
@@ -158,18 +180,18 @@ impl Lines {
         line.put_some(key!("errno"), *errno);
         line.put_some(key!("error"), errno.and_then(ErrorName::of));
         line.put_some(key!("latencyNs"), latency.map(nanoseconds));
-        let is_named_otherwise = process.comm != *comm;
+        let has_other_name = process.comm != *comm;
         self.processes.put(
             *pid as usize,
             process,
-            is_named_otherwise,
+            has_other_name,
             &mut line,
             put_process,
         );
         if let Some(container) = container {
-            let (place, provenance) = (place(container), *container_provenance);
+            let (hash, provenance) = (address_hash(container), *container_provenance);
             self.containers
-                .put(place, container, provenance, &mut line, put_container);
+                .put(hash, container, provenance, &mut line, put_container);
         } else {
             line.put_some(
                 key!("containerProvenance"),
@@ -181,10 +203,15 @@ impl Lines {
             line.put_some(key!("slice"), filled(slice));
         }
         let peer = peer.as_deref().map(PeerKeys::from);
-        line.put_some(key!("peer"), peer.map(Seldom));
+        line.put_some(key!("peer"), peer.map(BySerde));
         if let Some(container) = container {
-            self.labels
-                .put(place(container), container, (), &mut line, put_labels);
+            self.labels.put(
+                address_hash(container),
+                container,
+                (),
+                &mut line,
+                put_labels,
+            );
         }
         line.put_some(key!("cgroupId"), Some(*cgroup_id).filter(|id| *id != 0));
         line.put_some(key!("tags"), filled_list(tags));
@@ -193,7 +220,7 @@ impl Lines {
     }
 }
 
-fn put_process(process: &Process, is_named_otherwise: bool, line: &mut Object<'_>) {
+fn put_process(process: &Process, has_other_name: bool, line: &mut Object<'_>) {
     let Process {
         pid: _,
         started,
@@ -207,15 +234,15 @@ fn put_process(process: &Process, is_named_otherwise: bool, line: &mut Object<'_
     line.put_some(key!("procPath"), path.as_ref());
     line.put_some(key!("procArgs"), args.as_deref());
     line.put_some(key!("procArgsCut"), args_cut.then_some(true));
-    line.put_some(key!("processComm"), is_named_otherwise.then_some(comm));
+    line.put_some(key!("processComm"), has_other_name.then_some(comm));
     let started = started.map(|it| Quoted(nanoseconds(it)));
     line.put_some(key!("processStarted"), started);
     line.put_some(key!("processProvenance"), provenance.map(ProvenanceWord));
     line.put_some(key!("parents"), filled_list(parents));
 }
 
-/// For [`Fragments`]. No two containers begin within so many bytes.
-fn place(container: &Arc<Container>) -> usize {
+/// For [`Fragments`]: two containers are at least this far apart in memory.
+fn address_hash(container: &Arc<Container>) -> usize {
     Arc::as_ptr(container).addr() / align_of::<u128>()
 }
 
@@ -237,15 +264,15 @@ fn put_container(container: &Container, provenance: Option<Provenance>, line: &m
     line.put_some(key!("composeProject"), container.compose_project());
     line.put_some(key!("composeService"), container.compose_service());
     let pod = pod.as_deref().map(PodKeys::from);
-    line.put_some(key!("pod"), pod.map(Seldom));
+    line.put_some(key!("pod"), pod.map(BySerde));
 }
 
-/// They come later in the line.
+/// Writes the labels, which come later in the line than the other keys of a container.
 fn put_labels(container: &Container, (): (), line: &mut Object<'_>) {
     line.put_some(key!("labels"), filled_list(&container.labels));
 }
 
-/// None where it says that nobody has it.
+/// `None` for [`NO_ID`].
 fn id(id: u32) -> Option<u32> {
     Some(id).filter(|id| *id != NO_ID)
 }
@@ -258,13 +285,13 @@ pub(super) fn filled_list<T>(list: &[T]) -> Option<&[T]> {
     Some(list).filter(|list| !list.is_empty())
 }
 
-/// Appends `line` as JSON that a terminal can bear, and a newline.
+/// Appends `line` as JSON that is safe on a terminal, and a newline.
 pub(super) fn write(line: &impl Serialize, out: &mut Vec<u8>) {
     serialize(line, out);
     out.push(b'\n');
 }
 
-/// Appends `value` as JSON that a terminal can bear.
+/// Appends `value` as JSON that is safe on a terminal.
 fn serialize(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
     value
         .serialize(&mut serde_json::Serializer::with_formatter(
@@ -274,7 +301,7 @@ fn serialize(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
         .expect("invariant: plain data with text keys, into memory");
 }
 
-/// The 584 years that fit are more than any machine has been up.
+/// The 584 years that fit are longer than the uptime of any machine.
 pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,21 +1,25 @@
 //! Events, notices and the balance of a run: what the stages of lightmon hand to each other.
 //!
-//! Knows no stage and does no I/O. The one crate that knows JSON ([`json`]) and how text from outside is escaped ([`escape`]).
+//! Does no I/O and knows no stage. Only this crate knows the JSON of events ([`json`]), and how text from processes, containers and
+//! plugins is escaped ([`escape`]).
+
+mod event;
 
 mod container;
 mod errno;
-mod event;
-mod notice;
 mod outcome;
 mod process;
 mod protocol;
+
+mod notice;
 mod record;
 
-#[cfg(any(test, feature = "testing"))]
-pub mod arbitrary;
 pub mod escape;
 pub mod json;
 pub mod stats;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod arbitrary;
 
 pub use self::{
     container::{Container, Pod, Unit},

@@ -1,55 +1,55 @@
-//! What is no event but belongs among them: that some are missing, or that none can be seen.
-//! Passes by exclude and plugins, and is in no balance.
+//! Notices: records in the event stream that are not connections, such as a loss or a failed self-test.
+//! Notices do not go through exclude and plugins, and are not counted as events.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
-/// One notice. Its text says it all but the time.
+/// A notice. Its text says everything but the time.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    /// Connections are missing in what was written, or what processes run is not known.
+    /// Connections were lost, or the starts of processes were.
     Lost {
-        /// Where they went.
+        /// Where they were lost.
         place: LostIn,
-        /// How many, and when.
+        /// How many were lost, and when.
         lost: Lost,
     },
-    /// Connections that are made are not seen.
+    /// The self-test failed: connections may be missing.
     Blind {
-        /// Since when that is known.
+        /// When the self-test ended.
         time: Timestamp,
-        /// What was not seen.
+        /// What the self-test did not see.
         reason: String,
     },
-    /// They are seen again.
+    /// The self-test passes again.
     Sighted {
-        /// Since when that is known.
+        /// When the self-test ended.
         time: Timestamp,
     },
-    /// A plugin has something to say of its own.
+    /// A report of a plugin.
     Report {
-        /// When it was asked.
+        /// When the plugin was asked for reports.
         time: Timestamp,
-        /// What messages call it.
+        /// Name of the plugin.
         plugin: String,
-        /// What it is about.
+        /// Name of the report.
         report: String,
-        /// What it says; no two have the same name.
+        /// Content of the report. No two fields have the same name.
         fields: Vec<(String, String)>,
     },
 }
 
-/// What a source knows that it has missed, between two looks at its counters.
+/// What was lost between two readings of the counters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lost {
-    /// The look before.
+    /// The earlier reading.
     pub since: Timestamp,
-    /// The look that found it.
+    /// The later reading, which found the loss.
     pub until: Timestamp,
-    /// Connections that are not reported.
+    /// Lost connections.
     pub connections: u64,
-    /// Starts of processes and programs: their connections may lack path and arguments.
+    /// Lost forks and execs. Connections of these processes may lack path and arguments.
     pub processes: u64,
 }
 
@@ -58,12 +58,12 @@ pub struct Lost {
 pub enum LostIn {
     /// The kernel program had no room for them.
     Kernel,
-    /// What they should have been written to did not take them.
+    /// The sink did not take them.
     Output,
 }
 
 impl LostIn {
-    /// The word for it.
+    /// The word for the place.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
@@ -73,7 +73,7 @@ impl LostIn {
 }
 
 impl Notice {
-    /// The word for its kind.
+    /// The word for the kind of notice.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Lost { .. } => "lost",
@@ -83,7 +83,7 @@ impl Notice {
         }
     }
 
-    /// When it became known.
+    /// The time of the notice.
     pub const fn time(&self) -> Timestamp {
         match self {
             Self::Lost { lost, .. } => lost.until,
@@ -111,8 +111,8 @@ impl fmt::Display for Notice {
                     LostIn::Output => ": the output took no more",
                 })
             }
-            Self::Blind { reason, .. } => write!(f, "blind: {reason}"),
-            Self::Sighted { .. } => f.write_str("sighted again"),
+            Self::Blind { reason, .. } => write!(f, "self-test failed: {reason}"),
+            Self::Sighted { .. } => f.write_str("self-test passed"),
             Self::Report {
                 plugin,
                 report,
@@ -128,7 +128,7 @@ impl fmt::Display for Notice {
     }
 }
 
-/// So many of something, which is called this when it is one, and that when it is not.
+/// A number of things, with the singular and the plural of their name.
 struct Count(u64, [&'static str; 2]);
 
 impl fmt::Display for Count {
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn losses_are_said_in_words() {
+    fn the_text_of_a_loss() {
         let text = |place, connections, processes| {
             let (since, until) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
             let lost = Lost {

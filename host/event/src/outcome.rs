@@ -4,16 +4,16 @@ use std::fmt;
 
 macro_rules! outcomes {
     ($($(#[$doc:meta])* $name:ident = $code:literal $text:literal,)*) => {
-        /// How a connection ended. The number is the plugins' (`wit/`), the text everybody else's.
+        /// How a connection ended. The number is the one in the plugin contract (`wit/`); everything else uses the word.
         #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
         #[repr(u8)]
         pub enum Outcome { $($(#[$doc])* $name = $code,)* }
 
         impl Outcome {
-            /// All of them, in the order of their numbers.
+            /// All outcomes, in the order of their numbers.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// The word for it.
+            /// The word for the outcome.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
@@ -24,27 +24,27 @@ macro_rules! outcomes {
 outcomes! {
     /// TCP: the handshake is complete.
     Established = 1 "established",
-    /// UDP: the socket has got its peer; nothing was sent yet.
+    /// UDP: connect(2) has set the destination; nothing is sent yet.
     Connected = 2 "connected",
-    /// The peer said no.
+    /// The destination refused the connection.
     Refused = 3 "refused",
-    /// The peer broke it off.
+    /// The destination reset the connection.
     Reset = 4 "reset",
-    /// Nobody answered.
+    /// The destination did not answer.
     TimedOut = 5 "timed-out",
-    /// No way to the host or its network.
+    /// There is no route to the host or its network.
     Unreachable = 6 "unreachable",
-    /// Firewall, cgroup or security module said no.
+    /// A firewall, cgroup program or security module denied the connection.
     Denied = 7 "denied",
-    /// The own address or port was in use or not available.
+    /// The source address or port was in use or not available.
     AddressUnavailable = 8 "address-unavailable",
-    /// Closed by its own process before an answer.
+    /// The process closed the socket before an answer.
     Aborted = 9 "aborted",
     /// Any other errno.
     Failed = 10 "failed",
-    /// TCP: no answer after a second; the outcome follows in an event with the same [`Event::id`].
+    /// TCP: no answer after one second. The outcome follows in an event with the same [`Event::id`].
     Pending = 11 "pending",
-    /// UDP: the first datagram of a minute to this destination was sent, without connect(2).
+    /// UDP without connect(2): the first datagram to this destination within a minute was sent.
     Sent = 12 "sent",
 }
 
@@ -63,12 +63,12 @@ impl Outcome {
         }
     }
 
-    /// Whether the connection came about.
+    /// Whether the connection succeeded.
     pub const fn is_success(self) -> bool {
         matches!(self, Self::Established | Self::Connected | Self::Sent)
     }
 
-    /// The outcome of that word.
+    /// The outcome for a word.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL
             .iter()

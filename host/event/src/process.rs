@@ -1,39 +1,39 @@
-//! A process, its ancestors, and how that is known.
+//! A process and its ancestors, and how they are known.
 
 use std::{sync::Arc, time::Duration};
 
-/// A process: what it runs, and where it came from.
+/// A process: its program, its arguments and its ancestors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Process {
-    /// Thread group.
+    /// Process id: the kernel's thread group id.
     pub pid: u32,
-    /// When it started, since boot; with the pid it names a process for good. Not known without BTF.
+    /// When the process started, since boot. Pid and start time together identify a process. Not known without BTF.
     pub started: Option<Duration>,
     /// Name of the process (at most 15 bytes).
     pub comm: Arc<str>,
-    /// Path of the program, as seen in the process's own mount namespace.
+    /// Path of the program, in the mount namespace of the process.
     pub path: Option<Arc<str>>,
-    /// Arguments, the program's name first.
+    /// Arguments. The first is the name of the program.
     pub args: Option<Arc<[Arc<str>]>>,
     /// Whether there are more arguments than `args` holds.
     pub args_cut: bool,
-    /// Ancestors, the parent first; siblings share them.
+    /// Ancestors, the parent first. Siblings share them.
     pub parents: Arc<[Parent]>,
-    /// How path and arguments are known; `None`: they are not.
+    /// How path and arguments are known; `None` if they are not known.
     pub provenance: Option<Provenance>,
 }
 
 /// How something is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Provenance {
-    /// Seen when it started, by the kernel program.
+    /// Seen by the kernel program at exec.
     Exec,
-    /// Read later, from /proc or the cgroup's folder.
+    /// Read later, from /proc or the cgroup's directory.
     Proc,
 }
 
 impl Provenance {
-    /// The word for it.
+    /// The word for the provenance.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Exec => "exec",
@@ -45,17 +45,17 @@ impl Provenance {
 /// An ancestor of a process.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parent {
-    /// Thread group.
+    /// Process id: the kernel's thread group id.
     pub pid: u32,
-    /// When it started, since boot.
+    /// When the process started, since boot.
     pub started: Option<Duration>,
     /// Name of the process.
     pub comm: Arc<str>,
-    /// Path of its program.
+    /// Path of the program.
     pub path: Option<Arc<str>>,
 }
 
-/// NUL-ended arguments, as the kernel keeps them, as texts. They need not be UTF-8.
+/// Splits NUL-terminated arguments, as the kernel keeps them. Bytes that are not UTF-8 are replaced.
 pub fn split_args(bytes: &[u8]) -> Arc<[Arc<str>]> {
     let bytes = bytes.strip_suffix(&[0]).unwrap_or(bytes);
     bytes

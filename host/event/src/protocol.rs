@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-/// What a connection is spoken over.
+/// The transport protocol of a connection.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Protocol {
-    /// Stream.
+    /// TCP.
     Tcp,
-    /// Datagram.
+    /// UDP.
     Udp,
-    /// Any other, by its IANA number.
+    /// Any other protocol, by its IANA number.
     Other(u8),
 }
 
 impl Protocol {
-    /// From the IANA number.
+    /// The protocol with this IANA number.
     pub const fn from_number(number: u8) -> Self {
         match number {
             6 => Self::Tcp,

@@ -1,58 +1,58 @@
-//! What a source brings: connections, and what the stages must know to complete them.
+//! Records: what a source delivers. Connections, and what the identity stage must know to complete them.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use crate::{Event, Lost, Notice, Process};
 
-/// What a source brings, in the order in which it happened.
+/// What a source delivers, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    /// A connection, whose `process`, `user` and `container` a live source leaves for the enrich stage.
+    /// A connection. A live source leaves `process`, `user` and `container` to the identity stage.
     Connection(Event),
-    /// A connection of lightmon itself: counted, never reported.
+    /// A connection of lightmon itself, which is counted and never reported.
     FromSelf(Event),
-    /// A process is made: nothing to report, but to remember.
+    /// A fork. Not reported; the identity stage remembers it.
     Fork(Fork),
-    /// A process starts a program: likewise.
+    /// An exec. Not reported; the identity stage remembers it.
     Exec(Exec),
-    /// A cgroup is made: its id stands for this path from now on.
+    /// A new cgroup: from now on, its id stands for this path.
     Cgroup {
         /// cgroup v2 id.
         id: u64,
-        /// From the root of the hierarchy.
+        /// Path from the root of the hierarchy.
         path: Vec<u8>,
     },
-    /// The source could not bring all that there was.
+    /// The kernel program has lost records.
     Lost(Lost),
-    /// A recording's notice: of another run, and passed on as it is.
+    /// A notice in a recording. It is of another run, and is passed on unchanged.
     Notice(Notice),
 }
 
-/// A process has made another one.
+/// A process has forked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fork {
     /// When, since boot.
     pub time: Duration,
-    /// The new process, which runs its maker's program; `parents` holds the maker's pid only.
+    /// The child. It runs its parent's program; `parents` has only the parent's pid.
     pub process: Process,
-    /// See [`Event::exec_id`]; of both.
+    /// See [`Event::exec_id`]. The same in parent and child.
     pub exec_id: u64,
 }
 
-/// A process has started a program.
+/// A process has called exec.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exec {
     /// When, since boot.
     pub time: Duration,
-    /// The process with its new program; `parents` holds at most the parent's pid.
+    /// The process with its new program. `parents` has at most the parent's pid.
     pub process: Process,
-    /// cgroup v2 id; 0 when not known.
+    /// cgroup v2 id; 0 if not known.
     pub cgroup_id: u64,
-    /// How often processes of this system were moved to another cgroup until then, where that is counted.
+    /// The number of cgroup migrations on this system until then, if they are counted.
     pub cgroup_migrations: Option<CgroupMigrations>,
     /// See [`Event::exec_id`].
     pub exec_id: u64,
 }
 
-/// A count of moves between cgroups: as long as it stays the same, no process has changed its cgroups.
+/// The number of cgroup migrations. While the number stays the same, no process changes its cgroup.
 pub type CgroupMigrations = NonZeroU32;

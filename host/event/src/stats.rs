@@ -1,4 +1,4 @@
-//! The balance of events: what came in and where it went. Counting only; who counts what is the stages' business.
+//! The balance of a run: how many events came in, and what became of each. Each stage counts its own events.
 
 mod plugin;
 
@@ -9,34 +9,33 @@ use std::{
 
 pub use self::plugin::Plugin;
 
-/// Counters of one run, shared by the stages. Each event is counted in [`seen`](Self::seen) and in exactly one other.
+/// Counters of one run, shared by the stages. Each event is counted in [`seen`](Self::seen) and in exactly one other counter.
 #[derive(Debug, Default)]
 pub struct Stats {
-    /// Connections that the source knows of, those that it lost included.
+    /// Connections that the source knows of, including lost ones.
     pub seen: AtomicU64,
     /// Written to the output.
     pub written: AtomicU64,
-    /// Left out by an exclude expression, in the kernel: TCP connections when they begin, so that one which would have been
-    /// reported as pending as well is one.
+    /// Excluded in the kernel. A TCP connection is excluded when it begins, so it counts once even if it would have been pending.
     pub excluded_kernel: AtomicU64,
-    /// Left out by an exclude expression, of what the kernel has let through.
+    /// Excluded in user space, of the connections that the kernel has let through.
     pub excluded_host: AtomicU64,
-    /// Made by lightmon itself (self-test, runtimes), and not reported.
+    /// Made by lightmon itself (self-test, container runtimes) and not reported.
     pub from_self: AtomicU64,
-    /// Lost before the host could read them (ring buffer or map full).
+    /// Lost in the kernel: the ring buffer or a map was full.
     pub lost_kernel: AtomicU64,
-    /// Could not be written.
+    /// Lost because they could not be written.
     pub lost_output: AtomicU64,
-    /// Each plugin's, in the order of the chain.
+    /// The counters of each plugin, in the order of the chain.
     pub plugins: Vec<Plugin>,
-    /// Input of the source that was no event (malformed record or line); not part of the balance.
+    /// Malformed records or lines in the source's input. Not part of the balance.
     pub malformed: AtomicU64,
-    /// Runs of hooks that the kernel has skipped, each of which may have been an event's; not part of the balance.
+    /// Hook runs that the kernel has skipped. Each may have missed an event. Not part of the balance.
     pub skipped: AtomicU64,
 }
 
 impl Stats {
-    /// All zero, with one entry a plugin.
+    /// Counters at zero, with an entry for each plugin.
     pub fn new(plugins: impl IntoIterator<Item = String>) -> Self {
         let plugins = plugins.into_iter().map(Plugin::new).collect();
         Self {
@@ -45,7 +44,7 @@ impl Stats {
         }
     }
 
-    /// Events that plugins dropped, all together.
+    /// Events that all plugins together have dropped.
     pub fn dropped(&self) -> u64 {
         self.plugins
             .iter()
@@ -53,7 +52,7 @@ impl Stats {
             .sum()
     }
 
-    /// Events that are on their way through the pipeline; 0 at the end, or the balance does not add up.
+    /// Events that are still in the pipeline. At the end of a run this is 0, or else the balance is wrong.
     pub fn unaccounted(&self) -> u64 {
         let accounted: u64 = [
             &self.written,
@@ -72,7 +71,7 @@ impl Stats {
 
 /// The exit summary, one line:
 /// `seen 12 = written 6 + excluded 2 (kernel 1, host 1) + self 2 + dropped 1 (redact 1) + lost 1 (kernel 1, output 0)`,
-/// without `self` when it is 0.
+/// without `self` if it is 0.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [
@@ -144,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn summary_adds_up() {
+    fn the_summary_adds_up() {
         let stats = Stats::new(["geoip".to_owned(), "redact".to_owned()]);
         stats.seen.store(10, Relaxed);
         stats.written.store(6, Relaxed);

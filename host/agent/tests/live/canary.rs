@@ -218,10 +218,10 @@ fn a_pipeline_that_stands_still_is_blindness() {
         reason.contains("TCP over IPv4 to 127.0.0.1:") && reason.contains(" was not seen"),
         "{blind}"
     );
-    lightmon.hear("blind: ");
+    lightmon.hear("self-test failed: ");
     drop(standstill);
     lightmon.line(is("sighted"));
-    lightmon.hear("sighted again");
+    lightmon.hear("self-test passed");
     let ended = lightmon.stop(Signal::SIGTERM);
     assert_eq!(ended.status.code(), Some(0), "{:#?}", ended.messages);
     ended.balance();

@@ -1,22 +1,22 @@
-//! Makes text that comes from a plugin or its file fit for a message. Events are not its business.
+//! Prepares text of a plugin or its file for a message in the log. Not for events: it cuts long text.
 
 use super::is_unsafe;
 
-/// Most characters of a plugin's text in one message.
-const LONGEST: usize = 400;
+/// How many characters of a text are in one message.
+const MAX_PRINTED_CHARS: usize = 400;
 
-/// The text on one line, cut short, with control characters and marks that reorder text escaped.
+/// The text on one line, cut after 400 characters, with unsafe characters escaped.
 pub fn printable(text: &str) -> String {
     let mut ends = text.char_indices().map(|(at, _)| at);
-    printable_within(text, ends.nth(LONGEST).unwrap_or(text.len()))
+    printable_within(text, ends.nth(MAX_PRINTED_CHARS).unwrap_or(text.len()))
 }
 
-/// The same, cut after so many bytes of the text.
-pub fn printable_within(text: &str, longest: usize) -> String {
+/// As [`printable`], but cut after `max_bytes` bytes of the text.
+pub fn printable_within(text: &str, max_bytes: usize) -> String {
     let text = text.trim_end();
-    let mut out = String::with_capacity(text.len().min(longest));
+    let mut out = String::with_capacity(text.len().min(max_bytes));
     for (at, c) in text.char_indices() {
-        if at + c.len_utf8() > longest {
+        if at + c.len_utf8() > max_bytes {
             out.push('…');
             break;
         }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_forges_a_message() {
+    fn text_cannot_forge_a_message() {
         assert_eq!(
             printable("no key\n\x1b[2Jroot: \u{202e}ok\0\n"),
             r"no key\n\u{1b}[2Jroot: \u{202e}ok\u{0}"

@@ -1,13 +1,13 @@
-//! A pod and a peer, as objects in an event's line, and back.
+//! The objects `pod` and `peer` in an event's line, and back.
 
 use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::value::Map;
+use super::map::Map;
 use crate::{Container, Pod};
 
-/// The pod that a container is part of.
+/// The pod of a container.
 #[derive(Serialize, Deserialize)]
 pub(super) struct PodKeys<'a> {
     name: Arc<str>,
@@ -53,7 +53,7 @@ impl From<PodKeys<'_>> for Pod {
     }
 }
 
-/// The container at the other end.
+/// The container at the destination.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PeerKeys<'a> {

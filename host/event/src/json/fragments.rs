@@ -1,33 +1,33 @@
-//! Parts of lines, kept as they were written: most events are of a process, and in a container, that had one a moment ago, and
-//! what belongs to those two is most of a line. Knows no keys: which part is whose is the formats' business.
+//! Caches parts of lines as they were written: most events are of a process and a container that had an event a moment ago, and
+//! the keys of these two are most of a line. Does not know which keys they are.
 //!
-//! An owner is known by its address. It never changes, being behind an [`Arc`], and as long as its part is kept it is kept too,
-//! so that no other can come to be at that address. Each owner has one place where its part may be, and whoever comes to that
-//! place later takes it: by an owner that never comes again nothing is won, and little is lost. So at most 32 owners are held,
-//! ended ones among them, and 48 KiB of text.
+//! A part belongs to an owner (a process or container), which is recognised by its address. The owner is behind an [`Arc`] and
+//! never changes. The cache holds the [`Arc`], so no other owner can get the same address. Each owner has one slot; a later
+//! owner of the same slot replaces it. Caching does not pay for an owner with one event, and costs little. The cache holds at
+//! most 32 owners, some of which may have ended, and 48 KiB of text.
 
 use std::sync::Arc;
 
 use super::object::Object;
 
-const PLACES: usize = 32;
+const SLOTS: usize = 32;
 
-/// Bytes of a part that is kept.
-const LONGEST: usize = 1536;
+/// Longer parts are not cached.
+const MAX_PART_BYTES: usize = 1536;
 
-/// A part for each owner. `K` is what else it depends on.
+/// Cached parts, by owner. `K` is what else a part depends on.
 #[derive(Debug)]
-pub(crate) struct Fragments<T, K>([Place<T, K>; PLACES]);
+pub(crate) struct Fragments<T, K>([Slot<T, K>; SLOTS]);
 
 #[derive(Debug)]
-struct Place<T, K> {
+struct Slot<T, K> {
     owner: Option<(Arc<T>, K)>,
     text: Vec<u8>,
 }
 
 impl<T, K> Default for Fragments<T, K> {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Place {
+        Self(std::array::from_fn(|_| Slot {
             owner: None,
             text: Vec::new(),
         }))
@@ -35,31 +35,31 @@ impl<T, K> Default for Fragments<T, K> {
 }
 
 impl<T, K: Copy + PartialEq> Fragments<T, K> {
-    /// Adds the owner's part to the line: what was kept, or what `write` adds. Of `place` the low bits
-    /// count, in which owners that come in turns should differ.
+    /// Adds the owner's part to the line: the cached part, or what `write` adds. The slot is `hash` modulo 32, so owners that
+    /// take turns should differ in its low bits.
     pub(crate) fn put(
         &mut self,
-        place: usize,
+        hash: usize,
         owner: &Arc<T>,
         key: K,
         line: &mut Object<'_>,
         write: impl FnOnce(&T, K, &mut Object<'_>),
     ) {
-        let place = &mut self.0[place % PLACES];
-        if let Some((kept, of)) = &place.owner
-            && Arc::ptr_eq(kept, owner)
-            && *of == key
+        let slot = &mut self.0[hash % SLOTS];
+        if let Some((cached, cached_key)) = &slot.owner
+            && Arc::ptr_eq(cached, owner)
+            && *cached_key == key
         {
-            return line.extend(&place.text);
+            return line.extend(&slot.text);
         }
         let before = line.len();
         write(owner, key, line);
         let text = line.since(before);
-        if text.len() <= LONGEST {
-            place.owner = Some((owner.clone(), key));
-            place.text.clear();
-            place.text.reserve_exact(text.len());
-            place.text.extend_from_slice(text);
+        if text.len() <= MAX_PART_BYTES {
+            slot.owner = Some((owner.clone(), key));
+            slot.text.clear();
+            slot.text.reserve_exact(text.len());
+            slot.text.extend_from_slice(text);
         }
     }
 }
@@ -77,7 +77,7 @@ mod tests {
     use crate::json::{self, log};
     use crate::{Container, Event, Process, Provenance, arbitrary};
 
-    /// The two formats whose lines are made of fragments.
+    /// The two formats that use the cache.
     enum Lines {
         Log(Box<log::Lines>),
         Json(Box<json::Lines>),
@@ -99,14 +99,14 @@ mod tests {
         }
     }
 
-    /// An event made of parts of others, which are the same ones or only equal.
+    /// An event made of the parts of others: the same parts, or equal ones.
     #[derive(Clone, Debug)]
     struct Mixed {
         process: Index,
         container: Option<Index>,
         other: Index,
         is_same: bool,
-        has_its_name: bool,
+        is_named_alike: bool,
         pid: u32,
         container_provenance: Option<Provenance>,
         time: Timestamp,
@@ -122,7 +122,7 @@ mod tests {
                 process = Arc::new(Process::clone(&process));
                 container = container.map(|it| Arc::new(Container::clone(&it)));
             }
-            let named = if self.has_its_name {
+            let named = if self.is_named_alike {
                 &process.comm
             } else {
                 &other.comm
@@ -149,12 +149,12 @@ mod tests {
             (0..3_u32, select(provenances.to_vec())),
             (second, 0..1_000_000_000),
         )
-            .prop_map(|(parts, (is_same, has_its_name), of, time)| Mixed {
+            .prop_map(|(parts, (is_same, is_named_alike), of, time)| Mixed {
                 process: parts.0,
                 container: parts.1,
                 other: parts.2,
                 is_same,
-                has_its_name,
+                is_named_alike,
                 pid: of.0,
                 container_provenance: of.1,
                 time: Timestamp::new(time.0, time.1).unwrap(),
@@ -163,7 +163,7 @@ mod tests {
 
     fn long(event: Event) -> Event {
         let process = Process {
-            args: Some(vec!["x".repeat(LONGEST).into(); 2].into()),
+            args: Some(vec!["x".repeat(MAX_PART_BYTES).into(); 2].into()),
             ..Process::clone(&event.process)
         };
         Event {
@@ -174,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_before_changes_nothing(
+        fn cached_parts_change_no_line(
             mut events in vec(arbitrary::event(), 1..4),
             long_one in prop::option::of(arbitrary::event()),
             mixed in vec(mixed(), 1..40),
@@ -183,12 +183,12 @@ mod tests {
             events.extend(long_one.map(long));
             let zone = TimeZone::posix("EST5EDT,M3.2.0,M11.1.0").unwrap();
             let fresh = || Lines::new(is_log, zone.clone());
-            let mut experienced = fresh();
+            let mut cached = fresh();
             for event in mixed {
-                // Ends with its turn: others may come to be where its process was.
+                // The event is dropped here, so a later process may get the same address.
                 let event = event.of(&events);
                 let (mut line, mut expected) = (Vec::new(), Vec::new());
-                experienced.event(&event, &mut line);
+                cached.event(&event, &mut line);
                 fresh().event(&event, &mut expected);
                 prop_assert_eq!(String::from_utf8(line), String::from_utf8(expected));
             }
@@ -196,9 +196,9 @@ mod tests {
     }
 
     #[test]
-    fn little_is_held() {
+    fn the_cache_is_bounded() {
         let mut fragments = Fragments::default();
-        let owners: Vec<Arc<usize>> = (0..10 * PLACES).map(Arc::new).collect();
+        let owners: Vec<Arc<usize>> = (0..10 * SLOTS).map(Arc::new).collect();
         for (number, owner) in owners.iter().enumerate() {
             let mut out = Vec::new();
             let text = vec![b'x'; number * 100];
@@ -206,8 +206,8 @@ mod tests {
             fragments.put(number, owner, (), line, |_, (), line| line.extend(&text));
         }
         let held = owners.iter().filter(|it| Arc::strong_count(it) > 1);
-        assert!(held.count() <= PLACES);
-        let texts = fragments.0.iter().map(|place| place.text.capacity());
-        assert!(texts.sum::<usize>() <= PLACES * LONGEST);
+        assert!(held.count() <= SLOTS);
+        let texts = fragments.0.iter().map(|slot| slot.text.capacity());
+        assert!(texts.sum::<usize>() <= SLOTS * MAX_PART_BYTES);
     }
 }

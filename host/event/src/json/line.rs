@@ -1,18 +1,24 @@
-//! A line of JSON, read: lightmon's own and the original's. How it is written is [`super`]'s business.
+//! Reads a line of JSON: of lightmon, and of the original lightmon. Writing is in [`super`].
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 
 use super::{
-    NO_ID, VERSION,
+    VERSION,
     container::{PeerKeys, PodKeys},
+    malformed::Malformed,
+    map::Map,
     notice,
-    value::{Map, OutcomeWord, Parents, ProtocolName, ProvenanceWord, Quoted, Time},
+    number::Quoted,
+    parents::Parents,
+    time::Time,
+    version,
+    words::{OutcomeWord, ProtocolName, ProvenanceWord},
 };
-use crate::{Container, Event, Outcome, Process, Record, Unit, escape};
+use crate::{Container, Event, NO_ID, Outcome, Process, Record, Unit};
 
-/// Reads a line that lightmon, or the original one, has written: an event or a notice.
+/// Reads a line that lightmon, or the original lightmon, has written: an event or a notice.
 pub fn parse_line(line: &[u8]) -> Result<Record, Malformed> {
     let event = || {
         let event: Line<'_> = serde_json::from_slice(line)?;
@@ -25,7 +31,7 @@ pub fn parse_line(line: &[u8]) -> Result<Record, Malformed> {
     }
 }
 
-/// Whether the line is for [`notice::parse`] to judge.
+/// Whether the line has the key of a notice, so that [`notice::parse`] says what is wrong with it.
 fn is_notice(line: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Kind {
@@ -35,35 +41,7 @@ fn is_notice(line: &[u8]) -> bool {
     serde_json::from_slice::<Kind>(line).is_ok()
 }
 
-/// Why a line is no event. Its text is safe to show.
-#[derive(Debug, thiserror::Error)]
-pub enum Malformed {
-    /// Not the JSON of an event or a notice.
-    #[error("{}", brief(.0))]
-    Json(#[from] serde_json::Error),
-    /// An event without a time.
-    #[error("it has neither `time` nor `goTime`")]
-    NoTime,
-    /// Written by a newer lightmon.
-    #[error(
-        "its schema is version {0}, and this lightmon reads {VERSION}: replay it with a newer one"
-    )]
-    Version(u64),
-}
-
-/// serde_json's text quotes the input at any length, and counts lines from this one.
-fn brief(error: &serde_json::Error) -> String {
-    const LONGEST: usize = 160;
-    let text = error.to_string();
-    let reason = text
-        .rsplit_once(" at line ")
-        .map_or(&*text, |(reason, _)| reason);
-    let cut: String = reason.chars().take(LONGEST).collect();
-    let dots = if cut.len() < reason.len() { "…" } else { "" };
-    format!("column {}: {}{dots}", error.column(), escape::Text(&cut))
-}
-
-/// A line, as it is read.
+/// The keys of an event's line.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line<'a> {
@@ -188,10 +166,6 @@ impl TryFrom<Line<'_>> for Event {
             line: None,
         })
     }
-}
-
-pub(super) const fn version() -> u64 {
-    VERSION
 }
 
 const fn no_id() -> u32 {

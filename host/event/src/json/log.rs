@@ -1,5 +1,5 @@
-//! An event as a line of the log: the original lightmon's JSON, its keys first and in its order, then what is new.
-//! Holds no more than a log's reader wants; the `json` format is the complete one.
+//! An event as a line of the log: the original lightmon's keys first, in its order, then new keys.
+//! Is not complete; the `json` format is.
 //!
 //! ```json
 //! {"conatiner":"web-server","dip":"93.184.215.14","dport":"443","ipv6":0,"level":"info","msg":"","pid":"1234",
@@ -8,13 +8,13 @@
 //!  "outcome":"established","latencyNs":1234000,"id":"ca3fe49eac8-4d3","containerId":"3f4e8d0c5b6a…","tags":{"country":"US"}}
 //! ```
 //!
-//! The original's keys are always there, with its types. `conatiner` (its spelling, which users parse) and `container`
-//! are the container's name, `""` in none or when it has not been told; `procArgs` has the arguments without the program's
-//! name, `procPath` and `procArgs` are `""` when not known; `user` is the uid where it has no name, `""` when not known.
-//! `error` (`ECONNREFUSED`), `latencyNs`, `containerId` and `tags` are absent where there are none, and so is `labels`, which has
-//! those that were chosen (`--label`) of the container, or else of its pod: `"labels":{"app":"web"}`.
+//! The original's keys are always there, with the original's types. `conatiner` (the original's spelling, which users parse)
+//! and `container` are the container's name, `""` without a container or if the name is not known. `procArgs` has the arguments
+//! without the program's name. `procPath` and `procArgs` are `""` if not known. `user` is the uid if the user has no name, `""` if not
+//! known. `error` (`ECONNREFUSED`), `latencyNs`, `containerId` and `tags` are absent if there are none. So is `labels`, which has the
+//! labels chosen with `--label`, of the container or else of its pod: `"labels":{"app":"web"}`.
 //!
-//! A notice has the original's keys too, all of an event's empty, its text in `msg`, and after them what the `json` format's has:
+//! A notice has the original's keys too. Those of an event are empty, `msg` has the text, and the keys of the `json` format follow:
 //!
 //! ```json
 //! {"conatiner":"","dip":"","dport":"","ipv6":0,"level":"warning","msg":"lost 12 connections: the kernel's buffer was full",
@@ -29,17 +29,19 @@ use serde::Serialize;
 
 use super::{
     fragments::Fragments,
+    number::Quoted,
     object::{Object, Value, Word, key},
-    value::{OutcomeWord, ProtocolName, Quoted, Time, Times},
+    time::{Time, Times},
+    words::{OutcomeWord, ProtocolName},
 };
 use crate::{Container, ErrorName, Event, Notice, Process, escape};
 
-/// Events as lines, with what one's line has in common with those before.
+/// Writes events as lines. Caches what successive lines have in common.
 #[derive(Debug)]
 pub struct Lines {
     times: Times,
     processes: Fragments<Process, ()>,
-    /// Those labels of containers that are called so are in the lines.
+    /// The keys of the container labels that are in the lines.
     pub labels: Vec<String>,
 }
 
@@ -72,9 +74,9 @@ impl Lines {
         line.put(key!("level"), Word("info"));
         line.put(key!("msg"), Word(""));
         line.put(key!("pid"), Quoted(event.pid));
-        let (place, process) = (event.pid as usize, &event.process);
+        let (hash, process) = (event.pid as usize, &event.process);
         self.processes
-            .put(place, process, (), &mut line, put_process);
+            .put(hash, process, (), &mut line, put_process);
         line.put(key!("time"), self.times.at(event.time));
         line.put(key!("user"), &*event.user_name().unwrap_or_default());
         line.put(key!("container"), name);
@@ -156,7 +158,7 @@ struct NoticeLine<'a> {
     notice: super::notice::Data<'a>,
 }
 
-/// Texts with spaces between.
+/// Texts as one string, with spaces between them.
 struct Joined<'a>(&'a [Arc<str>]);
 
 impl Value for Joined<'_> {
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_event_begins_like_the_originals() {
+    fn an_ordinary_event_begins_like_the_original() {
         assert_eq!(
             log(&Event::sample()),
             concat!(
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn chosen_labels_are_the_containers_or_else_its_pods() {
+    fn chosen_labels_come_from_the_container_or_else_its_pod() {
         let mut it = Event::sample();
         let container = Arc::make_mut(it.container.as_mut().unwrap());
         container.labels = vec![("app".into(), "web".into()), ("x".into(), "1".into())];
@@ -232,7 +234,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_originals_keys_are_always_there_with_its_types(event in arbitrary::event()) {
+        fn the_original_keys_are_always_there_with_their_types(event in arbitrary::event()) {
             let line = log(&event);
             let line = line.strip_suffix('\n').unwrap();
             prop_assert!(!line.chars().any(escape::is_unsafe), "{}", line);
@@ -249,7 +251,7 @@ mod tests {
         }
 
         #[test]
-        fn a_notice_has_the_originals_keys_and_its_own(it in arbitrary::notice()) {
+        fn a_notice_has_the_original_keys_and_its_own(it in arbitrary::notice()) {
             let mut out = Vec::new();
             notice(&it, &TimeZone::UTC, &mut out);
             let line = String::from_utf8(out).unwrap();

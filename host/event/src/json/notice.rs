@@ -1,15 +1,11 @@
-//! A notice as a line of JSON, and back.
+//! A notice as a line of JSON, and back. See [`super`] for the keys.
 
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Malformed, VERSION,
-    line::version,
-    value::{Map, Time},
-};
+use super::{VERSION, malformed::Malformed, map::Map, time::Time, version};
 use crate::{Lost, LostIn, Notice};
 
 /// Appends the notice and a newline.
@@ -66,7 +62,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Notice, Malformed> {
     })
 }
 
-/// The line, both ways.
+/// The keys of a notice's line.
 #[derive(Serialize, Deserialize)]
 struct Line<'a> {
     #[serde(default = "version")]
@@ -76,7 +72,7 @@ struct Line<'a> {
     notice: Data<'a>,
 }
 
-/// What a notice says, beside the time, in every format that is JSON.
+/// The keys of a notice, without its time, in every format that is JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "lowercase")]
 pub(crate) enum Data<'a> {
@@ -107,7 +103,7 @@ pub(crate) enum LostInWord {
 }
 
 impl<'a> Data<'a> {
-    /// With so many digits after the seconds.
+    /// The keys, with this many digits after the seconds of times.
     pub(crate) fn new(notice: &'a Notice, zone: &TimeZone, digits: u32) -> Self {
         match notice {
             Notice::Lost { place, lost } => Self::Lost {
@@ -153,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind() {
+    fn each_kind_of_notice() {
         let since: Timestamp = "2026-11-23T15:04:05Z".parse().unwrap();
         let until: Timestamp = "2026-11-23T15:04:06.5Z".parse().unwrap();
         let lost = Notice::Lost {
@@ -196,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugins_report() {
+    fn the_report_of_a_plugin() {
         let report = Notice::Report {
             time: "2026-11-23T15:04:05Z".parse().unwrap(),
             plugin: "dedupe".into(),
@@ -215,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_notice_is_refused() {
+    fn lines_that_are_no_notices_are_refused() {
         for (line, reason) in [
             (
                 r#"{"v":1,"time":"2026-11-23T15:04:05Z","notice":"new"}"#,

@@ -1,5 +1,8 @@
-//! Writes a JSON object key by key, straight into the buffer: making an event's line is most of what an event costs.
-//! Knows no line: which key holds what is the formats' business.
+//! Writes a JSON object key by key into a buffer. Does not know which keys an event has.
+//!
+//! This writer exists because formatting is most of what an event costs: with serde_json, a line of `json` took 23,650
+//! instructions and 2 allocations; with this writer it takes 10,290 and none (`log`: 14,441 and 6,165). serde_json still reads,
+//! and writes what is rare: notices, pods and peers.
 
 use std::{
     io::Write as _,
@@ -11,17 +14,17 @@ use serde::Serialize;
 
 use crate::escape;
 
-/// What can stand behind a key.
+/// A value in JSON.
 pub(crate) trait Value {
-    /// Appends it.
+    /// Appends the value.
     fn write(&self, out: &mut Vec<u8>);
 }
 
-/// A key as it stands in an object, with the comma that is before it: one copy instead of three.
+/// A key with its quotes and colon, and the comma before it: one copy instead of three.
 #[derive(Clone, Copy)]
 pub(crate) struct Key(pub(crate) &'static str);
 
-/// The [`Key`] of that name, which needs no escapes.
+/// The [`Key`] of a name that needs no escapes.
 macro_rules! key {
     ($name:literal) => {
         $crate::json::object::Key(concat!(",\"", $name, "\":"))
@@ -29,15 +32,15 @@ macro_rules! key {
 }
 pub(crate) use key;
 
-/// An object that is being written.
+/// An object while it is written.
 pub(crate) struct Object<'a> {
     out: &'a mut Vec<u8>,
-    /// Where it begins: with a comma, until it has [ended](Self::end).
+    /// Where the object begins: with a comma, until it has [ended](Self::end).
     start: usize,
 }
 
 impl<'a> Object<'a> {
-    /// Appends an object. It is whole once it has [ended](Self::end).
+    /// Begins an object. It is complete once it has [ended](Self::end).
     pub(crate) fn begin(out: &'a mut Vec<u8>) -> Self {
         let start = out.len();
         Self { out, start }
@@ -50,7 +53,7 @@ impl<'a> Object<'a> {
         value.write(self.out);
     }
 
-    /// Adds the key, if there is a value for it.
+    /// Adds the key and the value, if there is a value.
     #[inline]
     pub(crate) fn put_some(&mut self, key: Key, value: Option<impl Value>) {
         if let Some(value) = value {
@@ -58,17 +61,17 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// How long it is.
+    /// The length of the object so far, in bytes.
     pub(super) fn len(&self) -> usize {
         self.out.len() - self.start
     }
 
-    /// The keys and values that were added since it was so long.
+    /// The keys and values that were added since the object had this length.
     pub(super) fn since(&self, len: usize) -> &[u8] {
         &self.out[self.start + len..]
     }
 
-    /// Adds keys and values that another, or this, has had.
+    /// Adds keys and values that were written before.
     pub(super) fn extend(&mut self, keys: &[u8]) {
         self.out.extend_from_slice(keys);
     }
@@ -159,7 +162,7 @@ impl Value for Word {
     }
 }
 
-/// What is JSON already.
+/// Text that already is JSON.
 #[derive(Clone, Copy)]
 pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);
 
@@ -183,10 +186,10 @@ impl<T: Value> Value for [T] {
     }
 }
 
-/// What is seldom there, and as serde has it.
-pub(crate) struct Seldom<T>(pub(crate) T);
+/// A value that serde writes: slower, for what is rare.
+pub(crate) struct BySerde<T>(pub(crate) T);
 
-impl<T: Serialize> Value for Seldom<T> {
+impl<T: Serialize> Value for BySerde<T> {
     fn write(&self, out: &mut Vec<u8>) {
         super::serialize(&self.0, out);
     }

@@ -39,7 +39,7 @@ fn an_ordinary_event() {
 }
 
 #[test]
-fn the_least_that_is_an_event() {
+fn a_minimal_event() {
     let line = br#"{"time":"2026-11-23T15:04:05Z","pid":7,"daddr":"::ffff:192.0.2.1","dport":80,"errno":111}"#;
     let event = parse(line).unwrap();
     assert_eq!(event.destination, "192.0.2.1:80".parse().unwrap());
@@ -56,7 +56,7 @@ fn the_least_that_is_an_event() {
 }
 
 #[test]
-fn reasons_are_short_and_safe() {
+fn error_texts_are_short_and_safe() {
     let reason = |line: &str| parse_line(line.as_bytes()).unwrap_err().to_string();
     assert_eq!(
         reason(r#"{"pid":"\u001b[2J"}"#),
@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn any_event_is_one_line_of_json_that_a_terminal_can_bear(event in arbitrary::event()) {
+    fn any_event_is_one_line_of_json_that_is_safe_on_a_terminal(event in arbitrary::event()) {
         let line = String::from_utf8(json(&event)).unwrap();
         let line = line.strip_suffix('\n').unwrap();
         prop_assert!(!line.chars().any(escape::is_unsafe), "{}", line);
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_it_panic(line: Vec<u8>, cut in 0..600_usize, byte: u8) {
+    fn no_input_panics(line: Vec<u8>, cut in 0..600_usize, byte: u8) {
         let _ = parse_line(&line);
         let mut line = json(&Event::sample());
         let at = cut % line.len();

@@ -1,4 +1,4 @@
-//! What one plugin has done and cost.
+//! Counters of one plugin: what it did, and what it cost.
 
 use std::{
     collections::BTreeMap,
@@ -15,38 +15,38 @@ use crate::escape;
 /// One plugin's counters.
 #[derive(Debug, Default)]
 pub struct Plugin {
-    /// What messages call it.
+    /// Name of the plugin.
     pub name: String,
-    /// Calls with a batch, those that failed included.
+    /// Calls with a batch, including failed calls.
     pub calls: AtomicU64,
     /// Events in these calls.
     pub events: AtomicU64,
-    /// Events that it dropped, or that were dropped because it failed.
+    /// Events that the plugin dropped, or that were dropped because it failed.
     pub dropped: AtomicU64,
-    /// Tags that it set.
+    /// Tags that the plugin set.
     pub tagged: AtomicU64,
-    /// Batches that it failed on: traps, deadlines, memory.
+    /// Batches that the plugin failed on: traps, deadlines, memory limits.
     pub faults: AtomicU64,
-    /// Events that went without its verdict: it failed on them, was left out, or could not keep up.
+    /// Events without its verdict: the plugin failed on them, was disabled, or could not keep up.
     pub skipped: AtomicU64,
-    /// Events of these that are kept for its author.
+    /// Skipped events in the dead-letter queue.
     pub letters: AtomicU64,
-    /// How often it was started again.
+    /// How often the plugin was restarted.
     pub restarts: AtomicU64,
-    /// Decisions that were ignored: index out of range, too large, unknown field.
+    /// Invalid decisions, which were ignored: index out of range, too large, unknown field.
     pub ignored: AtomicU64,
-    /// Most bytes of memory that it has had.
+    /// The highest memory use, in bytes.
     pub memory: AtomicU64,
-    /// What it has executed, about one an instruction; only where it is [counted](lightmon_plugin_host::Limits::metered).
+    /// Executed fuel, about one for each instruction. Counted only if the limits of the plugin host say so.
     pub fuel: AtomicU64,
-    /// What it counts itself, by its own names.
+    /// The plugin's own counters, by name.
     counters: Mutex<BTreeMap<String, u64>>,
-    /// Nanoseconds an event, of all calls.
+    /// Nanoseconds for each event, of all calls.
     time: Histogram,
 }
 
 impl Plugin {
-    /// All zero.
+    /// Counters at zero.
     pub fn new(name: String) -> Self {
         Self {
             name,
@@ -54,7 +54,7 @@ impl Plugin {
         }
     }
 
-    /// Counts a call with so many events.
+    /// Counts a call.
     pub fn called(&self, events: usize, time: Duration, memory: usize) {
         let events = events as u64;
         self.calls.fetch_add(1, Relaxed);
@@ -63,10 +63,8 @@ impl Plugin {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.time.add(nanoseconds / events.max(1));
     }
-}
 
-impl Plugin {
-    /// Adds to one of its own counters.
+    /// Adds to one of the plugin's own counters.
     pub fn add(&self, name: &str, delta: u64) {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         match counters.get_mut(name) {
@@ -75,7 +73,7 @@ impl Plugin {
         }
     }
 
-    /// Its own counters, by their names.
+    /// The plugin's own counters, by name.
     pub fn counters(&self) -> BTreeMap<String, u64> {
         self.counters
             .lock()
@@ -84,8 +82,8 @@ impl Plugin {
     }
 }
 
-/// `geoip: 12 calls, 3000 events, 210 ns an event (p99 480), 2997 tags, 1 fault, 1 restart, 40 skipped, 1 dead letter, 3 MiB`: of
-/// what stands between the times and the memory only what there was. At the end what it counts itself: `, suppressed 12`.
+/// `geoip: 12 calls, 3000 events, 210 ns an event (p99 480), 2997 tags, 1 fault, 1 restart, 40 skipped, 1 dead letter, 3 MiB`. Counters
+/// between the times and the memory are left out if they are 0. At the end come the plugin's own counters: `, suppressed 12`.
 impl fmt::Display for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [calls, events, memory] =
@@ -125,8 +123,7 @@ fn counted(n: u64, one: &str, more: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { more })
 }
 
-/// Counts numbers by their size: each bucket is a quarter of a power of two, so that what is told is at most 19 % more than
-/// what was.
+/// A histogram with four buckets for each power of two: a quantile is at most 19 % too high.
 #[derive(Debug)]
 struct Histogram([AtomicU64; BUCKETS]);
 
@@ -143,7 +140,7 @@ impl Histogram {
         self.0[bucket(number)].fetch_add(1, Relaxed);
     }
 
-    /// The upper end of the bucket that this percentage of the numbers is not above; 0 of none.
+    /// The upper end of the bucket that this percentile is in; 0 without numbers.
     fn quantile(&self, percent: u64) -> u64 {
         let counts: Vec<u64> = self.0.iter().map(|n| n.load(Relaxed)).collect();
         let wanted = (counts.iter().sum::<u64>() * percent).div_ceil(100);
@@ -167,7 +164,7 @@ fn bucket(number: u64) -> usize {
     (4 * (power - 1) + quarter as u32) as usize
 }
 
-/// The largest number in a bucket.
+/// The largest number in the bucket.
 fn end(bucket: usize) -> u64 {
     if bucket < 4 {
         return bucket as u64;
@@ -184,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plugin_in_one_line() {
+    fn a_plugin_is_one_line() {
         let plugin = Plugin::new("geoip".to_owned());
         assert_eq!(
             plugin.to_string(),

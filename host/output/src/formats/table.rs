@@ -222,7 +222,7 @@ mod tests {
             Table::new(TimeZone::UTC, terminal, true).notice(&notice, &mut out);
             assert_eq!(
                 String::from_utf8(out).unwrap(),
-                "-- 15:04:05 blind: a\\x7cb\\x1b\n"
+                "-- 15:04:05 self-test failed: a\\x7cb\\x1b\n"
             );
         }
     }
