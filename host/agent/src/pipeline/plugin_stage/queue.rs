@@ -34,7 +34,7 @@ impl Weigh for Work {
 }
 
 /// The queue, shared by the capture thread and the plugin thread.
-pub(super) struct Queue(queue::Queue<State>);
+pub(in crate::pipeline) struct Queue(queue::Queue<State>);
 
 struct State {
     work: Bounded<Work>,

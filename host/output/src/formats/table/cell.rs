@@ -1,17 +1,16 @@
-//! What the table's cells say of an event, and how they say it in too little room.
-//! Looks at no terminal: a width of none is a pipe's, where a cell may be as long as it likes.
+//! The text of the table's cells, shortened to a width.
+//! Does not look at the terminal: the width `None` means a pipe, where cells are not shortened.
 
 use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
-
 use lightmon_event::{ErrorName, Event, Outcome, Protocol, escape};
 
-/// What a cell in a pipe is cut to: comfy-table counts columns in 16 bits, and characters may be two wide. Only a forged
-/// record gets there.
-const LONGEST: usize = 30_000;
+/// The length of a cell in a pipe: comfy-table counts columns in 16 bits, and a character may be two columns wide. Only text of a
+/// forged record is longer.
+const MAX_PIPED_CELL_CHARS: usize = 30_000;
 
-/// In the zone, to the second.
+/// The time in the zone, to the second.
 pub(super) fn time(time: Timestamp, zone: &TimeZone) -> String {
     zone.to_datetime(time).strftime("%H:%M:%S").to_string()
 }
@@ -33,9 +32,10 @@ pub(super) fn family(event: &Event) -> String {
     family.to_owned()
 }
 
-/// Any text, escaped. No longer than comfy-table needs to see that it has to be cut: its work grows with the square.
+/// Any text, escaped. Cut to four times the width, which is enough for comfy-table to see that the text is too long: the time that
+/// comfy-table needs grows with the square of the length.
 fn text(text: &str, width: Option<u16>) -> String {
-    let longest = width.map_or(LONGEST, |width| 4 * usize::from(width));
+    let longest = width.map_or(MAX_PIPED_CELL_CHARS, |width| 4 * usize::from(width));
     let end = |text: &str| {
         text.char_indices()
             .nth(longest)
@@ -43,14 +43,14 @@ fn text(text: &str, width: Option<u16>) -> String {
     };
     let mut safe = escape::Text(&text[..end(text)]).to_string();
     if width.is_none() {
-        // There the columns are told apart by it.
+        // `|` separates the columns.
         safe = safe.replace('|', "\\x7c");
     }
     safe.truncate(end(&safe));
     safe
 }
 
-/// Address and port; the port stays when there is little room.
+/// Address and port. If the cell is too narrow, the address is shortened, and not the port.
 pub(super) fn endpoint(address: SocketAddr, width: Option<u16>) -> String {
     if address.ip().is_unspecified() && address.port() == 0 {
         return "-".to_owned();
@@ -65,7 +65,7 @@ pub(super) fn endpoint(address: SocketAddr, width: Option<u16>) -> String {
         full.rfind(':')
     };
     let (head, tail) = full.split_at(end.unwrap_or(full.len()));
-    // Nothing of the address fits: then its bracket says nothing either.
+    // If nothing of the address fits, its bracket is left out too.
     let tail = if width < 1 + tail.len() {
         tail.trim_start_matches(']')
     } else {
@@ -75,7 +75,7 @@ pub(super) fn endpoint(address: SocketAddr, width: Option<u16>) -> String {
     format!("{head}…{tail}")
 }
 
-/// The container's name, or the beginning of its id.
+/// The container's name, or else the beginning of its id.
 pub(super) fn container(event: &Event, width: Option<u16>) -> String {
     const SHORT_ID: usize = 12;
     let Some(container) = &event.container else {
@@ -92,13 +92,13 @@ pub(super) fn container(event: &Event, width: Option<u16>) -> String {
     text(&container.id[..end], width)
 }
 
-/// Namespace, pod and container; as [`container`] where there is no pod.
+/// Namespace, pod and container; the same as [`container`] outside of pods.
 pub(super) fn pod(event: &Event, width: Option<u16>) -> String {
     let Some(pod) = event.container.as_ref().and_then(|it| it.pod.as_deref()) else {
         return container(event, width);
     };
     let mut name = format!("{}/{}", pod.namespace, pod.name);
-    // The sandbox is none of the pod's containers.
+    // The pod's sandbox has no container name.
     if !pod.container.is_empty() {
         name.push('/');
         name.push_str(&pod.container);
@@ -106,7 +106,7 @@ pub(super) fn pod(event: &Event, width: Option<u16>) -> String {
     text(&name, width)
 }
 
-/// The program's path, or the process's name; a path is cut at its beginning, since its end says more.
+/// The program's path, or else the process's name. A path is cut at its beginning, since its end says more.
 pub(super) fn process(event: &Event, width: Option<u16>) -> String {
     let path = event.process.path.as_deref().unwrap_or(&event.process.comm);
     if path.is_empty() {
@@ -122,7 +122,7 @@ pub(super) fn process(event: &Event, width: Option<u16>) -> String {
     }
 }
 
-/// How it ended, and after how long if there is room; an outcome that says little names its errno.
+/// The outcome, the errno if the outcome is `failed`, and the latency. What does not fit is left out.
 pub(super) fn outcome(event: &Event, width: Option<u16>) -> String {
     let mut cell = String::new();
     if event.protocol != Protocol::Tcp {

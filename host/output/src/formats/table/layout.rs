@@ -1,41 +1,41 @@
-//! Which columns there are, what is in them, and how wide they are: what fits into the terminal, or what reads well in a
-//! pipe. Knows nothing of where the terminal or the pipe is.
+//! The table's columns and their widths, for a terminal or for a pipe.
+//! Does not look at the terminal; it is told the width.
 
 use std::iter::repeat_n;
 
 use comfy_table::{CellAlignment, ColumnConstraint, Row, Table, Width, presets};
 use jiff::tz::TimeZone;
-
-use super::cell::{container, endpoint, family, outcome, pid, pod, process, tags, time, user};
 use lightmon_event::Event;
 
-/// A column. A terminal's width beyond the floors is shared out by weight, and so is what it lacks.
+use super::cell::{container, endpoint, family, outcome, pid, pod, process, tags, time, user};
+
+/// A column. If the terminal is wider or narrower than the sum of the base widths, the columns share the difference by weight.
 struct Column {
     title: &'static str,
-    floor: u16,
+    base_width: u16,
     weight: u16,
-    /// In a pipe: at least so wide.
-    piped: u16,
-    /// What it says of an event in so much room.
+    /// The least width in a pipe.
+    piped_width: u16,
+    /// The text for an event, for this width.
     cell: fn(&Event, &TimeZone, Option<u16>) -> String,
 }
 
 const fn column(
     title: &'static str,
-    [floor, weight, piped]: [u16; 3],
+    [base_width, weight, piped_width]: [u16; 3],
     cell: fn(&Event, &TimeZone, Option<u16>) -> String,
 ) -> Column {
     Column {
         title,
-        floor,
+        base_width,
         weight,
-        piped,
+        piped_width,
         cell,
     }
 }
 
-/// The floors of the first nine, and the spaces between, are 80: a failed connection must not look like a good one
-/// on any terminal.
+/// The base widths of the first nine columns, with the spaces between them, add up to 80: on every usual terminal, a failed
+/// connection must look different from a good one.
 const COLUMNS: [Column; 10] = [
     column("TIME", [8, 0, 8], |it, zone, _| time(it.time, zone)),
     column("USER", [4, 2, 8], |it, _, width| user(it, width)),
@@ -54,36 +54,36 @@ const COLUMNS: [Column; 10] = [
 ];
 const PID: &str = "PID";
 const CONTAINER: &str = "CONTAINER";
-/// They are always there.
-const ALWAYS: usize = 9;
-/// In a terminal narrower than the floors, columns shrink to this and then wrap.
-const NARROWEST: u16 = 3;
+/// This many columns are always there.
+const FIXED_COLUMNS: usize = 9;
+/// In a narrow terminal, columns shrink to this width and then wrap.
+const MIN_COLUMN_WIDTH: u16 = 3;
 
 /// What stays the same while the terminal keeps its width.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// The terminal's width, none in a pipe.
+    /// The terminal's width; `None` in a pipe.
     pub(super) width: Option<u16>,
-    /// The columns' widths, none in a pipe.
+    /// The columns' widths; `None` in a pipe.
     widths: Vec<Option<u16>>,
-    /// One row, whose cells each event replaces.
+    /// A row whose cells are replaced for each event.
     row: Table,
 }
 
 impl Layout {
     pub(super) fn new(width: Option<u16>, tags: bool) -> Self {
-        let most = if tags {
+        let max_columns = if tags {
             COLUMNS.len()
         } else {
             COLUMNS.len() - 1
         };
         let widths = match width {
-            None => vec![None; most],
-            Some(width) => fit(width, most).into_iter().map(Some).collect(),
+            None => vec![None; max_columns],
+            Some(width) => fit(width, max_columns).into_iter().map(Some).collect(),
         };
         let mut row = Table::new();
         row.add_row(vec![""; widths.len()]);
-        dress(&mut row, &widths);
+        set_columns(&mut row, &widths);
         Self { width, widths, row }
     }
 
@@ -92,11 +92,11 @@ impl Layout {
         let titles = COLUMNS.iter().zip(&self.widths).map(|(it, _)| it.title);
         let mut header = Table::new();
         header.set_header(one_line(Row::from(titles.collect::<Vec<_>>())));
-        dress(&mut header, &self.widths);
+        set_columns(&mut header, &self.widths);
         header.lines().collect()
     }
 
-    /// The line of an event, with its pod if that is wanted.
+    /// The line of an event, with its pod if `pods`.
     pub(super) fn row(&mut self, event: &Event, zone: &TimeZone, pods: bool) -> String {
         let columns = COLUMNS.iter().zip(&self.widths);
         let cells = columns.map(|(it, &width)| match it.title {
@@ -110,8 +110,8 @@ impl Layout {
         }
     }
 
-    /// The line of cells that fit and are as wide as they are long, which nearly all are: the same as [`measured`](Self::measured)
-    /// without its measuring.
+    /// The line of cells that fit and are plain ASCII, as nearly all are. The same line as [`measured`](Self::measured) makes, but
+    /// faster.
     fn plain(&self, cells: &[String]) -> Option<String> {
         let columns = || cells.iter().zip(&self.widths).zip(&COLUMNS);
         let is_plain = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -126,7 +126,7 @@ impl Layout {
                         Some(_) if i > 0 => " ",
                         Some(_) => "",
                     });
-                    let width = usize::from(width.unwrap_or(column.piped));
+                    let width = usize::from(width.unwrap_or(column.piped_width));
                     let gap = width.saturating_sub(cell.len());
                     let (before, after) = if column.title == PID {
                         (gap, 0)
@@ -155,19 +155,19 @@ impl Layout {
     }
 }
 
-/// Has cells cut that are too long, instead of wrapped.
+/// Cuts cells that are too long, instead of wrapping them.
 fn one_line(mut row: Row) -> Row {
     row.max_height(1);
     row
 }
 
-/// Gives a table of one row these columns.
-fn dress(table: &mut Table, widths: &[Option<u16>]) {
-    // It must not ask the terminal itself.
+/// Sets the columns of a table with one row.
+fn set_columns(table: &mut Table, widths: &[Option<u16>]) {
+    // comfy-table must not ask the terminal itself.
     table.force_no_tty();
-    // Words are cut anywhere: what is too long should still fill its cell.
+    // Cut text anywhere, and not only between words, so that it fills its cell.
     table.set_delimiter('\n');
-    // A terminal has no room for lines.
+    // A terminal has no room for lines between the columns.
     let is_piped = widths.iter().all(Option::is_none);
     table.load_style(if is_piped {
         presets::ASCII_MARKDOWN
@@ -187,7 +187,7 @@ fn dress(table: &mut Table, widths: &[Option<u16>]) {
                 column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + gap)));
             }
             None => {
-                let width = it.piped + column.padding_width();
+                let width = it.piped_width + column.padding_width();
                 column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
             }
         }
@@ -197,21 +197,27 @@ fn dress(table: &mut Table, widths: &[Option<u16>]) {
     }
 }
 
-/// Which of the first `most` columns fit into a terminal, and how wide they are.
-fn fit(width: u16, most: usize) -> Vec<u16> {
-    let need = |count: usize| COLUMNS[..count].iter().map(|it| it.floor + 1).sum::<u16>() - 1;
-    let count = (ALWAYS..=most)
+/// The widths of those of the first `max_columns` columns that fit into a terminal.
+fn fit(width: u16, max_columns: usize) -> Vec<u16> {
+    let need = |count: usize| {
+        COLUMNS[..count]
+            .iter()
+            .map(|it| it.base_width + 1)
+            .sum::<u16>()
+            - 1
+    };
+    let count = (FIXED_COLUMNS..=max_columns)
         .rev()
         .find(|&count| need(count) <= width)
-        .unwrap_or(ALWAYS);
+        .unwrap_or(FIXED_COLUMNS);
     let columns = &COLUMNS[..count];
     let weights: i32 = columns.iter().map(|it| i32::from(it.weight)).sum();
     let room = i32::from(width) - i32::from(need(count));
     let share =
-        |it: &Column| i32::from(it.floor) + (room * i32::from(it.weight)).div_euclid(weights);
+        |it: &Column| i32::from(it.base_width) + (room * i32::from(it.weight)).div_euclid(weights);
     columns
         .iter()
-        .map(|it| u16::try_from(share(it)).unwrap_or(0).max(NARROWEST))
+        .map(|it| u16::try_from(share(it)).unwrap_or(0).max(MIN_COLUMN_WIDTH))
         .collect()
 }
 
@@ -223,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_plain_line_is_what_would_be_measured(
+        fn a_plain_line_equals_the_measured_line(
             cells in prop::collection::vec("[ -~]{0,24}|[a-z]{0,4}", 10),
             width in prop::option::of(40_u16..300),
         ) {
@@ -240,9 +246,9 @@ mod tests {
     fn columns_fill_the_terminal() {
         let total = |widths: &[u16]| widths.iter().sum::<u16>() + widths.len() as u16 - 1;
         for width in 1..=500 {
-            for most in [9, 10] {
-                let widths = fit(width, most);
-                assert!(widths.iter().all(|&it| it >= NARROWEST));
+            for max_columns in [9, 10] {
+                let widths = fit(width, max_columns);
+                assert!(widths.iter().all(|&it| it >= MIN_COLUMN_WIDTH));
                 if width >= 60 {
                     assert!(
                         (width - 9..=width).contains(&total(&widths)),
@@ -251,7 +257,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(fit(80, 10), COLUMNS.map(|it| it.floor)[..9]);
+        assert_eq!(fit(80, 10), COLUMNS.map(|it| it.base_width)[..9]);
         assert_eq!([80, 90, 91].map(|width| fit(width, 10).len()), [9, 9, 10]);
         assert_eq!(fit(500, 9).len(), 9);
     }
