@@ -27,7 +27,7 @@ pub use self::{
     event::{Event, Id, NO_ID},
     notice::{Lost, LostIn, Notice},
     outcome::Outcome,
-    process::{Parent, Process, Provenance, split_args},
+    process::{MAX_ARGS_BYTES, Parent, Process, Provenance, split_args},
     protocol::Protocol,
     record::{CgroupMigrations, Exec, Fork, Record},
     stats::Stats,

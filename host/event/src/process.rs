@@ -2,6 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+/// Maximum length of the arguments of a process. Longer arguments are cut.
+pub const MAX_ARGS_BYTES: usize = 4096;
+
 /// A process: its program, its arguments and its ancestors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Process {

@@ -5,7 +5,7 @@ use std::{fs, io, io::Read as _, sync::Arc, time::Duration};
 use lightmon_event::{Parent, Process, Provenance, split_args};
 
 /// Arguments are read up to this length, like those that the kernel program sends.
-const MAX_ARGS: u64 = lightmon_common::MAX_ARGS_BYTES as u64;
+const MAX_ARGS: u64 = lightmon_event::MAX_ARGS_BYTES as u64;
 
 /// What /proc counts start times in: USER_HZ is 100 on every architecture that lightmon runs on.
 pub(super) const TICK: Duration = Duration::from_millis(10);
