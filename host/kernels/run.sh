@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the kernel tests (host/agent/tests/kernel) on other kernels, inside QEMU without KVM: host/kernels/run.sh [SERIES…], else all of them.
+# Runs the kernel tests (host/capture/tests/kernel) on other kernels, inside QEMU without KVM: host/kernels/run.sh [SERIES…], else all of them.
 # Prints a row for the README's table a kernel; fails when any test did.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -13,7 +13,7 @@ series=("$@")
 
 # One file that needs nothing but a kernel.
 build_test() {
-    RUSTFLAGS="-C target-feature=+crt-static" cargo test --no-run --package lightmon --test kernel \
+    RUSTFLAGS="-C target-feature=+crt-static" cargo test --no-run --package lightmon-capture --test kernel \
         --target x86_64-unknown-linux-gnu --target-dir "$work" --message-format json-render-diagnostics |
         sed -n '/"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p'
 }

@@ -268,14 +268,14 @@ fn watched(
     output: &Output,
 ) -> std::io::Result<pipeline::Watcher> {
     let output = output.handle();
-    let eye = self_test::watch::start(canary, interval, stop.clone(), move |sight| {
+    let eye = self_test::periodic::start(canary, interval, stop.clone(), move |sight| {
         let time = Timestamp::now();
         output.notice(match sight {
             Ok(()) => Notice::Sighted { time },
             Err(reason) => Notice::Blind { time, reason },
         });
     })?;
-    Ok(Box::new(move |event| eye.saw(event)))
+    Ok(Box::new(move |event| eye.observe(event)))
 }
 
 /// For ever without a duration.

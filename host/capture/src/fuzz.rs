@@ -1,11 +1,14 @@
-//! What the fuzz targets (`host/fuzz`) of this crate do with the bytes that the fuzzer makes up. Not in the program: only
-//! `cfg(fuzzing)` and tests have this module.
+//! Runs the readers of this crate on any bytes, for the fuzz targets in `host/fuzz`. Not part of the program.
 //!
-//! Each function tells whether the bytes were what the reader reads; the seeds are.
+//! Each function returns whether the bytes are valid input for the reader. It panics if the reader breaks a guarantee. The seeds of
+//! the fuzzer are valid input.
 
-use std::{fs::File, io::Write as _, path::Path, sync::atomic::Ordering::Relaxed};
+use std::{
+    fs::File, io::Write as _, os::fd::AsRawFd as _, path::Path, sync::atomic::Ordering::Relaxed,
+};
 
 use jiff::tz::TimeZone;
+use lightmon_common::Offsets;
 use lightmon_event::{Record, Stats, json};
 use lightmon_thread::Stop;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -13,27 +16,27 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use crate::{
     Next, Source as _,
     ebpf::{
-        btf::Btf,
+        Btf,
         decode::{self, Decoded},
     },
     replay::Replay,
 };
 
-/// Longer than any structure of a kernel record.
-const RECORD: usize = 1024;
+/// Longer than the structure of any kernel record.
+const RECORD_BYTES: usize = 1024;
 
-/// Kernel records: what is a connection can be written and replayed.
+/// Decodes a kernel record. A connection must survive being written and replayed.
 pub fn record(bytes: &[u8]) -> bool {
-    // Also with the first byte as the kind, and never too short: so the numbers in it are tried, not its length. Whatever
-    // the layout, no seeds are needed.
+    // Decodes the bytes a second time, with the first byte as the kind and padded to full length. So the fuzzer reaches the checks of
+    // numbers, not only those of lengths, and needs no seeds that follow the layout.
     let kind = bytes.first().copied().map_or(0, u32::from);
     let mut long = [&kind.to_ne_bytes()[..], bytes.get(1..).unwrap_or(&[])].concat();
-    long.resize(long.len().max(RECORD), 0);
+    long.resize(long.len().max(RECORD_BYTES), 0);
     let (clock, mut tasks) = (decode::Clock::now(), decode::Tasks::default());
     [bytes, &long]
         .map(|bytes| match decode::record(bytes, &clock, &mut tasks) {
             Ok(Decoded::Record(Record::Connection(mut event) | Record::FromSelf(mut event))) => {
-                event.exec_id = 0; // is not written
+                event.exec_id = 0; // not part of the JSON
                 assert_replayed(&Record::Connection(event));
                 true
             }
@@ -42,9 +45,9 @@ pub fn record(bytes: &[u8]) -> bool {
         .contains(&true)
 }
 
-/// Type information of a kernel.
+/// Parses BTF and looks up all members that the kernel program needs.
 pub fn btf(bytes: &[u8]) -> bool {
-    let members = lightmon_common::Offsets::MEMBERS.iter();
+    let members = Offsets::MEMBERS.iter();
     let structures: Vec<_> = members.clone().map(|(name, _)| *name).collect();
     let Some(btf) = Btf::parse(bytes, &structures) else {
         return false;
@@ -55,7 +58,7 @@ pub fn btf(bytes: &[u8]) -> bool {
         > 0
 }
 
-/// Recordings: each line is an event or a notice, or counted as neither; what is read is written as what reads the same.
+/// Replays a recording. Each line is an event, a notice, or counted as malformed. A record that is written and read again is the same.
 pub fn replay(bytes: &[u8]) -> bool {
     let lines = bytes
         .split(|&byte| byte == b'\n')
@@ -76,12 +79,12 @@ pub fn replay(bytes: &[u8]) -> bool {
     malformed.is_empty() && !records.is_empty()
 }
 
-/// What the source brings of a file with these bytes, in batches of at most `max`.
+/// The records of a file with these bytes, read in batches of at most `max`.
 fn replay_file(bytes: &[u8], max: usize, stats: &Stats) -> Vec<Record> {
     let invariant = "invariant: the system has memory and descriptors for a short file";
     let mut file = File::from(memfd_create("recording", MFdFlags::MFD_CLOEXEC).expect(invariant));
     file.write_all(bytes).expect(invariant);
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut replay = Replay::open(Path::new(&path)).expect(invariant);
     let (stop, mut records) = (Stop::new().expect(invariant), Vec::new());
     loop {
@@ -95,13 +98,13 @@ fn replay_file(bytes: &[u8], max: usize, stats: &Stats) -> Vec<Record> {
     }
 }
 
-/// The record is written as a line that is read as the same record.
+/// Asserts that the record, written as a line, is read as the same record.
 fn assert_replayed(record: &Record) {
     let mut line = Vec::new();
     match record {
         Record::Connection(event) => json::event(event, &TimeZone::UTC, &mut line),
         Record::Notice(notice) => json::notice::write(notice, &TimeZone::UTC, &mut line),
-        other => panic!("a recording has events and notices only: {other:?}"),
+        other => panic!("not an event or a notice: {other:?}"),
     }
     let text = String::from_utf8_lossy(&line);
     match json::parse_line(&line) {
@@ -116,9 +119,8 @@ mod tests {
 
     use super::*;
 
-    /// What the fuzzer starts from must reach what it is there for.
     #[test]
-    fn seeds_are_understood() {
+    fn seeds_are_valid() {
         for (name, target) in [("btf", btf as fn(&[u8]) -> bool), ("replay", replay)] {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("../fuzz/seeds")
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_any_length_are_tried() {
+    fn record_of_any_length_is_decoded() {
         assert!(!record(b""));
         assert!(record(
             &[u8::try_from(lightmon_common::kind::EXEC).unwrap()]

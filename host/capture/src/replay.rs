@@ -1,8 +1,8 @@
-//! Events from recorded JSON lines (`lightmon -f json`), out of a file or standard input.
-//! Keeps no time: events come as fast as they are read. A line that is neither event nor notice is skipped and counted.
+//! Replays a recording: reads the JSON lines of `lightmon -f json` from a file or standard input.
 //!
-//! What the recording's line says is the whole event, so nothing is left to enrich, and written as JSON again in the same
-//! time zone it is the very same line.
+//! Events come as fast as they can be read, not in the rhythm in which they were recorded. A line that is neither an event nor a notice
+//! is skipped and counted. A line is the whole event: identity has nothing to add, and JSON output in the same time zone is the
+//! same line.
 
 use std::{
     fs::File,
@@ -13,42 +13,46 @@ use std::{
 };
 
 use anyhow::Context as _;
+use lightmon_event::{Record, Stats, json};
+use lightmon_thread::Stop;
 use memchr::memchr;
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 
-use super::{Next, Source};
-use lightmon_event::{Record, Stats, json};
-use lightmon_thread::Stop;
+use crate::{Next, Source};
 
-/// No event is longer; of a longer line no more is held in memory.
-const LONGEST: usize = 1 << 20;
+/// Maximum length of a line. No event is longer, and the rest of a longer line is not kept in memory.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// Size of the read buffer.
+const BUFFER_BYTES: usize = 1 << 16;
 
 /// A recording.
 #[derive(Debug)]
 pub struct Replay {
     name: String,
     file: BufReader<File>,
-    /// The line that is being read, as far as it has come.
+    /// The part of the current line that was read so far.
     line: Vec<u8>,
-    /// Its number.
+    /// Number of the current line.
     number: u64,
-    /// Whether it is longer than an event can be.
-    too_long: bool,
-    ended: bool,
-    /// Whether a malformed line has been told of.
-    told: bool,
+    /// Whether the current line is longer than [`MAX_LINE_BYTES`].
+    is_too_long: bool,
+    /// Whether the end of the file was reached.
+    has_ended: bool,
+    /// Whether a malformed line was logged.
+    has_warned: bool,
 }
 
-/// The recording can't be read.
+/// The recording can't be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("open the recording {}: {cause}", path.display())]
 pub struct Error {
-    /// Which.
+    /// The file.
     pub path: PathBuf,
-    /// Why.
+    /// The cause.
     pub cause: io::Error,
 }
 
@@ -56,7 +60,7 @@ impl Replay {
     /// Opens a recording; `-` is standard input.
     ///
     /// # Errors
-    /// When there is no such file, or it can't be read.
+    /// If there is no such file, it can't be read, or it is a directory.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let open = || {
             if path == Path::new("-") {
@@ -81,35 +85,38 @@ impl Replay {
     fn new(name: String, file: File) -> Self {
         Self {
             name,
-            file: BufReader::with_capacity(1 << 16, file),
+            file: BufReader::with_capacity(BUFFER_BYTES, file),
             line: Vec::new(),
             number: 1,
-            too_long: false,
-            ended: false,
-            told: false,
+            is_too_long: false,
+            has_ended: false,
+            has_warned: false,
         }
     }
 
-    /// CgroupMigrations what has been read on into `line`; whether that has become a whole line.
-    fn advance(&mut self) -> bool {
-        let new = self.file.buffer();
-        let (part, taken, whole) = match memchr(b'\n', new) {
-            Some(end) => (&new[..end], end + 1, true),
-            None => (new, new.len(), false),
+    /// Moves what was read into `line`, up to the end of the line. Returns whether the line is complete.
+    fn extend_line(&mut self) -> bool {
+        let buffer = self.file.buffer();
+        let (part, consumed, is_complete) = match memchr(b'\n', buffer) {
+            Some(end) => (&buffer[..end], end + 1, true),
+            None => (buffer, buffer.len(), false),
         };
-        if self.line.len() + part.len() > LONGEST {
-            self.too_long = true;
+        if self.line.len() + part.len() > MAX_LINE_BYTES {
+            self.is_too_long = true;
         } else {
             self.line.extend_from_slice(part);
         }
-        self.file.consume(taken);
-        whole
+        self.file.consume(consumed);
+        is_complete
     }
 
-    /// Takes the line for an event, if it is one.
-    fn take(&mut self, stats: &Stats) -> Option<Record> {
-        let record = if self.too_long {
-            self.malformed(&format_args!("it is longer than {LONGEST} bytes"), stats);
+    /// Parses the line and begins the next one. `None` for an empty or malformed line.
+    fn finish_line(&mut self, stats: &Stats) -> Option<Record> {
+        let record = if self.is_too_long {
+            self.malformed(
+                &format_args!("it is longer than {MAX_LINE_BYTES} bytes"),
+                stats,
+            );
             None
         } else if self.line.trim_ascii().is_empty() {
             None
@@ -127,23 +134,23 @@ impl Replay {
             }
         };
         self.line.clear();
-        self.too_long = false;
+        self.is_too_long = false;
         self.number += 1;
         record
     }
 
     fn malformed(&mut self, reason: &dyn std::fmt::Display, stats: &Stats) {
         stats.malformed.fetch_add(1, Relaxed);
-        if !self.told {
-            self.told = true;
+        if !self.has_warned {
+            self.has_warned = true;
             tracing::warn!(
                 recording = self.name, line = self.number, %reason,
-                "skipped a line that is no event; more of them are only counted"
+                "skipped a malformed line; further malformed lines are counted, and not logged"
             );
         }
     }
 
-    /// Waits until there is something to read, or `stop` is set; reads it.
+    /// Waits until the file can be read or `stop` is set, and reads into the buffer.
     fn fill(&mut self, stop: &Stop) -> io::Result<()> {
         let mut fds = [
             PollFd::new(self.file.get_ref().as_fd(), PollFlags::POLLIN),
@@ -156,7 +163,7 @@ impl Replay {
             Err(error) => return Err(error.into()),
         }
         match self.file.fill_buf() {
-            Ok(new) => self.ended = new.is_empty(),
+            Ok(buffer) => self.has_ended = buffer.is_empty(),
             Err(error)
                 if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
             Err(error) => return Err(error),
@@ -173,25 +180,25 @@ impl Source for Replay {
         stop: &Stop,
         stats: &Stats,
     ) -> anyhow::Result<Next> {
-        let (empty, full) = (batch.len(), batch.len() + max);
+        let (start, end) = (batch.len(), batch.len() + max);
         loop {
             while !self.file.buffer().is_empty() {
-                if self.advance() {
-                    batch.extend(self.take(stats));
+                if self.extend_line() {
+                    batch.extend(self.finish_line(stats));
                 }
-                // A notice stays behind the events that came before it.
-                if batch.len() == full || matches!(batch.last(), Some(Record::Notice(_))) {
+                // A notice ends the batch, so that it stays behind the events before it.
+                if batch.len() == end || matches!(batch.last(), Some(Record::Notice(_))) {
                     return Ok(Next::More);
                 }
             }
-            // The last line may lack its newline.
-            if self.ended && (!self.line.is_empty() || self.too_long) {
-                batch.extend(self.take(stats));
+            // The last line may have no newline.
+            if self.has_ended && (!self.line.is_empty() || self.is_too_long) {
+                batch.extend(self.finish_line(stats));
             }
-            if batch.len() > empty {
+            if batch.len() > start {
                 return Ok(Next::More);
             }
-            if self.ended || stop.is_set() {
+            if self.has_ended || stop.is_set() {
                 return Ok(Next::End);
             }
             self.fill(stop)

@@ -1,15 +1,18 @@
-//! The canary: real connections over the loopback device, of which is known what must be reported. Whoever reads the
-//! source compares; a source that is blind to them is blind to others' too.
+//! The self-test: makes real connections over the loopback device, and checks that the live source reports them as it should.
+//!
+//! Does not read the source. Whoever reads it shows the events to [`Expectations`]:
 //!
 //! ```text
-//! SelfTest::fly ──► Expectations ──► saw(event) … ──► missing: nothing, or what did not come and what came wrong
+//! SelfTest::run ──► Expectations ──► observe(event) … ──► failures: not seen, wrong, or seen more than once
 //! ```
+//!
+//! `lightmon doctor` runs it once, [`periodic`] while the monitor runs (`--canary-interval`).
 
 mod attempt;
 mod expectation;
+pub mod periodic;
 #[cfg(test)]
 mod tests;
-pub mod watch;
 
 use std::{
     collections::VecDeque,
@@ -21,29 +24,30 @@ use self::attempt::{ATTEMPTS, Attempt, BTF};
 pub use self::expectation::Expectations;
 use crate::ebpf::{self, Degraded};
 
-/// Unconnected UDP is reported once a minute and destination: no port is used again before.
-const PORT_REST: Duration = Duration::from_secs(75);
+/// How long the port of a datagram is not used again. The kernel program reports unconnected UDP once a minute and destination.
+const PORT_REUSE_INTERVAL: Duration = Duration::from_secs(75);
 
-/// Flies as often as it is asked to.
+/// Makes the connections, as often as [`run`](Self::run) is called.
 #[derive(Debug)]
 pub struct SelfTest {
     attempts: Vec<&'static Attempt>,
-    /// Flights that the source can't see anyway, and why.
+    /// Attempts that this source can't report, and why.
     skipped: Vec<String>,
-    /// Receivers whose ports must not be used again yet.
-    resting: VecDeque<(Instant, UdpSocket)>,
+    /// Sockets that keep their ports occupied until [`PORT_REUSE_INTERVAL`] is over, and since when.
+    occupied_ports: VecDeque<(Instant, UdpSocket)>,
 }
 
 impl SelfTest {
-    /// For a source that could not attach all of its hooks (see [`EbpfSource::degraded`](ebpf::EbpfSource::degraded)).
+    /// Skips the attempts that need a hook or BTF that the source does not have, see
+    /// [`EbpfSource::degraded`](ebpf::EbpfSource::degraded).
     pub fn new(degraded: &[Degraded]) -> Self {
-        let is_there = |need: &str| {
+        let is_available = |need: &str| {
             (need == BTF || ebpf::hooks().any(|(hook, _)| hook == need))
                 && degraded.iter().all(|degraded| degraded.hook != need)
         };
         let (mut attempts, mut skipped) = (Vec::new(), Vec::new());
         for attempt in &ATTEMPTS {
-            match attempt.needs.iter().find(|need| !is_there(need)) {
+            match attempt.needs.iter().find(|need| !is_available(need)) {
                 None => attempts.push(attempt),
                 Some(need) => skipped.push(format!("{}: without {need}", attempt.name)),
             }
@@ -51,25 +55,26 @@ impl SelfTest {
         Self {
             attempts,
             skipped,
-            resting: VecDeque::new(),
+            occupied_ports: VecDeque::new(),
         }
     }
 
-    /// Makes the connections, from the calling thread; takes milliseconds, or some seconds where loopback is broken.
+    /// Makes the connections from the calling thread, and returns what must be reported. Takes milliseconds; seconds if loopback does
+    /// not work.
     pub fn run(&mut self) -> Expectations {
         while self
-            .resting
+            .occupied_ports
             .front()
-            .is_some_and(|(since, _)| since.elapsed() > PORT_REST)
+            .is_some_and(|(since, _)| since.elapsed() > PORT_REUSE_INTERVAL)
         {
-            self.resting.pop_front();
+            self.occupied_ports.pop_front();
         }
         let (mut expected, mut skipped) = (Vec::new(), self.skipped.clone());
         for attempt in &self.attempts {
             match attempt.run() {
-                Ok((ends, receiver)) => {
-                    expected.push(attempt.expectation(ends));
-                    self.resting
+                Ok((endpoints, receiver)) => {
+                    expected.push(attempt.expectation(endpoints));
+                    self.occupied_ports
                         .extend(receiver.map(|socket| (Instant::now(), socket)));
                 }
                 Err(error) => skipped.push(format!("{}: {error}", attempt.name)),

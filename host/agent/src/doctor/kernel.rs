@@ -13,7 +13,7 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 pub(super) fn checks() -> Vec<Check> {
     vec![
         kernel(requirements::kernel()),
-        ebpf(requirements::lacks()),
+        ebpf(requirements::missing_features()),
         btf(requirements::missing_members()),
         tracefs(requirements::tracefs()),
         lockdown(fs::read_to_string(LOCKDOWN)),
@@ -53,7 +53,7 @@ fn btf(missing: io::Result<Vec<String>>) -> Check {
         ),
         Err(error) => Check::degraded(
             "BTF",
-            format!("read {}: {error}", requirements::BTF),
+            format!("read {}: {error}", requirements::BTF_PATH),
             requirements::WITHOUT_BTF,
         )
         .todo("use a kernel with CONFIG_DEBUG_INFO_BTF"),

@@ -96,7 +96,7 @@ fn listen(source: &mut impl Source, expectations: &mut Expectations) -> anyhow::
         let next = source.next(&mut records, MAX_BATCH, &stop, &stats)?;
         for record in records.drain(..) {
             if let Record::Connection(event) | Record::FromSelf(event) = record {
-                expectations.saw(&event);
+                expectations.observe(&event);
             }
         }
         if next == Next::End {
@@ -110,7 +110,7 @@ fn listen(source: &mut impl Source, expectations: &mut Expectations) -> anyhow::
 
 fn of_canary(expectations: &Expectations, listened: anyhow::Result<()>) -> Check {
     const TODO: &str = "do not trust what is reported on this kernel; report it as a bug";
-    let missing = expectations.missing();
+    let missing = expectations.failures();
     let skipped = match expectations.skipped() {
         [] => String::new(),
         skipped => format!("; not made: {}", skipped.join(", ")),

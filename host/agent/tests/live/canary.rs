@@ -17,7 +17,7 @@ use lightmon_capture::{
     ebpf::{EbpfSource, Options},
     self_test::{
         SelfTest,
-        watch::{self, Observer},
+        periodic::{self, Observer},
     },
 };
 use lightmon_event::{Record, Stats};
@@ -63,7 +63,7 @@ impl Reader {
                     .unwrap();
                 for record in records.drain(..) {
                     if let Record::FromSelf(event) = record {
-                        eye.saw(&event);
+                        eye.observe(&event);
                         shown_too.fetch_add(1, Relaxed);
                     }
                 }
@@ -102,7 +102,7 @@ fn detached_hooks_are_blindness() {
     let made = canary.run().made();
     assert!(made >= 4, "{canary:?}");
     let interval = Duration::from_millis(100);
-    let eye = watch::start(canary, interval, stop.clone(), move |sight| {
+    let eye = periodic::start(canary, interval, stop.clone(), move |sight| {
         let _ = teller.send(sight);
     })
     .unwrap();

@@ -1,7 +1,6 @@
-//! Finds where the running kernel keeps a member of a structure, from its type information.
-//! Reads just that; types as such are aya's business.
+//! Finds the offset of a structure member in BTF, the type information of the kernel. Reads nothing else.
 //!
-//! Format: Documentation/bpf/btf.rst. Bytes are not trusted: whatever does not fit is `None`.
+//! Does not trust the bytes: whatever does not fit the format is `None`, never a panic. Format: Documentation/bpf/btf.rst.
 
 use std::collections::HashMap;
 
@@ -10,39 +9,40 @@ const MAGIC: u16 = 0xeb9f;
 // enum of include/uapi/linux/btf.h
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
-/// TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG: stand before the type that is meant.
-const KINDS_BEFORE_TYPE: [u32; 5] = [8, 9, 10, 11, 18];
+/// TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG: modifiers, which refer to another type.
+const MODIFIERS: [u32; 5] = [8, 9, 10, 11, 18];
 
-/// Typedefs and qualifiers before a type: a few in a real kernel.
-const MAX_BEFORE: usize = 16;
+/// Maximum number of modifiers in a row; a real kernel has a few.
+const MAX_MODIFIERS: usize = 16;
 
-/// Structures looked into for one member, the anonymous ones inside: some dozens in a real kernel. Where the bytes say that
-/// they hold each other, there is no end of them.
+/// Maximum number of structures searched for one member, including anonymous ones; a real kernel has some dozens. Bytes that are not
+/// valid BTF can describe structures that contain each other, without an end.
 const MAX_STRUCTURES: u32 = 1000;
 
-/// The type information of a kernel.
+/// An index of the types in BTF.
 pub(crate) struct Btf<'a> {
     strings: &'a [u8],
     types: &'a [u8],
-    /// Where each type starts in `types`; its id is the index + 1.
+    /// Position of each type in `types`. The id of a type is its index here + 1.
     starts: Vec<u32>,
-    /// The structures and unions that were asked for.
+    /// The ids of the requested structures and unions, by name.
     structures: HashMap<&'a [u8], u32>,
 }
 
-struct Type {
+/// The head that each type begins with, `struct btf_type`.
+struct Head {
     kind: u32,
     members: usize,
     /// Whether member offsets have a bit-field size in their upper byte.
     has_bit_fields: bool,
-    /// Of the type that is meant, for typedefs and qualifiers.
+    /// For a modifier: the id of the type that it refers to.
     refers_to: u32,
-    /// Where what follows the type's head starts.
+    /// Position of the body, which follows the head.
     body: usize,
 }
 
 impl<'a> Btf<'a> {
-    /// Reads the index of types, and finds the structures of these names.
+    /// Indexes all types, and finds the structures and unions of these names.
     pub(crate) fn parse(bytes: &'a [u8], names: &[&str]) -> Option<Self> {
         if u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?) != MAGIC {
             return None;
@@ -67,44 +67,41 @@ impl<'a> Btf<'a> {
         while at < self.types.len() {
             self.starts.push(u32::try_from(at).ok()?);
             let id = u32::try_from(self.starts.len()).ok()?;
-            let found = self.head(at)?;
-            if matches!(found.kind, KIND_STRUCT | KIND_UNION) {
+            let head = self.head(at)?;
+            if matches!(head.kind, KIND_STRUCT | KIND_UNION) {
                 let name = u32_at(self.types, at)?;
                 if names.iter().any(|wanted| self.is_string(name, wanted)) {
-                    // A kernel may define a name twice; the first is the one of the core.
+                    // If a name is defined twice, the first definition is that of the core kernel.
                     let name = self.string(name)?;
                     self.structures.entry(name).or_insert(id);
                 }
             }
-            at = found
-                .body
-                .checked_add(body_len(found.kind, found.members)?)?;
+            at = head.body.checked_add(body_len(head.kind, head.members)?)?;
         }
-        // The last type's members are there as well.
+        // The body of the last type must not be cut.
         (at == self.types.len()).then_some(())
     }
 
-    /// Offset in bytes of a member like `f_path.dentry`; `None` where there is no such member, or it is a bit field.
+    /// Offset in bytes of a member such as `f_path.dentry`. `None` if there is no such member, or if it is a bit field.
     pub(crate) fn offset_of(&self, structure: &str, path: &str) -> Option<u32> {
         let mut id = *self.structures.get(structure.as_bytes())?;
         let mut offset = 0u32;
         for name in path.split('.') {
-            let mut left = MAX_STRUCTURES;
-            let (bits, member) = self.member(id, name.as_bytes(), &mut left)?;
+            let mut budget = MAX_STRUCTURES;
+            let (bits, member) = self.member(id, name.as_bytes(), &mut budget)?;
             offset = offset.checked_add(bits.is_multiple_of(8).then_some(bits / 8)?)?;
             id = member;
         }
         Some(offset)
     }
 
-    /// Offset in bits and type of a member, also of one inside anonymous structures and unions; `left` are those that it may
-    /// still look into.
-    fn member(&self, id: u32, name: &[u8], left: &mut u32) -> Option<(u32, u32)> {
+    /// Offset in bits and type id of a member. Searches anonymous structures and unions inside, at most `budget` of them.
+    fn member(&self, id: u32, name: &[u8], budget: &mut u32) -> Option<(u32, u32)> {
         let structure = self.resolve(id)?;
         if !matches!(structure.kind, KIND_STRUCT | KIND_UNION) {
             return None;
         }
-        *left = left.checked_sub(1)?;
+        *budget = budget.checked_sub(1)?;
         (0..structure.members).find_map(|i| {
             let at = structure.body + i * 12;
             let (member, offset) = (u32_at(self.types, at + 4)?, u32_at(self.types, at + 8)?);
@@ -115,7 +112,7 @@ impl<'a> Btf<'a> {
             match self.string(u32_at(self.types, at)?)? {
                 found if found == name => (!is_bit_field).then_some((bits, member)),
                 b"" => {
-                    let (inner, id) = self.member(member, name, left)?;
+                    let (inner, id) = self.member(member, name, budget)?;
                     Some((bits.checked_add(inner)?, id))
                 }
                 _ => None,
@@ -123,21 +120,21 @@ impl<'a> Btf<'a> {
         })
     }
 
-    /// The type behind typedefs and qualifiers.
-    fn resolve(&self, mut id: u32) -> Option<Type> {
-        for _ in 0..MAX_BEFORE {
-            let found = self.head(*self.starts.get(id.checked_sub(1)? as usize)? as usize)?;
-            if !KINDS_BEFORE_TYPE.contains(&found.kind) {
-                return Some(found);
+    /// The type behind modifiers.
+    fn resolve(&self, mut id: u32) -> Option<Head> {
+        for _ in 0..MAX_MODIFIERS {
+            let head = self.head(*self.starts.get(id.checked_sub(1)? as usize)? as usize)?;
+            if !MODIFIERS.contains(&head.kind) {
+                return Some(head);
             }
-            id = found.refers_to;
+            id = head.refers_to;
         }
         None
     }
 
-    fn head(&self, at: usize) -> Option<Type> {
+    fn head(&self, at: usize) -> Option<Head> {
         let info = u32_at(self.types, at + 4)?;
-        Some(Type {
+        Some(Head {
             kind: info >> 24 & 0x1f,
             members: (info & 0xffff) as usize,
             has_bit_fields: info >> 31 == 1,
@@ -158,7 +155,7 @@ impl<'a> Btf<'a> {
     }
 }
 
-/// How much follows the 12 bytes that each type begins with.
+/// Length of the body of a type in bytes.
 fn body_len(kind: u32, members: usize) -> Option<usize> {
     Some(match kind {
         2 | 7..=12 | 16 | 18 => 0, // PTR, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FLOAT, TYPE_TAG
@@ -248,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_members_also_in_anonymous_and_nested_structures() {
+    fn members_are_found_in_anonymous_and_nested_structures() {
         let bytes = sample();
         let btf = Btf::parse(&bytes, &["named", "outer"]).unwrap();
         for (structure, path, offset) in [
@@ -267,9 +264,9 @@ mod tests {
         }
     }
 
-    /// Found by fuzzing: each of them holds itself, more than once.
+    /// Found by fuzzing: a structure that contains itself a hundred times.
     #[test]
-    fn structures_that_hold_themselves_have_an_end() {
+    fn search_of_a_structure_that_contains_itself_ends() {
         let strings = b"\0s\0";
         let structure = [vec![1, KIND_STRUCT << 24 | 100, 8], [0, 1, 0].repeat(100)].concat();
         let types: Vec<u8> = structure.into_iter().flat_map(u32::to_ne_bytes).collect();

@@ -1,11 +1,11 @@
-//! Has the kernel take the programs, in as little time and memory as can be: that is most of what a start takes.
+//! Has the kernel verify the programs, in little time and memory: most of lightmon's start is spent here.
 
 use std::{
     cmp::Reverse,
     collections::HashMap,
     num::NonZero,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, PoisonError},
     thread,
 };
 
@@ -13,53 +13,58 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{Program, ProgramError},
 };
+use lightmon_thread::lock;
 use nix::{
     sched::{CloneFlags, unshare},
     unistd::chroot,
 };
 
-use super::requirements::BTF;
+use super::vmlinux::BTF_PATH;
 
-/// So many programs are checked at the same time, at most.
+/// Maximum number of programs that are verified at the same time.
 const MAX_THREADS: usize = 4;
 
-/// What the kernel says of the programs that it refuses, by their names.
+/// The programs that the kernel refuses, by name, and why.
 pub(super) type Refusals = HashMap<String, ProgramError>;
 
-/// aya 0.14 parses all of the kernel's type information for each loader, which takes tens of megabytes and of milliseconds, for
-/// relocations that our program has none of. It goes on without where it can't find the file: in a thread that looks for it in
-/// another root. Who may not have one waits a little longer.
+/// A loader that has not read the kernel's BTF.
+///
+/// aya before 0.15 parses all of the kernel's BTF in [`EbpfLoader::new`], which takes tens of megabytes and of milliseconds. It needs
+/// BTF for relocations only, and the kernel program has none. If aya does not find the file, it goes on without. So a thread hides the
+/// file by changing its root directory. If chroot(2) is not allowed, the start takes a little longer.
+///
+/// To be removed when the MSRV reaches 1.98, and aya 0.16 can be used.
 pub(super) fn loader() -> EbpfLoader<'static> {
-    let elsewhere = || {
-        let root = Path::new(BTF)
+    let without_btf = || {
+        let root = Path::new(BTF_PATH)
             .parent()
             .expect("invariant: a file in a folder");
-        // Of this thread only, which ends here.
+        // The new root is that of this thread only, which ends here.
         let _ = unshare(CloneFlags::CLONE_FS).and_then(|()| chroot(root));
         EbpfLoader::new()
     };
-    thread::scope(|scope| scope.spawn(elsewhere).join()).unwrap_or_else(|_| EbpfLoader::new())
+    thread::scope(|scope| scope.spawn(without_btf).join()).unwrap_or_else(|_| EbpfLoader::new())
 }
 
-/// Has these programs checked, several at once: the first ones first, so the longest should be among them.
+/// Loads the programs of these names, several at once. Begins with the first names, so the largest programs should be first.
 pub(super) fn load(ebpf: &mut Ebpf, names: &[&str]) -> Refusals {
-    let place = |name| names.iter().position(|wanted| *wanted == name);
+    let position = |name| names.iter().position(|wanted| *wanted == name);
     let mut programs: Vec<_> = ebpf
         .programs_mut()
-        .filter_map(|(name, program)| Some((place(name)?, name, program)))
+        .filter_map(|(name, program)| Some((position(name)?, name, program)))
         .collect();
-    // The last is taken first.
-    programs.sort_unstable_by_key(|(place, ..)| Reverse(*place));
+    // `pop` takes the last.
+    programs.sort_unstable_by_key(|(position, ..)| Reverse(*position));
     let programs = Mutex::new(programs);
     let refusals = Mutex::new(Refusals::new());
-    let check = || {
-        while let Some((_, name, program)) = next(&programs) {
-            let checked = match program {
+    let load_all = || {
+        while let Some((_, name, program)) = pop(&programs) {
+            let result = match program {
                 Program::TracePoint(program) => program.load(),
                 Program::RawTracePoint(program) => program.load(),
                 _ => Ok(()),
             };
-            if let Err(error) = checked {
+            if let Err(error) = result {
                 lock(&refusals).insert(name.to_owned(), error);
             }
         }
@@ -67,7 +72,7 @@ pub(super) fn load(ebpf: &mut Ebpf, names: &[&str]) -> Refusals {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
         for _ in 0..threads.min(MAX_THREADS) {
-            scope.spawn(check);
+            scope.spawn(load_all);
         }
     });
     refusals
@@ -75,11 +80,7 @@ pub(super) fn load(ebpf: &mut Ebpf, names: &[&str]) -> Refusals {
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A function, so that the lock is given back before the program is checked.
-fn next<T>(programs: &Mutex<Vec<T>>) -> Option<T> {
+/// A function of its own, so that the lock is released before the program is loaded.
+fn pop<T>(programs: &Mutex<Vec<T>>) -> Option<T> {
     lock(programs).pop()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,6 @@
-//! What the machine must offer before the kernel program can be loaded: each requirement alone, as `lightmon doctor` asks
-//! for them, and all of them in the order in which they fail, as the live source does.
+//! Checks what the live source needs from the machine: kernel version, capabilities, eBPF, BTF, tracefs, namespaces.
+//!
+//! `lightmon doctor` checks each requirement alone. The live source checks all of them in order and stops at the first that fails.
 
 use std::{fs, io, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -16,24 +17,23 @@ use nix::{
     },
 };
 
-use super::{load::Error, vmlinux};
+pub use super::vmlinux::BTF_PATH;
+use super::{Error, vmlinux};
 
-/// The ring buffer is the newest thing that nothing works without.
-const OLDEST_KERNEL: (u32, u32) = (5, 8);
+/// The first kernel with the ring buffer, the newest feature that lightmon can't do without.
+const MIN_KERNEL: (u32, u32) = (5, 8);
 
-/// From here on maps are accounted to the cgroup instead of RLIMIT_MEMLOCK.
-const NO_MEMLOCK: (u32, u32) = (5, 11);
+/// The first kernel that accounts maps to the cgroup instead of RLIMIT_MEMLOCK.
+const CGROUP_ACCOUNTING_KERNEL: (u32, u32) = (5, 11);
 
 const TRACEFS: &str = "/sys/kernel/tracing";
-const TRACEFS_BEFORE: &str = "/sys/kernel/debug/tracing";
+/// Where tracefs is found if only debugfs is mounted.
+const TRACEFS_IN_DEBUGFS: &str = "/sys/kernel/debug/tracing";
 
-/// Type information of the running kernel.
-pub const BTF: &str = "/sys/kernel/btf/vmlinux";
-
-/// What is missing where it can't be read.
+/// What is lost without BTF.
 pub const WITHOUT_BTF: &str = "UDP, the errno of failed TCP connections, start times, parents, and arguments of processes that end at once";
 
-/// Checks them, mounts tracefs where it is missing, and lifts the limit on locked memory.
+/// Checks all requirements. Mounts tracefs if it is not mounted, and lifts the limit on locked memory.
 pub(super) fn meet() -> Result<(), Error> {
     kernel()?;
     if Capabilities::effective().is_ok_and(|capabilities| !capabilities.may_load()) {
@@ -44,16 +44,16 @@ pub(super) fn meet() -> Result<(), Error> {
     Ok(())
 }
 
-/// The kernel's release, as uname(2) has it.
+/// Returns the release of the kernel, as in uname(2).
 ///
 /// # Errors
-/// [`Error::OldKernel`]. A release that is no number, as of a kernel of one's own, is taken as new enough.
+/// [`Error::OldKernel`]. A release without a number, such as that of a self-built kernel, counts as new enough.
 pub fn kernel() -> Result<String, Error> {
     let release = uname()
         .map(|name| name.release().to_string_lossy().into_owned())
         .unwrap_or_default();
     match version(&release) {
-        Some(version) if version < OLDEST_KERNEL => Err(Error::OldKernel { release }),
+        Some(version) if version < MIN_KERNEL => Err(Error::OldKernel { release }),
         _ => Ok(release),
     }
 }
@@ -66,77 +66,77 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()??, numbers.next()??))
 }
 
-/// What the process is allowed to, as the kernel's bits (include/uapi/linux/capability.h).
+/// A set of capabilities, as the bits of include/uapi/linux/capability.h.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Capabilities(u64);
 
 impl Capabilities {
-    /// To read any file.
+    /// Reads any file.
     pub const DAC_READ_SEARCH: Self = Self(1 << 2);
-    /// To look into other processes.
+    /// Reads /proc of other processes.
     pub const SYS_PTRACE: Self = Self(1 << 19);
-    /// To mount; and nearly all else.
+    /// Mounts, and most other administration.
     pub const SYS_ADMIN: Self = Self(1 << 21);
-    /// To lift limits.
+    /// Lifts resource limits.
     pub const SYS_RESOURCE: Self = Self(1 << 24);
-    /// To attach to tracepoints and read kernel memory.
+    /// Attaches to tracepoints and reads kernel memory.
     pub const PERFMON: Self = Self(1 << 38);
-    /// To load programs.
+    /// Loads programs.
     pub const BPF: Self = Self(1 << 39);
 
-    /// Those in effect, `CapEff` of /proc/self/status (proc_pid_status(5)).
+    /// The effective capabilities of this thread group: `CapEff` of /proc/self/status, see proc_pid_status(5).
     ///
     /// # Errors
-    /// When /proc does not tell.
+    /// If /proc can't be read or parsed.
     pub fn effective() -> io::Result<Self> {
         let status = fs::read_to_string("/proc/self/status")?;
-        Self::of_status(&status).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        Self::from_status(&status).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    fn of_status(status: &str) -> Option<Self> {
+    fn from_status(status: &str) -> Option<Self> {
         let hex = status
             .lines()
             .find_map(|line| line.strip_prefix("CapEff:"))?;
         u64::from_str_radix(hex.trim(), 16).ok().map(Self)
     }
 
-    /// Whether all of these are among them.
-    pub const fn has(self, those: Self) -> bool {
-        self.0 & those.0 == those.0
+    /// Whether this set contains all of `other`.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 
-    /// These and those.
+    /// The union of both sets.
     #[must_use]
-    pub const fn and(self, those: Self) -> Self {
-        Self(self.0 | those.0)
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
-    /// To load and attach: before Linux 5.8 CAP_SYS_ADMIN, since then less.
+    /// Whether these suffice to load and attach programs: CAP_SYS_ADMIN, or since Linux 5.8 CAP_BPF and CAP_PERFMON.
     pub const fn may_load(self) -> bool {
         self.has(Self::SYS_ADMIN) || self.has(Self::BPF.and(Self::PERFMON))
     }
 }
 
-/// Whether the kernel accounts maps as locked memory, and has a limit on it that can't be lifted.
+/// Whether the kernel accounts maps as locked memory, and its limit can't be lifted.
 pub fn is_memory_limited(release: &str) -> bool {
     lift_memory_limit();
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK);
-    version(release).is_some_and(|version| version < NO_MEMLOCK)
+    version(release).is_some_and(|version| version < CGROUP_ACCOUNTING_KERNEL)
         && limit.is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }
 
-/// Where this is refused and needed, loading will say so.
+/// If the limit is too low and can't be lifted, loading the program reports the error.
 fn lift_memory_limit() {
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }
 
-/// Whether the kernel has what the kernel program is made of; the names of what it lacks, with the option to build it with.
+/// The eBPF features that lightmon needs and this kernel does not have, each with its kernel option.
 ///
 /// # Errors
-/// When the kernel does not tell, as without the right to ask.
-pub fn lacks() -> anyhow::Result<Vec<&'static str>> {
+/// If the kernel can't be asked, for example without the capabilities.
+pub fn missing_features() -> anyhow::Result<Vec<&'static str>> {
     lift_memory_limit();
-    let parts = [
+    let features = [
         (
             is_map_supported(MapType::RingBuf)?,
             "the ring buffer (CONFIG_BPF_SYSCALL)",
@@ -146,37 +146,37 @@ pub fn lacks() -> anyhow::Result<Vec<&'static str>> {
             "programs on tracepoints (CONFIG_BPF_EVENTS)",
         ),
     ];
-    Ok(parts
+    Ok(features
         .iter()
-        .filter_map(|(is_there, part)| (!is_there).then_some(*part))
+        .filter_map(|(is_supported, name)| (!is_supported).then_some(*name))
         .collect())
 }
 
-/// Members of kernel structures that the kernel program would read, but which this kernel's BTF does not have.
+/// The structure members that the kernel program reads and this kernel's BTF does not have, as `structure.member`.
 ///
 /// # Errors
-/// When there is no BTF, or it is not understood.
+/// If there is no BTF, or it can't be parsed.
 pub fn missing_members() -> io::Result<Vec<String>> {
     let mut missing = Vec::new();
     vmlinux::offsets(|structure, member| missing.push(format!("{structure}.{member}")))?;
     Ok(missing)
 }
 
-/// Where the tracepoints are.
+/// The file system that lists the tracepoints.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Tracefs {
-    /// The folder.
+    /// Where it is mounted.
     pub path: &'static str,
-    /// Whether it was mounted just now.
+    /// Whether [`tracefs`] has mounted it.
     pub mounted: bool,
 }
 
-/// Looks for it, and mounts it where it is missing: a fresh machine shows an empty folder until somebody does.
+/// Finds tracefs, and mounts it if it is not mounted, as on some freshly booted machines.
 ///
 /// # Errors
-/// [`Error::NotAllowed`] to look into it; [`Error::NoTracefs`] when it can't be mounted either.
+/// [`Error::NotAllowed`] if the folder can't be read; [`Error::NoTracefs`] if mounting fails.
 pub fn tracefs() -> Result<Tracefs, Error> {
-    for path in [TRACEFS, TRACEFS_BEFORE] {
+    for path in [TRACEFS, TRACEFS_IN_DEBUGFS] {
         match fs::metadata(Path::new(path).join("events")) {
             Ok(_) => {
                 return Ok(Tracefs {
@@ -207,20 +207,20 @@ pub fn tracefs() -> Result<Tracefs, Error> {
     })
 }
 
-/// A kind of namespace whose first one is the host's.
+/// A kind of namespace. The host is in the initial one, whose inode number is fixed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Namespace {
-    /// Of process ids.
+    /// Process ids.
     Pid,
-    /// Of users and capabilities.
+    /// Users and capabilities.
     User,
-    /// Of cgroup paths.
+    /// Cgroup paths.
     Cgroup,
 }
 
 impl Namespace {
-    /// Its name in /proc/PID/ns, and the inode of the host's (include/linux/proc_ns.h).
-    const fn host(self) -> (&'static str, u64) {
+    /// The name in /proc/PID/ns, and the inode number of the initial namespace (include/linux/proc_ns.h).
+    const fn initial(self) -> (&'static str, u64) {
         match self {
             Self::Pid => ("pid", 0xeffffffc),
             Self::User => ("user", 0xeffffffd),
@@ -228,12 +228,12 @@ impl Namespace {
         }
     }
 
-    /// Whether this process is in the host's.
+    /// Whether this process is in the namespace of the host.
     ///
     /// # Errors
-    /// When /proc does not tell.
+    /// If /proc can't be read.
     pub fn is_host(self) -> io::Result<bool> {
-        let (name, inode) = self.host();
+        let (name, inode) = self.initial();
         Ok(fs::metadata(Path::new("/proc/self/ns").join(name))?.ino() == inode)
     }
 }
@@ -243,15 +243,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_numbers() {
+    fn version_is_parsed() {
         assert_eq!(version("6.1.0-18-amd64"), Some((6, 1)));
         assert_eq!(version("5.8"), Some((5, 8)));
-        assert!(version("5.10.1").unwrap() > OLDEST_KERNEL);
+        assert!(version("5.10.1").unwrap() > MIN_KERNEL);
         assert_eq!(version("mainline"), None);
     }
 
     #[test]
-    fn bpf_and_perfmon_together_suffice() {
+    fn loading_needs_bpf_and_perfmon_or_sys_admin() {
         const BPF: Capabilities = Capabilities::BPF;
         const PERFMON: Capabilities = Capabilities::PERFMON;
         const SYS_ADMIN: Capabilities = Capabilities::SYS_ADMIN;
@@ -269,9 +269,9 @@ mod tests {
     }
 
     #[test]
-    fn capabilities_are_read() {
+    fn capabilities_are_parsed() {
         let status = "Name:\tx\nCapPrm:\t0000000000000000\nCapEff:\t0000008000080004\nCapBnd:\t0\n";
-        let capabilities = Capabilities::of_status(status).unwrap();
+        let capabilities = Capabilities::from_status(status).unwrap();
         for (one, expect) in [
             (Capabilities::BPF, true),
             (Capabilities::SYS_PTRACE, true),
@@ -283,7 +283,7 @@ mod tests {
             assert_eq!(capabilities.has(one), expect, "{one:?}");
         }
         for bad in ["", "CapEff:\n", "CapEff:\tnone\n", "CapEff"] {
-            assert_eq!(Capabilities::of_status(bad), None, "{bad:?}");
+            assert_eq!(Capabilities::from_status(bad), None, "{bad:?}");
         }
         assert!(Capabilities::effective().is_ok());
     }

@@ -1,11 +1,12 @@
-//! Runs of our programs that the kernel has skipped, as it does where a program interrupts itself, or for most kinds of hooks
-//! any other. What they would have seen is not known: at most one event each.
+//! Counts the runs of hooks that the kernel has skipped. Each may have been an event; what it was is not known.
 //!
-//! Counted since Linux 5.12 (`recursion_misses` in kernel/bpf/syscall.c); older kernels don't tell.
+//! The kernel skips a program that would interrupt itself. For most kinds of hooks it also skips a program that would interrupt any
+//! other program. Since Linux 5.12 the kernel counts these runs: `recursion_misses` in kernel/bpf/syscall.c. On older kernels the count
+//! here stays 0.
 
 use std::{
     fs::File,
-    io,
+    io, mem,
     os::{
         fd::{AsFd as _, AsRawFd as _},
         unix::fs::FileExt as _,
@@ -14,20 +15,26 @@ use std::{
 
 use aya::Ebpf;
 
-use super::load::RAW_TCP;
+use super::hooks::RAW_TCP;
 
+/// The line of /proc/self/fdinfo/FD.
 const FIELD: &str = "recursion_misses:";
 
-/// The programs' numbers in /proc, opened while we may.
-pub(super) struct Skipped {
-    programs: Vec<File>,
-    before: u64,
+/// Longer than a file of /proc/self/fdinfo for a program.
+const MAX_FDINFO_BYTES: usize = 1024;
+
+/// The count of skipped runs.
+pub(super) struct SkippedRuns {
+    /// Files of /proc/self/fdinfo, one a program. Opened at the start, while lightmon has the capabilities for that.
+    fdinfos: Vec<File>,
+    /// The sum when it was last read.
+    counted: u64,
 }
 
-impl Skipped {
-    /// Of all programs that are loaded, but those that stand in for each other.
+impl SkippedRuns {
+    /// Counts for all programs that are loaded, except [`RAW_TCP`]: of these two, one sees the runs that the other misses.
     pub(super) fn new(ebpf: &Ebpf) -> Self {
-        let programs = ebpf
+        let fdinfos = ebpf
             .programs()
             .filter(|(name, _)| !RAW_TCP.contains(name))
             .filter_map(|(_, program)| {
@@ -36,24 +43,27 @@ impl Skipped {
             })
             .collect();
         Self {
-            programs,
-            before: 0,
+            fdinfos,
+            counted: 0,
         }
     }
 
-    /// How many since the look before.
-    pub(super) fn look(&mut self) -> io::Result<u64> {
+    /// Number of skipped runs since the last call.
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub(super) fn take(&mut self) -> io::Result<u64> {
         let mut sum = 0;
-        let mut text = [0; 1024];
-        for program in &self.programs {
-            let read = program.read_at(&mut text, 0)?;
-            sum += misses(&text[..read]).unwrap_or(0);
+        let mut text = [0; MAX_FDINFO_BYTES];
+        for fdinfo in &self.fdinfos {
+            let len = fdinfo.read_at(&mut text, 0)?;
+            sum += parse(&text[..len]).unwrap_or(0);
         }
-        Ok(sum - std::mem::replace(&mut self.before, sum))
+        Ok(sum - mem::replace(&mut self.counted, sum))
     }
 }
 
-fn misses(fdinfo: &[u8]) -> Option<u64> {
+fn parse(fdinfo: &[u8]) -> Option<u64> {
     str::from_utf8(fdinfo)
         .ok()?
         .lines()
@@ -68,11 +78,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn field_is_found() {
+    fn parses_the_field() {
         let fdinfo =
             "pos:\t0\nprog_type:\t5\nrun_cnt:\t9\nrecursion_misses:\t12\nverified_insns:\t3\n";
-        assert_eq!(misses(fdinfo.as_bytes()), Some(12));
-        assert_eq!(misses(b"pos:\t0\nrun_cnt:\t9\n"), None, "an old kernel");
-        assert_eq!(misses(b"recursion_misses:\tx\n\xff"), None);
+        assert_eq!(parse(fdinfo.as_bytes()), Some(12));
+        assert_eq!(parse(b"pos:\t0\nrun_cnt:\t9\n"), None, "an old kernel");
+        assert_eq!(parse(b"recursion_misses:\tx\n\xff"), None);
     }
 }

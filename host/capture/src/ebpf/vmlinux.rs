@@ -1,4 +1,6 @@
-//! Where the running kernel keeps what the kernel program reads: its own type information tells.
+//! Reads the offsets that the kernel program needs from the BTF of the running kernel.
+//!
+//! The file has several megabytes. It is mapped where the kernel allows that (since Linux 6.16), and read otherwise.
 
 use std::{
     ffi::c_void,
@@ -12,12 +14,15 @@ use std::{
 use lightmon_common::Offsets;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::{btf::Btf, requirements::BTF};
+use super::btf::Btf;
 
-/// What it tells. Calls `missing` for each member that this kernel does not have.
+/// The BTF of the running kernel.
+pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// The offsets of the running kernel. Calls `missing` with the structure and member of each offset that BTF does not have.
 ///
 /// # Errors
-/// When it tells nothing, as one without CONFIG_DEBUG_INFO_BTF, or nothing that is understood.
+/// If there is no BTF (a kernel without CONFIG_DEBUG_INFO_BTF), or it can't be parsed.
 pub(super) fn offsets(mut missing: impl FnMut(&str, &str)) -> io::Result<Offsets> {
     let bytes = Bytes::of_kernel()?;
     let mut structures: Vec<_> = Offsets::MEMBERS.iter().map(|(name, _)| *name).collect();
@@ -33,37 +38,36 @@ pub(super) fn offsets(mut missing: impl FnMut(&str, &str)) -> io::Result<Offsets
     }))
 }
 
-/// The kernel's file: several megabytes.
+/// The bytes of the file.
 enum Bytes {
-    /// Since Linux 6.16 nothing needs to be copied.
     Mapped(NonNull<c_void>, NonZero<usize>),
     Read(Vec<u8>),
 }
 
 impl Bytes {
     fn of_kernel() -> io::Result<Self> {
-        let file = File::open(BTF)?;
-        let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-        match NonZero::new(length).and_then(|length| Self::map(&file, length)) {
+        let file = File::open(BTF_PATH)?;
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+        match NonZero::new(len).and_then(|len| Self::map(&file, len)) {
             Some(mapped) => Ok(mapped),
-            None => fs::read(BTF).map(Self::Read),
+            None => fs::read(BTF_PATH).map(Self::Read),
         }
     }
 
-    fn map(file: &File, length: NonZero<usize>) -> Option<Self> {
+    fn map(file: &File, len: NonZero<usize>) -> Option<Self> {
         let (read, private) = (ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE);
-        #[expect(unsafe_code, reason = "a file that changed would change under us")]
-        // SAFETY: this one does not, for as long as the system runs; the mapping is at a place that the kernel chooses.
-        let start = unsafe { mmap(None, length, read, private, file, 0) };
-        start.ok().map(|start| Self::Mapped(start, length))
+        #[expect(unsafe_code, reason = "the file must not change while it is mapped")]
+        // SAFETY: the kernel never changes its BTF, and it chooses the address of the mapping.
+        let start = unsafe { mmap(None, len, read, private, file, 0) };
+        start.ok().map(|start| Self::Mapped(start, len))
     }
 
     fn get(&self) -> &[u8] {
         match self {
             #[expect(unsafe_code, reason = "as above")]
-            // SAFETY: it is mapped for as long as `self` lives.
-            Self::Mapped(start, length) => unsafe {
-                slice::from_raw_parts(start.as_ptr().cast(), length.get())
+            // SAFETY: the mapping lives as long as `self`.
+            Self::Mapped(start, len) => unsafe {
+                slice::from_raw_parts(start.as_ptr().cast(), len.get())
             },
             Self::Read(bytes) => bytes,
         }
@@ -72,21 +76,23 @@ impl Bytes {
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        if let Self::Mapped(start, length) = self {
+        if let Self::Mapped(start, len) = self {
             #[expect(unsafe_code, reason = "as above")]
-            // SAFETY: nobody has a reference to it any more.
-            let _ = unsafe { munmap(*start, length.get()) };
+            // SAFETY: `get` borrows `self`, so there is no reference any more.
+            let _ = unsafe { munmap(*start, len.get()) };
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
-    fn the_running_kernel_has_all() {
-        if !std::path::Path::new(BTF).exists() {
+    fn running_kernel_has_all_members() {
+        if !Path::new(BTF_PATH).exists() {
             return assert!(offsets(|_, _| ()).is_err());
         }
         let mut missing = Vec::new();
@@ -94,6 +100,9 @@ mod tests {
         assert!(missing.is_empty(), "{missing:?}");
         // include/net/sock.h: the first member.
         assert_eq!(offsets.unwrap().sock_addrpair, 0);
-        assert_eq!(Bytes::of_kernel().unwrap().get(), fs::read(BTF).unwrap());
+        assert_eq!(
+            Bytes::of_kernel().unwrap().get(),
+            fs::read(BTF_PATH).unwrap()
+        );
     }
 }

@@ -24,7 +24,7 @@ fn next(replay: &mut Replay, stop: &Stop, stats: &Stats) -> (usize, Next) {
 }
 
 #[test]
-fn a_slow_pipe_is_read_line_by_line() {
+fn line_of_a_pipe_is_returned_before_the_next_is_complete() {
     let (mut replay, mut write) = piped();
     let (stop, stats) = (Stop::new().unwrap(), Stats::default());
     write.write_all(LINE).unwrap();
@@ -41,7 +41,7 @@ fn a_slow_pipe_is_read_line_by_line() {
 }
 
 #[test]
-fn stop_ends_the_wait_for_a_pipe() {
+fn stop_ends_a_wait_for_a_pipe() {
     let (mut replay, mut write) = piped();
     let (stop, stats) = (Stop::new().unwrap(), Stats::default());
     write
@@ -59,7 +59,7 @@ fn stop_ends_the_wait_for_a_pipe() {
     }
     assert!(
         waiting.is_finished(),
-        "it waits for a pipe that brings nothing"
+        "waits for a pipe to which nobody writes"
     );
     assert_eq!(waiting.join().unwrap(), (0, Next::End));
     drop(write);
@@ -88,7 +88,7 @@ fn batches_are_bounded() {
 }
 
 #[test]
-fn a_line_without_an_end_is_not_held() {
+fn line_that_is_too_long_is_not_kept_in_memory() {
     let (mut replay, mut write) = piped();
     let (stop, stats) = (Stop::new().unwrap(), Stats::default());
     let writer = thread::spawn(move || {
@@ -100,7 +100,7 @@ fn a_line_without_an_end_is_not_held() {
     });
     assert_eq!(next(&mut replay, &stop, &stats), (1, Next::More));
     writer.join().unwrap();
-    assert!(replay.line.capacity() <= 2 * LONGEST);
+    assert!(replay.line.capacity() <= 2 * MAX_LINE_BYTES);
     assert_eq!(
         (stats.seen.load(Relaxed), stats.malformed.load(Relaxed)),
         (1, 1)
@@ -108,16 +108,16 @@ fn a_line_without_an_end_is_not_held() {
 }
 
 #[test]
-fn the_first_malformed_line_is_told_of() {
+fn only_the_first_malformed_line_is_logged() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(
         file.path(),
         [LINE, b"\n{\"pid\":\"\x7f\"}\nnonsense\n"].concat(),
     )
     .unwrap();
-    let told = tempfile::NamedTempFile::new().unwrap();
+    let log = tempfile::NamedTempFile::new().unwrap();
     let subscriber = tracing_subscriber::fmt()
-        .with_writer(std::sync::Mutex::new(told.reopen().unwrap()))
+        .with_writer(std::sync::Mutex::new(log.reopen().unwrap()))
         .with_ansi(false)
         .finish();
     let stats = Stats::default();
@@ -129,24 +129,26 @@ fn the_first_malformed_line_is_told_of() {
         (stats.seen.load(Relaxed), stats.malformed.load(Relaxed)),
         (1, 2)
     );
-    let told = fs::read_to_string(told.path()).unwrap();
-    assert_eq!(told.lines().count(), 1, "{told}");
+    let log = fs::read_to_string(log.path()).unwrap();
+    assert_eq!(log.lines().count(), 1, "{log}");
     assert!(
-        told.contains("line=2 ") && told.contains(r#"invalid type: string "\u{7f}", expected u32"#),
-        "{told}"
+        log.contains("line=2 ") && log.contains(r#"invalid type: string "\u{7f}", expected u32"#),
+        "{log}"
     );
 }
 
 #[test]
-fn what_cannot_be_read_is_an_error_at_once() {
-    let error = |path: &str| Replay::open(Path::new(path)).unwrap_err().to_string();
+fn open_fails_if_there_is_no_file_or_it_is_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |path: &Path| Replay::open(path).unwrap_err().to_string();
+    let missing = folder.path().join("events.jsonl");
     assert_eq!(
-        error("/nowhere/events.jsonl"),
-        "open the recording /nowhere/events.jsonl: No such file or directory (os error 2)"
+        error(&missing),
+        format!(
+            "open the recording {}: No such file or directory (os error 2)",
+            missing.display()
+        )
     );
-    assert!(
-        error("/tmp").contains("is a directory"),
-        "{}",
-        error("/tmp")
-    );
+    let directory = error(folder.path());
+    assert!(directory.contains("is a directory"), "{directory}");
 }

@@ -1,10 +1,48 @@
-//! What must be reported of the canary's connections, and what was.
+//! Compares the events of the source with the connections that the self-test has made.
 
 use std::{fmt::Debug, net::SocketAddr, sync::Arc};
 
 use lightmon_event::{Event, Outcome, Protocol};
 
-/// What must be reported about one attempt.
+/// What must be reported about all attempts of one run, and what was reported so far.
+#[derive(Clone, Debug)]
+pub struct Expectations {
+    pub(super) expected: Vec<Expectation>,
+    pub(super) skipped: Vec<String>,
+}
+
+impl Expectations {
+    /// Compares an event with the expectations. Returns whether it is about a connection of the self-test.
+    pub fn observe(&mut self, event: &Event) -> bool {
+        let expectation = self.expected.iter_mut().find(|it| it.is_about(event));
+        expectation.map(|it| it.observe(event)).is_some()
+    }
+
+    /// Whether every connection was reported, right or wrong.
+    pub fn are_all_seen(&self) -> bool {
+        self.expected.iter().all(|it| it.times_seen > 0)
+    }
+
+    /// Number of connections that were made.
+    pub const fn made(&self) -> usize {
+        self.expected.len()
+    }
+
+    /// The connections that could not be made, or that this source can't report, and why. They are no failures.
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
+    }
+
+    /// The connections that were not reported, reported wrong, or reported more than once. Empty: the self-test has passed.
+    pub fn failures(&self) -> Vec<String> {
+        self.expected
+            .iter()
+            .filter_map(Expectation::failure)
+            .collect()
+    }
+}
+
+/// What must be reported about one attempt, and what was reported so far.
 #[derive(Clone, Debug)]
 pub(super) struct Expectation {
     pub(super) name: &'static str,
@@ -13,22 +51,17 @@ pub(super) struct Expectation {
     pub(super) destination: SocketAddr,
     pub(super) outcome: Outcome,
     pub(super) errno: Option<u16>,
-    /// Process and thread; not comparable from within another pid namespace than the kernel's own.
+    /// Process id and thread id. `None` in a pid namespace, where events have other ids than this process sees.
     pub(super) ids: Option<(u32, u32)>,
     pub(super) uid: u32,
     pub(super) comm: Arc<str>,
     pub(super) times_seen: u32,
+    /// The first difference from what was expected.
     pub(super) wrong: Option<String>,
 }
 
-/// What must be reported about all attempts of one round, and what was so far.
-#[derive(Clone, Debug)]
-pub struct Expectations {
-    pub(super) expected: Vec<Expectation>,
-    pub(super) skipped: Vec<String>,
-}
 impl Expectation {
-    /// Whether the event is about this attempt: its destination is our own, and so is its source or its thread.
+    /// Whether the event is about this attempt: the destination is the same, and so is the source or the thread.
     fn is_about(&self, event: &Event) -> bool {
         event.protocol == self.protocol
             && event.destination == self.destination
@@ -37,18 +70,17 @@ impl Expectation {
             && event.outcome != Outcome::Pending
     }
 
-    fn saw(&mut self, event: &Event) {
+    fn observe(&mut self, event: &Event) {
         self.times_seen += 1;
+        let (pid, tid) = self.ids.unzip();
         let wrong = [
-            differs("source", &event.source, &self.source),
-            differs("outcome", &event.outcome, &self.outcome),
-            differs("errno", &event.errno, &self.errno),
-            self.ids
-                .and_then(|(pid, _)| differs("pid", &event.pid, &pid)),
-            self.ids
-                .and_then(|(_, tid)| differs("tid", &event.tid, &tid)),
-            differs("uid", &event.uid, &self.uid),
-            differs("comm", &event.comm, &self.comm),
+            difference("source", &event.source, &self.source),
+            difference("outcome", &event.outcome, &self.outcome),
+            difference("errno", &event.errno, &self.errno),
+            pid.and_then(|pid| difference("pid", &event.pid, &pid)),
+            tid.and_then(|tid| difference("tid", &event.tid, &tid)),
+            difference("uid", &event.uid, &self.uid),
+            difference("comm", &event.comm, &self.comm),
         ];
         let wrong: Vec<_> = wrong.into_iter().flatten().collect();
         if !wrong.is_empty() {
@@ -56,7 +88,7 @@ impl Expectation {
         }
     }
 
-    fn missing(&self) -> Option<String> {
+    fn failure(&self) -> Option<String> {
         let Self {
             name,
             destination,
@@ -66,44 +98,13 @@ impl Expectation {
         } = self;
         match (times_seen, wrong) {
             (0, _) => Some(format!("{name} to {destination} was not seen")),
-            (_, Some(wrong)) => Some(format!("{name} to {destination} came wrong: {wrong}")),
+            (_, Some(wrong)) => Some(format!("{name} to {destination} is wrong: {wrong}")),
             (1, None) => None,
-            (n, None) => Some(format!("{name} to {destination} came {n} times")),
+            (n, None) => Some(format!("{name} to {destination} was seen {n} times")),
         }
     }
 }
 
-fn differs<T: Debug + PartialEq>(what: &str, is: &T, expected: &T) -> Option<String> {
-    (is != expected).then(|| format!("{what} is {is:?} instead of {expected:?}"))
-}
-
-impl Expectations {
-    /// Compares an event; says whether it was one of the canary's.
-    pub fn saw(&mut self, event: &Event) -> bool {
-        let attempt = self.expected.iter_mut().find(|it| it.is_about(event));
-        attempt.map(|it| it.saw(event)).is_some()
-    }
-
-    /// Whether all have been seen, right or wrong.
-    pub fn are_all_seen(&self) -> bool {
-        self.expected.iter().all(|attempt| attempt.times_seen > 0)
-    }
-
-    /// How many connections were made.
-    pub const fn made(&self) -> usize {
-        self.expected.len()
-    }
-
-    /// Flights that could not be made, or can't be seen, and why; no fault of what was flown.
-    pub fn skipped(&self) -> &[String] {
-        &self.skipped
-    }
-
-    /// What did not come, came wrong or came more than once; empty: all is well.
-    pub fn missing(&self) -> Vec<String> {
-        self.expected
-            .iter()
-            .filter_map(Expectation::missing)
-            .collect()
-    }
+fn difference<T: Debug + PartialEq>(field: &str, is: &T, expected: &T) -> Option<String> {
+    (is != expected).then(|| format!("{field} is {is:?} instead of {expected:?}"))
 }

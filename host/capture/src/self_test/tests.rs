@@ -1,18 +1,20 @@
-use super::{attempt::EXIT, expectation::Expectation, *};
 use lightmon_event::{Event, Outcome, Protocol};
 
-pub(super) fn canary(attempts: &[&'static str]) -> SelfTest {
+use super::{attempt::EXIT_CONNECT, expectation::Expectation, *};
+
+/// A self-test with the attempts of these names.
+pub(super) fn self_test(attempts: &[&'static str]) -> SelfTest {
     SelfTest {
         attempts: ATTEMPTS
             .iter()
             .filter(|attempt| attempts.contains(&attempt.name))
             .collect(),
         skipped: Vec::new(),
-        resting: VecDeque::new(),
+        occupied_ports: VecDeque::new(),
     }
 }
 
-/// What a source that sees all reports.
+/// The event that a source that works reports.
 pub(super) fn right(expectation: &Expectation) -> Event {
     let (pid, tid) = expectation.ids.unwrap_or((1, 1));
     Event {
@@ -30,9 +32,9 @@ pub(super) fn right(expectation: &Expectation) -> Event {
 }
 
 #[test]
-fn all_that_was_flown_must_come_once() {
+fn every_connection_must_be_seen_once() {
     let all = ATTEMPTS.map(|attempt| attempt.name);
-    let mut expectations = canary(&all).run();
+    let mut expectations = self_test(&all).run();
     let made = expectations.made();
     assert_eq!(
         made + expectations.skipped().len(),
@@ -42,7 +44,7 @@ fn all_that_was_flown_must_come_once() {
     );
     assert!(
         made >= 4,
-        "IPv4 is everywhere: {:?}",
+        "every host has IPv4: {:?}",
         expectations.skipped()
     );
     for expectation in &expectations.expected {
@@ -50,27 +52,27 @@ fn all_that_was_flown_must_come_once() {
         assert!(expectation.source.ip().is_loopback(), "{expectation:?}");
     }
     assert!(!expectations.are_all_seen());
-    assert_eq!(expectations.missing().len(), made);
+    assert_eq!(expectations.failures().len(), made);
     for expectation in expectations.clone().expected {
-        assert!(expectations.saw(&right(&expectation)));
+        assert!(expectations.observe(&right(&expectation)));
     }
     assert!(expectations.are_all_seen());
-    assert_eq!(expectations.missing(), [""; 0]);
+    assert_eq!(expectations.failures(), [""; 0]);
     let again = right(&expectations.expected[0]);
-    assert!(expectations.saw(&again));
-    let [twice] = expectations.missing().try_into().unwrap();
-    assert!(twice.ends_with(" came 2 times"), "{twice}");
+    assert!(expectations.observe(&again));
+    let [twice] = expectations.failures().try_into().unwrap();
+    assert!(twice.ends_with(" was seen 2 times"), "{twice}");
 }
 
 #[test]
-fn what_comes_wrong_is_told() {
-    let expectations = canary(&["refused TCP"]).run();
+fn wrong_field_is_a_failure() {
+    let expectations = self_test(&["refused TCP"]).run();
     let right = right(&expectations.expected[0]);
     let check = |wrong: Event, text: &str| {
         let mut expectations = expectations.clone();
-        assert!(expectations.saw(&wrong), "{text}");
-        let [missing] = expectations.missing().try_into().unwrap();
-        assert!(missing.contains(text), "{missing}");
+        assert!(expectations.observe(&wrong), "{text}");
+        let [failure] = expectations.failures().try_into().unwrap();
+        assert!(failure.contains(text), "{failure}");
     };
     let wrong = |change: fn(&mut Event)| {
         let mut event = right.clone();
@@ -96,14 +98,14 @@ fn what_comes_wrong_is_told() {
 }
 
 #[test]
-fn what_is_anothers_is_left_alone() {
-    let mut expectations = canary(&["TCP over IPv4"]).run();
+fn connections_of_others_are_ignored() {
+    let mut expectations = self_test(&["TCP over IPv4"]).run();
     let right = right(&expectations.expected[0]);
     let others: [fn(&mut Event); 4] = [
         |event| event.destination.set_port(1),
         |event| event.protocol = Protocol::Udp,
         |event| event.outcome = Outcome::Pending,
-        // Somebody else has found the open port.
+        // Another process has connected to the port.
         |event| {
             event.source.set_port(1);
             event.tid += 1;
@@ -112,29 +114,33 @@ fn what_is_anothers_is_left_alone() {
     for change in others {
         let mut event = right.clone();
         change(&mut event);
-        assert!(!expectations.saw(&event), "{event:?}");
+        assert!(!expectations.observe(&event), "{event:?}");
     }
-    assert_eq!(expectations.missing().len(), 1);
-    assert!(expectations.missing()[0].ends_with(" was not seen"));
+    assert_eq!(expectations.failures().len(), 1);
+    assert!(expectations.failures()[0].ends_with(" was not seen"));
 }
 
 #[test]
-fn what_a_source_can_not_see_is_not_flown() {
+fn attempts_that_a_source_cannot_report_are_skipped() {
     let degraded = |hook: &str| Degraded {
         hook: hook.to_owned(),
         lost: "",
         reason: String::new(),
     };
-    let names = |canary: &SelfTest| -> Vec<_> {
-        canary.attempts.iter().map(|attempt| attempt.name).collect()
+    let names = |self_test: &SelfTest| -> Vec<_> {
+        self_test
+            .attempts
+            .iter()
+            .map(|attempt| attempt.name)
+            .collect()
     };
     let whole = names(&SelfTest::new(&[]));
     assert!(whole.contains(&"connected UDP") && whole.contains(&"refused TCP"));
-    let part = SelfTest::new(&[degraded(EXIT)]);
+    let part = SelfTest::new(&[degraded(EXIT_CONNECT)]);
     assert!(!names(&part).contains(&"connected UDP"));
     assert!(
         part.skipped
-            .contains(&format!("connected UDP: without {EXIT}"))
+            .contains(&format!("connected UDP: without {EXIT_CONNECT}"))
     );
     let tcp = names(&SelfTest::new(&[degraded(BTF)]));
     assert_eq!(
@@ -144,10 +150,10 @@ fn what_a_source_can_not_see_is_not_flown() {
 }
 
 #[test]
-fn no_destination_of_unconnected_udp_is_used_again_soon() {
-    let mut canary = canary(&["unconnected UDP"]);
+fn destination_of_unconnected_udp_is_not_reused_soon() {
+    let mut self_test = self_test(&["unconnected UDP"]);
     let mut destinations: Vec<_> = (0..500)
-        .map(|_| canary.run().expected[0].destination)
+        .map(|_| self_test.run().expected[0].destination)
         .collect();
     destinations.sort();
     destinations.dedup();

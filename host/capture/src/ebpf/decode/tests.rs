@@ -1,7 +1,15 @@
+use std::{net::Ipv6Addr, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use lightmon_common::{Cgroup, Connection, ERRNO_UNKNOWN, Exec, Task, kind, stage};
+use lightmon_event::{Event, Outcome, Record};
 use proptest::prelude::*;
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
-use super::*;
+use super::{
+    Clock, Decoded, Malformed, Tasks,
+    process::{absolute, decode_task},
+};
 
 fn clock() -> Clock {
     Clock {
@@ -41,7 +49,7 @@ fn decode(record: &Connection) -> Event {
 }
 
 #[test]
-fn connection_has_both_ends() {
+fn connection_has_endpoints_process_and_errno() {
     let event = decode(&refused());
     assert_eq!(event.time.as_second(), 5);
     assert_eq!(event.source.to_string(), "127.0.0.1:40000");
@@ -53,7 +61,7 @@ fn connection_has_both_ends() {
 }
 
 #[test]
-fn connections_share_their_process_and_no_others() {
+fn only_connections_of_the_same_process_share_it() {
     let mut tasks = Tasks::default();
     let mut process = |change: fn(&mut Task)| {
         let mut task = refused().task;
@@ -73,13 +81,13 @@ fn connections_share_their_process_and_no_others() {
         let mut task = refused().task;
         change(&mut task);
         let other = process(change);
-        assert_eq!(*other, super::process(&task));
+        assert_eq!(*other, decode_task(&task));
         assert!(!Arc::ptr_eq(&first, &other));
     }
 }
 
 #[test]
-fn closed_without_an_error_is_aborted_and_unknown_is_failed() {
+fn stage_and_errno_give_the_outcome() {
     for (stage, errno, outcome) in [
         (stage::CLOSED, 0, Outcome::Aborted),
         (stage::CLOSED, ERRNO_UNKNOWN, Outcome::Failed),
@@ -139,14 +147,14 @@ fn cgroup_has_its_path() {
 }
 
 #[test]
-fn what_execve_was_given_counts_only_when_absolute() {
+fn relative_path_of_execve_is_not_used() {
     assert_eq!(absolute(b"/bin/sh\0").as_deref(), Some("/bin/sh"));
     assert_eq!(absolute(b"./a.out\0"), None);
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_decoded_or_refused(
+    fn any_bytes_are_decoded_or_malformed(
         kind in 0u32..7,
         rest in proptest::collection::vec(any::<u8>(), 0..300),
     ) {

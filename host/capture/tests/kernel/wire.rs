@@ -1,4 +1,4 @@
-//! A network whose only other host is this test: it answers late, wrongly or never.
+//! TCP with an unusual peer: the test plays the only other host of a network, and answers late, wrongly or never.
 
 use std::{
     io::{Read as _, Write as _},
@@ -15,26 +15,25 @@ use nix::{
 };
 
 use crate::{
-    monitor::{Monitor, assert_is_me, connect, in_own_network, ip, tcp},
+    monitor::{Monitor, assert_is_me, connect, in_new_network, ip, tcp},
     raw,
 };
 
-/// The peer in a test's network. The tests are threads of one process, and each sees what all of them do: each has a
-/// network of its own number.
+/// The address of the peer. Each test has a network number of its own, since each monitor sees the connections of all tests.
 const fn peer(net: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 99, net, 2)
 }
 
-const fn own(net: u8) -> Ipv4Addr {
+const fn local(net: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 99, net, 1)
 }
 
-/// How the other host answers a SYN to a port: what it sends, one after the other, each after so many milliseconds.
+/// How the peer answers a SYN to a port: packets in this order, each after a delay in milliseconds.
 type Answer = &'static [(u64, Packet)];
 
 #[derive(Clone, Copy)]
 enum Packet {
-    /// TCP with these flags, acknowledging the SYN or not.
+    /// TCP with these flags. `ack`: acknowledges the SYN.
     Tcp { flags: u8, ack: bool },
     /// ICMP destination unreachable, with this code.
     Unreachable(u8),
@@ -53,13 +52,13 @@ const RST: Packet = Packet::Tcp {
     ack: true,
 };
 
-/// Runs in a network where the peer answers as the table of ports says, and other ports never.
+/// Runs the test in a network where the peer answers as this table of ports says. Other ports do not answer.
 fn with_peer(net: u8, answers: &'static [(u16, Answer)], test: impl FnOnce() + Send + 'static) {
-    in_own_network(move || {
+    in_new_network(move || {
         let mut tun = raw::tun("tun0");
-        ip(&format!("addr add {}/24 dev tun0", own(net)));
+        ip(&format!("addr add {}/24 dev tun0", local(net)));
         ip("link set tun0 up");
-        // Ends with the process: read(2) on it can't be interrupted.
+        // The thread ends with the process: its read(2) can't be interrupted.
         thread::spawn(move || {
             let mut packet = [0; 2048];
             while let Ok(len) = tun.read(&mut packet) {
@@ -95,11 +94,11 @@ impl<'a> Syn<'a> {
             Packet::Tcp { flags, ack } => {
                 let sequence = u32::from_be_bytes(self.0[24..28].try_into().unwrap());
                 let mut tcp = Vec::new();
-                tcp.extend(&self.0[22..24]); // ports change sides
+                tcp.extend(&self.0[22..24]); // source and destination swapped
                 tcp.extend(&self.0[20..22]);
-                // After a SYN of ours, a RST comes at the next sequence number.
-                let own = 1000 + u32::from(flags & SYN == 0 && !ack);
-                tcp.extend(own.to_be_bytes());
+                // After a SYN by this peer, its RST has the next sequence number.
+                let next = 1000 + u32::from(flags & SYN == 0 && !ack);
+                tcp.extend(next.to_be_bytes());
                 tcp.extend(if ack { sequence + 1 } else { 0 }.to_be_bytes());
                 tcp.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
                 let pseudo = [&self.0[16..20], &self.0[12..16], &[0, 6, 0, 20], &tcp[..]].concat();
@@ -117,7 +116,7 @@ impl<'a> Syn<'a> {
         }
     }
 
-    /// An IPv4 packet back to the sender.
+    /// An IPv4 packet to the sender of the SYN.
     fn packet(&self, protocol: u8, payload: &[u8]) -> Vec<u8> {
         let mut packet = vec![0x45, 0];
         packet.extend((20 + payload.len() as u16).to_be_bytes());
@@ -131,7 +130,7 @@ impl<'a> Syn<'a> {
     }
 }
 
-/// RFC 1071.
+/// The checksum of RFC 1071.
 fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes
         .chunks(2)
@@ -141,10 +140,10 @@ fn checksum(bytes: &[u8]) -> u16 {
     !((sum & 0xffff) + (sum >> 16)) as u16
 }
 
-/// Each answer, with what connect(2) says, and what is reported.
+/// Each answer, with the result of connect(2) and the reported outcome.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn every_answer_is_its_outcome() {
+fn every_answer_has_its_outcome() {
     const MS: Duration = Duration::from_millis(1);
     const NET_UNREACHABLE: u16 = Errno::ENETUNREACH as u16;
     const HOST_UNREACHABLE: u16 = Errno::EHOSTUNREACH as u16;
@@ -159,7 +158,7 @@ fn every_answer_is_its_outcome() {
         (6, Outcome::Reset, Some(RESET)),
         (7, Outcome::Unreachable, Some(HOST_UNREACHABLE)),
     ];
-    // Both ends connect to each other, and then the peer breaks it off: the only way to a reset before it is established.
+    // Simultaneous open, then a reset by the peer: the only way to a reset before the connection is established.
     const CROSSED: Packet = Packet::Tcp {
         flags: SYN,
         ack: false,
@@ -200,7 +199,7 @@ fn every_answer_is_its_outcome() {
                     assert_eq!(event.source, stream.local_addr().unwrap());
                     assert!(event.latency.unwrap() >= 9 * MS, "{:?}", event.latency);
                 }
-                assert_eq!(event.source.ip(), own(0), "{port}: {}", event.source);
+                assert_eq!(event.source.ip(), local(0), "{port}: {}", event.source);
                 assert_ne!(event.source.port(), 0);
             }
             assert_eq!(monitor.rest(&all), []);
@@ -208,7 +207,7 @@ fn every_answer_is_its_outcome() {
     );
 }
 
-/// Nobody answers for a second: pending, with both ends; then the answer to the second SYN.
+/// No answer for a second: reported as pending, with both endpoints. Then the second SYN is answered.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn late_answers_are_pending_first() {
@@ -225,12 +224,12 @@ fn late_answers_are_pending_first() {
             let event = monitor.to(address);
             assert_is_me(&event);
             assert_eq!((event.outcome, event.errno), (Outcome::Pending, None));
-            assert_eq!(event.source.ip(), own(1));
+            assert_eq!(event.source.ip(), local(1));
             assert_ne!(event.source.port(), 0);
             assert!(event.latency.unwrap() >= Duration::from_secs(1));
             ids.push((event.id(), event.source));
         }
-        // While the process knows nothing yet, another connection is not held up.
+        // The pending connections do not delay the outcome of others.
         let mut sockets = sockets.into_iter();
         let (late, refused, never) = (sockets.next(), sockets.next(), sockets.next());
         for (address, outcome, n) in [
@@ -249,10 +248,10 @@ fn late_answers_are_pending_first() {
     });
 }
 
-/// Those that are young when lightmon ends are reported as pending: nothing is left out silently.
+/// A connection that is younger than a second when lightmon ends is reported as pending, too.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn what_waits_at_the_end_is_pending() {
+fn connections_without_an_answer_at_the_end_are_pending() {
     with_peer(2, &[], || {
         let monitor = Monitor::start();
         let address = SocketAddr::new(peer(2).into(), 9);
@@ -267,7 +266,7 @@ fn what_waits_at_the_end_is_pending() {
     });
 }
 
-/// A blocking connect(2) that a signal interrupts goes on in the kernel, and is asked about again.
+/// A signal interrupts a blocking connect(2). The connection continues in the kernel, and connect(2) is called again.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn interrupted() {
@@ -278,7 +277,7 @@ fn interrupted() {
         let fd = tcp(address.ip(), SockFlag::empty());
         let me = nix::unistd::gettid().as_raw();
         let interrupter = thread::spawn(move || {
-            // In connect(2) or on the way to it: again, until it has come through.
+            // Repeated, since the first signals may come before connect(2) is called.
             for _ in 0..20 {
                 thread::sleep(Duration::from_millis(5));
                 raw::signal_thread(me);

@@ -1,4 +1,4 @@
-//! Which process it was: what it ran when it connected, also when it is gone at once.
+//! Processes: path, arguments and parent at the time of the connection, also of processes that end at once.
 
 use std::{
     ffi::OsString,
@@ -17,13 +17,13 @@ use std::{
 use lightmon_event::{Event, Outcome, Process, Provenance};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::monitor::{Monitor, assert_is_me, deaf_port, listen};
+use crate::monitor::{Monitor, assert_is_me, listen, unanswered_port};
 
 fn bash() -> PathBuf {
     fs::canonicalize("/bin/bash").unwrap()
 }
 
-/// What a bash connects by: a builtin, so that it is bash itself.
+/// A script that connects with a redirection, so that bash itself connects.
 fn connect_to(address: SocketAddr) -> String {
     format!("exec 3<>/dev/tcp/{}/{}", address.ip(), address.port())
 }
@@ -44,7 +44,7 @@ fn args(process: &Process) -> Vec<&str> {
         .collect()
 }
 
-/// The event is of the process `pid`, which was seen starting `path` with these arguments.
+/// Asserts that the event is of process `pid`, whose exec of `path` with these arguments was seen.
 fn assert_ran(event: &Event, pid: u32, path: &Path, expect: &[&str]) {
     assert_eq!(event.pid, pid);
     assert_eq!(event.process.path.as_deref(), path.to_str());
@@ -53,7 +53,7 @@ fn assert_ran(event: &Event, pid: u32, path: &Path, expect: &[&str]) {
     assert_eq!(event.process.provenance, Some(Provenance::Exec));
 }
 
-/// What ends at once still has its path, arguments and parent: they come from its exec, not from /proc.
+/// A process that ends at once has path, arguments and parent: they come from its exec, not from /proc.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn short_lived_processes() {
@@ -77,7 +77,7 @@ fn short_lived_processes() {
     }
 }
 
-/// A subshell runs no program of its own, and ends at once; so does one whose maker is gone before it connects.
+/// A subshell does not call exec, and ends at once. The second one connects after its parent has ended.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn forks_without_exec() {
@@ -87,7 +87,7 @@ fn forks_without_exec() {
         let connect = connect_to(address);
         let is_orphan = i % 2 == 1;
         let script = if is_orphan {
-            // The subshell in the middle ends at once; the last waits for that.
+            // The outer subshell ends at once. The inner one waits until it is an orphan.
             format!(
                 "( ( until read -t 0 <&- 2>/dev/null || [ $(( ++i )) = 50 ]; do :; done; {connect} ) & ); wait"
             )
@@ -96,7 +96,7 @@ fn forks_without_exec() {
         };
         let pid = run(Command::new("/bin/bash").args(["-c", &script]));
         let event = monitor.to(address);
-        assert_ne!(event.pid, pid, "it is bash's child");
+        assert_ne!(event.pid, pid, "not the child of bash");
         assert_ran(&event, event.pid, &bash(), &["/bin/bash", "-c", &script]);
         if !is_orphan {
             assert_eq!(event.process.parents[0].pid, pid);
@@ -104,7 +104,7 @@ fn forks_without_exec() {
     }
 }
 
-/// What a process was when it connected, not what it is when its connection is reported.
+/// The process is reported as it was when it connected, not as it is when the outcome is known.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn execs_after_connecting() {
@@ -116,8 +116,8 @@ fn execs_after_connecting() {
         let event = monitor.to(address);
         assert_ran(&event, pid, &bash(), &["/bin/bash", "-c", &script]);
     }
-    // The outcome comes when it has been three other programs since.
-    let (_deaf, _filler, address) = deaf_port(&monitor);
+    // The outcome comes after three further execs.
+    let (_deaf, _filler, address) = unanswered_port(&monitor);
     let script = format!(
         "{{ {}; }} & exec bash -c 'exec bash -c \"exec sleep 60\"'",
         connect_to(address)
@@ -147,7 +147,7 @@ fn execs_after_connecting() {
     assert_eq!(event.process, pending.process);
 }
 
-/// The interpreter is what runs; the script is among its arguments.
+/// The path is that of the interpreter. The script is one of the arguments.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn scripts_are_run_by_their_interpreter() {
@@ -166,7 +166,7 @@ fn scripts_are_run_by_their_interpreter() {
 }
 
 fn executable(path: &Path, content: &[u8]) -> PathBuf {
-    // Written and closed in a process of its own: a fork of another test would hold it open (ETXTBSY).
+    // Written in a process of its own: a child that another test forks would inherit the open file, and exec would fail (ETXTBSY).
     let mut tee = Command::new("tee")
         .arg(path)
         .stdin(Stdio::piped())
@@ -179,7 +179,7 @@ fn executable(path: &Path, content: &[u8]) -> PathBuf {
     path.to_owned()
 }
 
-/// A program that is deleted while it runs, and one that never had a file.
+/// A running program whose file is deleted; a program in a memfd, which never had a file.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn deleted_programs_and_memfds() {
@@ -190,7 +190,7 @@ fn deleted_programs_and_memfds() {
     let (_listener, address) = listen(Ipv4Addr::LOCALHOST);
     let script = format!("rm {}; {}", program.display(), connect_to(address));
     let pid = run(Command::new(&program).args(["-c", &script]));
-    // It was there when it started.
+    // The file existed at the exec.
     let name = program.to_str().unwrap();
     assert_ran(&monitor.to(address), pid, &program, &[name, "-c", &script]);
 
@@ -206,10 +206,10 @@ fn deleted_programs_and_memfds() {
     assert_ran(&event, pid, Path::new("/memfd:hidden (deleted)"), &expect);
 }
 
-/// Arguments are bytes, and may be long: what is cut is said to be.
+/// Arguments are any bytes. If they are too long, they are cut and marked as cut.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn arguments_may_be_anything() {
+fn long_and_binary_arguments() {
     let monitor = Monitor::start();
     let (_listener, address) = listen(Ipv4Addr::LOCALHOST);
     let script = connect_to(address);
@@ -229,10 +229,10 @@ fn arguments_may_be_anything() {
     assert!(args[3].len() > 3000 && args[3].chars().all(|c| c == 'x'));
 }
 
-/// The thread by its own name, its process by the process's.
+/// `comm` is the name of the thread; the process has its own name.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn threads_are_of_their_process() {
+fn threads_have_the_process_of_their_leader() {
     let monitor = Monitor::start();
     let (_listener, address) = listen(Ipv4Addr::LOCALHOST);
     thread::Builder::new()
@@ -251,13 +251,13 @@ fn threads_are_of_their_process() {
         .unwrap();
 }
 
-/// A thread that starts a program becomes the process: same pid, new program.
+/// A thread that calls exec becomes the leader: same pid, new program.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_thread_execs() {
+fn exec_of_a_thread() {
     let monitor = Monitor::start();
     let (_listener, address) = listen(Ipv4Addr::LOCALHOST);
-    let test = "process::helper_of_a_thread_execs";
+    let test = "process::thread_that_execs";
     let pid = run(Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--ignored"])
         .stdout(Stdio::null())
@@ -274,16 +274,16 @@ fn a_thread_execs() {
 
 const EXEC: &str = "LIGHTMON_TEST_EXEC";
 
-/// Run by [`a_thread_execs`] in a process of its own: the harness has each test on a thread.
+/// Run by [`exec_of_a_thread`] in a process of its own: the harness has each test on a thread.
 #[test]
 #[ignore = "helps another test"]
-fn helper_of_a_thread_execs() {
+fn thread_that_execs() {
     if let Some(script) = std::env::var_os(EXEC) {
         panic!("{}", Command::new("/bin/bash").arg("-c").arg(script).exec());
     }
 }
 
-/// A process that was there before, and ends as soon as it has connected, was read from /proc at the start.
+/// A process that ran before the monitor was read from /proc at the start, so it may end as soon as it has connected.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn older_processes() {
@@ -314,7 +314,7 @@ fn older_processes() {
     assert_eq!(event.process.parents[0].pid, std::process::id());
 }
 
-/// The same pid again: each process has its own program and arguments.
+/// Two processes with the same pid have their own programs and arguments.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn pids_are_reused() {
@@ -322,7 +322,7 @@ fn pids_are_reused() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let first = run(Command::new("/bin/bash").args(["-c", &connect_to(address), "first"]));
-    // Others take pids too: until it is ours again.
+    // Other processes take pids, too: repeat until this test gets it.
     let mut reused = false;
     for i in 0..500 {
         fs::write("/proc/sys/kernel/ns_last_pid", (first - 1).to_string()).unwrap();
@@ -343,5 +343,5 @@ fn pids_are_reused() {
             break;
         }
     }
-    assert!(reused, "pid {first} was never given again");
+    assert!(reused, "pid {first} was not reused");
 }

@@ -1,4 +1,4 @@
-//! lightmon without its output, and what tests connect to.
+//! A monitor (source and identity) to test with, and destinations to connect to.
 
 use std::{
     cell::RefCell,
@@ -19,31 +19,31 @@ use lightmon_identity::{Identity, container::Containers};
 use lightmon_thread::Stop;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage};
 
-/// Generous: the machine may be busy.
+/// Long, since the machine may be busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The kernel program under test; this process's own connections are like all others.
+/// Settings to test with: connections of this process are reported like all others.
 pub(crate) fn options() -> Options {
     Options {
         object: std::env::var_os("LIGHTMON_EBPF_OBJECT").map(Into::into),
-        report_own: true,
+        report_self: true,
         ..Options::default()
     }
 }
 
-/// The live source, attached.
+/// Opens the live source. All hooks must be attached.
 fn source(options: &Options) -> EbpfSource {
     let source = EbpfSource::open(options).unwrap_or_else(|error| panic!("{error}"));
     assert!(source.degraded.is_empty(), "{:?}", source.degraded);
     source
 }
 
-/// What the kernel program reports, enriched, until it is dropped.
+/// Runs source and identity on a thread, until it is dropped.
 pub(crate) struct Monitor {
     events: Receiver<Event>,
-    /// The kernel program's.
+    /// The counters of the kernel program.
     pub(crate) counters: Counters,
-    /// Came while another was waited for.
+    /// Events that came while another one was awaited.
     others: RefCell<Vec<Event>>,
     stop: Stop,
     reader: Option<thread::JoinHandle<Stats>>,
@@ -59,21 +59,22 @@ impl Monitor {
         let counters = source.counters();
         let (stop, (sender, events)) = (Stop::new().unwrap(), mpsc::channel());
         let stop_too = stop.clone();
-        let moves = source.cgroup_migrations();
-        let mut enrich = Identity::new(Containers::new()).counting_migrations(move || moves.now());
-        // Those that run already are known then.
-        while enrich.due().is_some() {
-            enrich.apply([], &mut Vec::new());
+        let migrations = source.cgroup_migrations();
+        let mut identity =
+            Identity::new(Containers::new()).counting_migrations(move || migrations.now());
+        // Reads the processes that run already.
+        while identity.due().is_some() {
+            identity.apply([], &mut Vec::new());
         }
         let reader = thread::spawn(move || {
             let stats = Stats::default();
             let (mut records, mut events) = (Vec::new(), Vec::new());
             loop {
-                source.wake_by(enrich.due());
+                source.wake_by(identity.due());
                 let next = source
                     .next(&mut records, MAX_BATCH, &stop_too, &stats)
                     .unwrap();
-                enrich.apply(records.drain(..), &mut events);
+                identity.apply(records.drain(..), &mut events);
                 for event in events.drain(..) {
                     let _ = sender.send(event);
                 }
@@ -91,40 +92,41 @@ impl Monitor {
         }
     }
 
-    /// The next event to that destination.
+    /// Waits for the next event to this destination.
     pub(crate) fn to(&self, destination: SocketAddr) -> Event {
         self.next(&format!("to {destination}"), |event| {
             event.destination == destination
         })
     }
 
-    /// The next event that is like that.
-    pub(crate) fn next(&self, what: &str, is_it: impl Fn(&Event) -> bool) -> Event {
-        (self.try_next(is_it)).unwrap_or_else(|| panic!("no event {what}"))
+    /// Waits for the next event that matches.
+    pub(crate) fn next(&self, what: &str, matches: impl Fn(&Event) -> bool) -> Event {
+        self.try_next(matches)
+            .unwrap_or_else(|| panic!("no event {what}"))
     }
 
-    /// The next event to that destination, none if it does not come.
+    /// Waits for the next event to this destination. `None` if there is none before the deadline.
     pub(crate) fn try_to(&self, destination: SocketAddr) -> Option<Event> {
         self.try_next(|event| event.destination == destination)
     }
 
-    fn try_next(&self, is_it: impl Fn(&Event) -> bool) -> Option<Event> {
+    fn try_next(&self, matches: impl Fn(&Event) -> bool) -> Option<Event> {
         let mut others = self.others.borrow_mut();
-        if let Some(at) = others.iter().position(&is_it) {
+        if let Some(at) = others.iter().position(&matches) {
             return Some(others.remove(at));
         }
         let deadline = Instant::now() + DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let event = self.events.recv_timeout(left).ok()?;
-            if is_it(&event) {
+            if matches(&event) {
                 return Some(event);
             }
             others.push(event);
         }
     }
 
-    /// Ends, and gives all further events to one of these destinations.
+    /// Ends the monitor, and returns all further events to these destinations.
     pub(crate) fn rest(mut self, destinations: &[SocketAddr]) -> Vec<Event> {
         let stats = self.end().unwrap();
         assert_eq!(stats.lost_kernel.into_inner(), 0);
@@ -142,14 +144,14 @@ impl Monitor {
     }
 }
 
-/// Detaches: programs that stay attached slow down all others.
+/// Detaches the hooks, which would slow down the other tests.
 impl Drop for Monitor {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// The event is ours, with all that identifies this test's process.
+/// Asserts that the event is of this thread and has its process, path, arguments and parent.
 pub(crate) fn assert_is_me(event: &Event) {
     assert_eq!(event.pid, std::process::id());
     assert_eq!(event.tid, nix::unistd::gettid().as_raw() as u32);
@@ -188,7 +190,7 @@ pub(crate) fn listen(ip: impl Into<IpAddr>) -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A port that nobody listens on: bound, so that nobody else gets it, but deaf.
+/// A port without a listener. The socket occupies the port, so that no other process gets it.
 pub(crate) fn closed_port(ip: impl Into<IpAddr>) -> (OwnedFd, SocketAddr) {
     let ip = ip.into();
     let fd = tcp(ip, SockFlag::empty());
@@ -197,11 +199,11 @@ pub(crate) fn closed_port(ip: impl Into<IpAddr>) -> (OwnedFd, SocketAddr) {
         &SockaddrStorage::from(SocketAddr::new(ip, 0)),
     )
     .unwrap();
-    let address = own_address(&fd);
+    let address = local_address(&fd);
     (fd, address)
 }
 
-/// A socket that can connect to there.
+/// A TCP socket of the family of this address.
 pub(crate) fn tcp(ip: IpAddr, flags: SockFlag) -> OwnedFd {
     let family = if ip.is_ipv4() {
         AddressFamily::Inet
@@ -215,7 +217,7 @@ pub(crate) fn connect(fd: &OwnedFd, address: SocketAddr) -> nix::Result<()> {
     socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(address))
 }
 
-pub(crate) fn own_address(fd: &OwnedFd) -> SocketAddr {
+pub(crate) fn local_address(fd: &OwnedFd) -> SocketAddr {
     let name: SockaddrStorage = socket::getsockname(fd.as_raw_fd()).unwrap();
     match (name.as_sockaddr_in(), name.as_sockaddr_in6()) {
         (Some(v4), _) => SocketAddr::V4((*v4).into()),
@@ -229,8 +231,8 @@ pub(crate) const LOOPBACK: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::LOCALHOST),
 ];
 
-/// Runs on a thread with a network of its own, where nothing but loopback is.
-pub(crate) fn in_own_network(test: impl FnOnce() + Send + 'static) {
+/// Runs the test on a thread in a new network namespace, which has nothing but loopback.
+pub(crate) fn in_new_network(test: impl FnOnce() + Send + 'static) {
     let thread = thread::spawn(|| {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         ip("link set lo up");
@@ -250,8 +252,8 @@ pub(crate) fn ip(arguments: &str) {
     );
 }
 
-/// A listener whose queue is full, so that it answers nobody.
-pub(crate) fn deaf_port(monitor: &Monitor) -> (OwnedFd, TcpStream, SocketAddr) {
+/// A port that does not answer: the queue of its listener is full.
+pub(crate) fn unanswered_port(monitor: &Monitor) -> (OwnedFd, TcpStream, SocketAddr) {
     let fd = socket::socket(
         AddressFamily::Inet,
         SockType::Stream,

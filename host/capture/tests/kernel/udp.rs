@@ -1,4 +1,4 @@
-//! UDP, with and without a peer.
+//! UDP: connected and unconnected sockets.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
@@ -12,7 +12,7 @@ use nix::{
 };
 
 use crate::{
-    monitor::{LOOPBACK, Monitor, assert_is_me, in_own_network, ip},
+    monitor::{LOOPBACK, Monitor, assert_is_me, in_new_network, ip},
     raw,
 };
 
@@ -43,10 +43,10 @@ fn udp_connect() {
     assert_eq!(monitor.rest(&addresses), []);
 }
 
-/// An address in a page that nobody has touched yet: the kernel program can't read it when the call begins.
+/// The address is in a page that is not in memory yet: the kernel program can't read it when the call begins.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn address_in_a_page_that_is_not_there() {
+fn address_in_a_page_that_is_not_in_memory() {
     let monitor = Monitor::start();
     let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = peer.local_addr().unwrap();
@@ -56,11 +56,11 @@ fn address_in_a_page_that_is_not_there() {
     assert_eq!(monitor.rest(&[address]), []);
 }
 
-/// sendto(2), sendmsg(2) and sendmmsg(2) without a peer: one event for each destination, with the real own port, however
-/// many datagrams there are.
+/// sendto(2), sendmsg(2) and sendmmsg(2) of unconnected sockets: one event a destination with the real source port, however many
+/// datagrams are sent.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn without_a_peer() {
+fn unconnected() {
     let monitor = Monitor::start();
     let mut all = Vec::new();
     for ip in LOOPBACK {
@@ -72,7 +72,7 @@ fn without_a_peer() {
         let peers: Vec<_> = (0..5).map(|_| UdpSocket::bind((ip, 0)).unwrap()).collect();
         let to: Vec<_> = peers.iter().map(|it| it.local_addr().unwrap()).collect();
         let socket = UdpSocket::bind((any, 0)).unwrap();
-        let own = socket.local_addr().unwrap();
+        let local = socket.local_addr().unwrap();
         let fd = OwnedFd::from(socket.try_clone().unwrap());
         for _ in 0..10 {
             socket.send_to(b"x", to[0]).unwrap();
@@ -91,7 +91,7 @@ fn without_a_peer() {
         for address in &to {
             let event = monitor.to(*address);
             assert_is_datagram(&event, Outcome::Sent, None);
-            assert_eq!(event.source, own);
+            assert_eq!(event.source, local);
         }
         all.extend(to);
     }
@@ -100,7 +100,7 @@ fn without_a_peer() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn mapped_is_ipv4_without_a_peer_too() {
+fn unconnected_ipv4_mapped_is_reported_as_ipv4() {
     let monitor = Monitor::start();
     let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = peer.local_addr().unwrap();
@@ -113,7 +113,7 @@ fn mapped_is_ipv4_without_a_peer_too() {
     assert_eq!(monitor.rest(&[address, mapped]), []);
 }
 
-/// Another process is another flow.
+/// Flows of different processes are different, even to the same destination.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn each_process_has_its_own_flows() {
@@ -142,11 +142,11 @@ fn each_process_has_its_own_flows() {
     assert_eq!(monitor.rest(&[address]), []);
 }
 
-/// What fails is reported too, once, and does not hide that it works later.
+/// A failure is reported once, and does not hide a later success.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_failure_does_not_hide_a_success() {
-    in_own_network(|| {
+fn failure_does_not_hide_a_success() {
+    in_new_network(|| {
         ip("route add prohibit 127.9.0.0/16 table local");
         let peer = UdpSocket::bind("0.0.0.0:0").unwrap();
         let address = SocketAddr::new([127, 9, 0, 1].into(), peer.local_addr().unwrap().port());

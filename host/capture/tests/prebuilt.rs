@@ -1,11 +1,11 @@
-//! The kernel program in the binary is the one of these sources.
+//! Checks that the prebuilt kernel program was built from the sources in `ebpf`.
 
 use std::{fs, path::Path};
 
 use sha2::{Digest as _, Sha256};
 
 #[test]
-fn the_stamp_is_that_of_the_sources() {
+fn prebuilt_program_is_up_to_date() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut files = vec![
         "ebpf/Cargo.toml".to_owned(),
@@ -40,6 +40,6 @@ fn the_stamp_is_that_of_the_sources() {
         .collect();
     assert_eq!(
         stamped, expected,
-        "the kernel program is not of these sources: run `make ebpf` and commit ebpf/prebuilt"
+        "the prebuilt kernel program is older than its sources: run `make ebpf` and commit ebpf/prebuilt"
     );
 }

@@ -1,4 +1,4 @@
-//! What the kernel program excludes is what the expressions exclude, and is counted.
+//! Exclude rules: the kernel program decides as the host does, and counts what it excludes.
 
 use std::{
     collections::HashSet,
@@ -31,18 +31,20 @@ use proptest::{
 };
 
 use crate::{
-    monitor::{Monitor, connect, deaf_port, in_own_network, ip, listen, options, own_address, tcp},
+    monitor::{
+        Monitor, connect, in_new_network, ip, listen, local_address, options, tcp, unanswered_port,
+    },
     raw,
-    tcp::speaks_mptcp,
+    tcp::supports_mptcp,
 };
 
-/// Users that nobody else is, as the rules also see what others do on this machine.
+/// Users that no other process of this machine has, since the rules apply to all processes.
 const USERS: [u32; 3] = [77_001, 77_002, 77_003];
 
-/// TCP is answered on the first.
+/// The first has a TCP listener.
 const PORTS: [u16; 3] = [7701, 7702, 7703];
 
-/// What cannot be reached is among them, and what the kernel takes for another address.
+/// Includes unreachable addresses, and addresses that the kernel replaces by others.
 const ADDRESSES: [&str; 7] = [
     "127.77.0.1",
     "127.77.0.9",
@@ -59,8 +61,8 @@ fn destinations() -> Vec<SocketAddr> {
     PORTS.into_iter().flat_map(all).collect()
 }
 
-/// Conditions that only this test's connections meet.
-fn conditions_of_ours(children: [u32; 2]) -> Vec<String> {
+/// Conditions that match connections of this test only.
+fn conditions_of_this_test(children: [u32; 2]) -> Vec<String> {
     let [a, b, _] = USERS.map(|uid| format!("uid={uid}"));
     let [c, d] = children.map(|pid| format!("pid={pid}"));
     let ports = PORTS.map(|port| format!("dport={port}"));
@@ -81,8 +83,8 @@ fn conditions_of_ours(children: [u32; 2]) -> Vec<String> {
         .collect()
 }
 
-/// Conditions that others' may meet as well; the last two are the host's to decide.
-fn conditions_of_all() -> Vec<String> {
+/// Conditions that may also match connections of other processes. The kernel program cannot evaluate the last two.
+fn conditions_of_any() -> Vec<String> {
     let mut conditions: Vec<String> = [
         "protocol=tcp",
         "protocol=udp",
@@ -100,15 +102,16 @@ fn conditions_of_all() -> Vec<String> {
 }
 
 fn alternative(children: [u32; 2]) -> impl Strategy<Value = String> {
-    let ours = select(conditions_of_ours(children));
-    let more = prop_oneof![ours.clone(), select(conditions_of_all())];
+    let ours = select(conditions_of_this_test(children));
+    let more = prop_oneof![ours.clone(), select(conditions_of_any())];
     (ours, prop::collection::vec(more, 0..3)).prop_map(|(ours, mut conditions)| {
         conditions.push(ours);
         conditions.join("&&")
     })
 }
 
-/// Each destination in each way; whether it comes about is not the question here. Only system calls, for a child.
+/// Connects and sends to each destination in several ways; failures are fine. Makes system calls only, so that a forked child can
+/// call it.
 fn connect_to_all(destinations: &[SocketAddr]) {
     for &to in destinations {
         let _ = connect(&tcp(to.ip(), SockFlag::empty()), to);
@@ -117,14 +120,14 @@ fn connect_to_all(destinations: &[SocketAddr]) {
         let _ = connect(&impatient, to);
         let _ = connect(&impatient, to);
 
-        // Two from the same port: where the first one stands, the other one begins and ends in its call.
+        // Two sockets with the same source port: if the first is connected, the second fails within its call.
         let [first, second] = [(); 2].map(|()| tcp(to.ip(), SockFlag::empty()));
         let any = match to {
             SocketAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
             SocketAddr::V6(_) => SocketAddr::from(([0; 16], 0)),
         };
         bind_again(&first, any);
-        bind_again(&second, own_address(&first));
+        bind_again(&second, local_address(&first));
         let _ = connect(&first, to);
         let _ = connect(&second, to);
 
@@ -153,13 +156,13 @@ fn udp(to: SocketAddr) -> OwnedFd {
     socket::socket(family, SockType::Datagram, SockFlag::empty(), None).unwrap()
 }
 
-/// Ways that take more than system calls.
-fn connect_oddly(destinations: &[SocketAddr]) {
-    let speaks_mptcp = speaks_mptcp();
+/// Connects in the ways that need more than system calls.
+fn connect_otherwise(destinations: &[SocketAddr]) {
+    let supports_mptcp = supports_mptcp();
     for &to in destinations {
         raw::io_uring_connect(tcp(to.ip(), SockFlag::empty()).as_raw_fd(), to);
         let _ = raw::sendmmsg(&udp(to), &[to]);
-        if speaks_mptcp {
+        if supports_mptcp {
             let family = if to.is_ipv4() {
                 libc::AF_INET
             } else {
@@ -171,7 +174,7 @@ fn connect_oddly(destinations: &[SocketAddr]) {
     }
 }
 
-/// What must be the same, whoever has decided; times may differ.
+/// The events that the expression does not exclude, as text without times. Must be the same, whether kernel or host decides.
 fn remains(events: &[Event], exclude: &Exclude) -> Vec<String> {
     let mut remains: Vec<_> = events
         .iter()
@@ -202,20 +205,20 @@ fn with_rules(exclude: &Exclude) -> Monitor {
     })
 }
 
-/// Random expressions, and connections of threads, processes and users: those that the kernel lets through are those that
-/// the expression would let through without it, and what the kernel has counted is the difference.
+/// Random expressions, and connections of several threads, processes and users. The events with the rules in the kernel are those that
+/// the host alone would keep, and the counter of the kernel program is the difference.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn the_kernel_decides_as_the_host_does() {
+fn kernel_decides_as_the_host_does() {
     const EXPRESSIONS: usize = 6;
-    in_own_network(|| {
+    in_new_network(|| {
         ip("addr add fd77::1/128 dev lo");
         let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORTS[0])).unwrap();
-        // Nobody accepts.
+        // Connections are not accepted, so the queue must hold all of them.
         socket::listen(&listener, socket::Backlog::new(4096).unwrap()).unwrap();
         let destinations = destinations();
 
-        // Before anything is open that they must not hold.
+        // Forked before the monitors start, so that the children do not keep their files open.
         let children = [None, Some(USERS[1])].map(|user| {
             let (go, start) = unistd::pipe().unwrap();
             let child = raw::fork(|| {
@@ -230,8 +233,8 @@ fn the_kernel_decides_as_the_host_does() {
         });
         let pids = children.each_ref().map(|(pid, _)| *pid);
 
-        // First one of which it is known that something matches, and something does not; then what comes.
-        let mut expressions = vec![conditions_of_ours(pids)];
+        // The first expression is known to match some events and not others. The further ones are random.
+        let mut expressions = vec![conditions_of_this_test(pids)];
         expressions[0].retain(|condition| !condition.contains("port"));
         let (mut random, any) = (
             TestRunner::default(),
@@ -250,7 +253,7 @@ fn the_kernel_decides_as_the_host_does() {
             raw::wait(child);
         }
         connect_to_all(&destinations);
-        connect_oddly(&destinations);
+        connect_otherwise(&destinations);
         thread::scope(|scope| {
             scope.spawn(|| {
                 raw::become_user(USERS[0]);
@@ -262,16 +265,16 @@ fn the_kernel_decides_as_the_host_does() {
             .iter()
             .map(|it| Event::canonical(*it))
             .collect();
-        // What 0.0.0.0 is.
+        // The kernel replaces 0.0.0.0 by this address.
         reported.extend(PORTS.map(|port| SocketAddr::from(([127, 0, 0, 1], port))));
         let everything = everything.rest(&reported);
         assert!(everything.len() > 500, "{}", everything.len());
         for ((alternatives, exclude), monitor) in expressions.iter().zip(&excludes).zip(monitors) {
             let counters = monitor.counters.clone();
-            let let_through = monitor.rest(&reported);
+            let from_kernel = monitor.rest(&reported);
             let remaining = remains(&everything, exclude);
             assert_eq!(
-                remains(&let_through, exclude),
+                remains(&from_kernel, exclude),
                 remaining,
                 "{alternatives:?}"
             );
@@ -280,7 +283,7 @@ fn the_kernel_decides_as_the_host_does() {
             let for_kernel = alternatives.iter().filter(|it| !is_for_host(it));
             let for_kernel = Exclude::parse(for_kernel).unwrap();
             let excluded = everything.iter().filter(|event| for_kernel.matches(event));
-            // One that is reported twice, since it was pending, is one.
+            // A connection that is reported twice (pending, then its outcome) counts once.
             let excluded: HashSet<String> = excluded.map(|event| event.id().to_string()).collect();
             assert_eq!(
                 counters.excluded().unwrap(),
@@ -288,20 +291,20 @@ fn the_kernel_decides_as_the_host_does() {
                 "{alternatives:?}"
             );
         }
-        // The test would mean little otherwise.
+        // Guards the test itself: some events are excluded, and some are not.
         let remaining = remains(&everything, &excludes[0]).len();
         assert!((1..everything.len()).contains(&remaining), "{remaining}");
     });
 }
 
-/// It would have been reported as pending, and again when it has ended.
+/// Without the rule it would be reported twice: as pending, and with its outcome.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_pending_connection_is_excluded_once() {
-    in_own_network(|| {
+fn pending_connection_is_excluded_once() {
+    in_new_network(|| {
         let everything = Monitor::start();
-        let (_deaf, _filler, address) = deaf_port(&everything);
-        // Whom no other test is.
+        let (_listener, _filler, address) = unanswered_port(&everything);
+        // No other test has this user.
         let user = 77_009;
         let exclude = Exclude::parse([format!("uid={user}")]).unwrap();
         let monitor = with_rules(&exclude);
@@ -321,11 +324,11 @@ fn a_pending_connection_is_excluded_once() {
     });
 }
 
-/// The verifier goes through all of them, on old kernels as well; the last one counts as the first does, and one more is
-/// left to the host.
+/// The verifier of an old kernel accepts the maximum number of rules. The last rule works like the first, and one more is left to the
+/// host.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn as_many_rules_as_there_is_room_for() {
+fn maximum_number_of_rules() {
     let (_listener, address) = listen(Ipv4Addr::LOCALHOST);
     let (_other, other) = listen(Ipv4Addr::LOCALHOST);
     let me = std::process::id();
@@ -348,13 +351,13 @@ fn as_many_rules_as_there_is_room_for() {
     assert_eq!(counters.excluded().unwrap(), 1);
 }
 
-/// lightmon's own connections are counted apart, whatever the rules are.
+/// lightmon's own connections are counted separately, whatever the rules are.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn own_connections_are_not_excluded() {
+fn connections_from_self_are_not_excluded() {
     let (_listener, address) = listen(Ipv4Addr::LOCALHOST);
     let mut source = EbpfSource::open(&Options {
-        report_own: false,
+        report_self: false,
         exclude: Exclude::parse([format!("pid={}", std::process::id())])
             .unwrap()
             .rules(),

@@ -1,4 +1,4 @@
-//! What no safe API offers: calls as odd programs make them.
+//! System calls that have no safe wrapper.
 #![expect(unsafe_code, reason = "these calls have no safe wrapper")]
 
 use std::{
@@ -27,16 +27,16 @@ fn check(result: i32) -> io::Result<i32> {
 }
 
 pub(crate) fn socket(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
-    // SAFETY: a new descriptor, that nobody else has.
+    // SAFETY: the descriptor is new and has no other owner.
     check(unsafe { libc::socket(family, kind, protocol) })
         .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// connect(2) with an address in a page that nobody has touched yet.
+/// connect(2) with an address in a page that is not in memory yet.
 pub(crate) fn connect_untouched(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     let address = SockaddrStorage::from(address);
     let file = tempfile::tempfile()?;
-    // SAFETY: the bytes of the address, and a page of a file that holds them.
+    // SAFETY: the slice has the length of the address, and the mapping is a page of a file that holds it.
     unsafe {
         let bytes = std::slice::from_raw_parts(address.as_ptr().cast(), address.len() as usize);
         nix::unistd::write(&file, bytes)?;
@@ -56,7 +56,7 @@ pub(crate) fn connect_untouched(fd: &OwnedFd, address: SocketAddr) -> io::Result
     }
 }
 
-/// sendmmsg(2): a byte to each address. How many were sent.
+/// sendmmsg(2): sends a byte to each address, and returns how many were sent.
 pub(crate) fn sendmmsg(fd: &OwnedFd, addresses: &[SocketAddr]) -> io::Result<usize> {
     let addresses: Vec<_> = addresses
         .iter()
@@ -70,7 +70,7 @@ pub(crate) fn sendmmsg(fd: &OwnedFd, addresses: &[SocketAddr]) -> io::Result<usi
     let mut messages: Vec<libc::mmsghdr> = addresses
         .iter()
         .map(|address| {
-            // SAFETY: plain numbers and pointers.
+            // SAFETY: all fields are numbers and pointers, for which zeros are valid.
             let mut message: libc::mmsghdr = unsafe { zeroed() };
             message.msg_hdr.msg_name = address.as_ptr().cast_mut().cast();
             message.msg_hdr.msg_namelen = address.len();
@@ -91,16 +91,16 @@ pub(crate) fn sendmmsg(fd: &OwnedFd, addresses: &[SocketAddr]) -> io::Result<usi
     check(sent).map(|sent| sent as usize)
 }
 
-/// Runs `child` in a process made by fork(2) that starts no program, and waits for it. `child` may only make system calls.
+/// Runs `child` in a forked process that does not call exec, and waits for its end. `child` must make system calls only.
 pub(crate) fn in_fork(child: impl FnOnce()) -> u32 {
     let pid = fork(child);
     wait(pid);
     pid
 }
 
-/// The same without waiting.
+/// As [`in_fork`], without waiting.
 pub(crate) fn fork(child: impl FnOnce()) -> u32 {
-    // SAFETY: the child makes system calls only, and ends without running anything of this program's.
+    // SAFETY: the child makes system calls only, and then ends without running any destructor.
     match unsafe { libc::fork() } {
         0 => {
             let result = catch_unwind(AssertUnwindSafe(child));
@@ -110,15 +110,15 @@ pub(crate) fn fork(child: impl FnOnce()) -> u32 {
     }
 }
 
-/// Until a child has ended, as it should.
+/// Waits until a child has ended with success.
 pub(crate) fn wait(pid: u32) {
     let (pid, mut status) = (pid as i32, 0);
-    // SAFETY: our own child.
+    // SAFETY: the process is a child of this one.
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
     assert_eq!(status, 0);
 }
 
-/// Closes all files but this one, so that a child that lives on holds nothing that others close or detach.
+/// Closes all files except this one, so that a long-lived child does not keep files of other tests open.
 pub(crate) fn keep_only(file: &OwnedFd) {
     let fd = file.as_raw_fd() as libc::c_uint;
     let ranges = [(3, fd - 1), (fd + 1, libc::c_uint::MAX)];
@@ -129,7 +129,7 @@ pub(crate) fn keep_only(file: &OwnedFd) {
     }
 }
 
-/// Makes the calling thread, and no other one, another user's: what libc has for that is for the whole process.
+/// Changes the user of the calling thread only. libc would change the user of all threads.
 pub(crate) fn become_user(uid: u32) {
     // SAFETY: no memory involved.
     let result = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
@@ -138,7 +138,7 @@ pub(crate) fn become_user(uid: u32) {
 
 extern "C" fn ignore(_: libc::c_int) {}
 
-/// From now on SIGUSR1 interrupts system calls (EINTR) and does nothing else.
+/// Makes SIGUSR1 interrupt system calls (EINTR), without any other effect.
 pub(crate) fn interrupt_by_sigusr1() {
     // SAFETY: the handler does nothing.
     unsafe {
@@ -184,7 +184,7 @@ pub(crate) fn tun(name: &str) -> File {
     file
 }
 
-/// IORING_OP_CONNECT, waited for: 0 or a negative errno.
+/// Connects with IORING_OP_CONNECT. Returns 0 or a negative errno.
 pub(crate) fn io_uring_connect(fd: RawFd, address: SocketAddr) -> i32 {
     let address = SockaddrStorage::from(address);
     let mut ring = io_uring::IoUring::new(2).unwrap();
@@ -199,7 +199,7 @@ pub(crate) fn io_uring_connect(fd: RawFd, address: SocketAddr) -> i32 {
     ring.completion().next().unwrap().result()
 }
 
-/// Attaches a program to a cgroup that refuses each connect(2) over IPv4 with EPERM; detached with the cgroup.
+/// Attaches a program to a cgroup that refuses each connect(2) over IPv4 with EPERM. It is detached when the cgroup is removed.
 pub(crate) fn deny_connect(cgroup: &File) {
     const BPF_PROG_LOAD: i32 = 5;
     const BPF_PROG_ATTACH: i32 = 8;

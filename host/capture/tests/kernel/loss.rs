@@ -1,4 +1,4 @@
-//! A reader that comes too late: what found no room is counted, and told with the time in which it happened.
+//! Loss: if the ring buffer is full, lost connections are counted, and reported with the time span of the loss.
 
 use std::{
     net::{Ipv4Addr, UdpSocket},
@@ -55,7 +55,7 @@ fn losses_are_exact() {
     for it in &lost {
         assert!(it.since <= it.until && it.until >= before && it.until <= Timestamp::now());
     }
-    // What others on this machine have lost meanwhile is among it.
+    // Includes lost connections of other processes of this machine.
     assert!(ours <= MADE && ours + connections >= MADE);
     assert_eq!(stats.lost_kernel.load(Relaxed), connections);
     assert_eq!(stats.seen.load(Relaxed), ours + others + connections);

@@ -1,4 +1,4 @@
-//! lightmon's own connections are known by identity, and left to be counted.
+//! lightmon's own connections are recognised, and reported as [`Record::FromSelf`].
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
@@ -17,12 +17,12 @@ use crate::{
     raw,
 };
 
-/// In this test's process lightmon runs, in its child it does not.
+/// The process of this test is lightmon, its child is not.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn own_connections_are_marked() {
+fn connections_from_self_are_marked() {
     let mut source = EbpfSource::open(&Options {
-        report_own: false,
+        report_self: false,
         ..options()
     })
     .unwrap();
@@ -40,15 +40,15 @@ fn own_connections_are_marked() {
     let child = raw::in_fork(connect);
 
     let (stop, stats) = (Stop::new().unwrap(), Stats::default());
-    let (mut own, mut others) = (Vec::new(), Vec::new());
+    let (mut from_self, mut others) = (Vec::new(), Vec::new());
     let deadline = Instant::now() + DEADLINE;
-    while own.len() + others.len() < 6 {
-        assert!(Instant::now() < deadline, "{own:?} {others:?}");
+    while from_self.len() + others.len() < 6 {
+        assert!(Instant::now() < deadline, "{from_self:?} {others:?}");
         let mut batch = Vec::new();
         source.next(&mut batch, MAX_BATCH, &stop, &stats).unwrap();
         for record in batch {
             let (list, event) = match record {
-                Record::FromSelf(event) => (&mut own, event),
+                Record::FromSelf(event) => (&mut from_self, event),
                 Record::Connection(event) => (&mut others, event),
                 _ => continue,
             };
@@ -58,6 +58,6 @@ fn own_connections_are_marked() {
         }
     }
     let all = |pid| [open, closed, datagram].map(|address: SocketAddr| (pid, address));
-    assert_eq!(own, all(std::process::id()));
+    assert_eq!(from_self, all(std::process::id()));
     assert_eq!(others, all(child));
 }

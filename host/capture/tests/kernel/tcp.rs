@@ -1,4 +1,4 @@
-//! TCP: every outcome, whichever way the connection is made. What needs a peer that misbehaves is in `wire`.
+//! TCP: every outcome, and every way to connect. Tests that need an unusual peer are in `wire`.
 
 use std::{
     fs::{self, File},
@@ -21,8 +21,8 @@ use nix::{
 
 use crate::{
     monitor::{
-        LOOPBACK, Monitor, assert_is_me, closed_port, connect, deaf_port, in_own_network, ip,
-        listen, own_address, tcp,
+        LOOPBACK, Monitor, assert_is_me, closed_port, connect, in_new_network, ip, listen,
+        local_address, tcp, unanswered_port,
     },
     raw,
 };
@@ -81,7 +81,7 @@ fn refused() {
     assert_eq!(monitor.rest(&[]), []);
 }
 
-/// Connects without waiting, asks again until it is decided, as event loops do: one event, with the real outcome.
+/// Connects without blocking and calls connect(2) until there is an outcome, as event loops do. There is one event, with that outcome.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn non_blocking() {
@@ -107,7 +107,7 @@ fn non_blocking() {
             (Protocol::Tcp, outcome, errno)
         );
     }
-    // A refused socket may be connected anew: the second `connect` above was such a one, and is a connection of its own.
+    // A socket that was refused can connect again: the second `connect` above is a connection of its own.
     let rest = monitor.rest(&[open, closed]);
     assert_eq!(
         rest.iter()
@@ -117,11 +117,11 @@ fn non_blocking() {
     );
 }
 
-/// Nothing but loopback: there is no route to anywhere else.
+/// The network has loopback only, and no other route.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn network_unreachable() {
-    in_own_network(|| {
+    in_new_network(|| {
         let address: SocketAddr = "203.0.113.7:4242".parse().unwrap();
         let monitor = Monitor::start();
         let unreachable = (Outcome::Unreachable, Some(Errno::ENETUNREACH as u16));
@@ -149,11 +149,11 @@ fn network_unreachable() {
     });
 }
 
-/// No free port: the kernel goes to SYN_SENT and back within the call, and only the call knows why.
+/// No source port is free: the socket enters SYN_SENT and leaves it within the call, and only the call has the errno.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn address_unavailable() {
-    in_own_network(|| {
+    in_new_network(|| {
         std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "1024 1025").unwrap();
         let listener = TcpListener::bind("127.0.0.1:4243").unwrap();
         let address = listener.local_addr().unwrap();
@@ -179,14 +179,14 @@ fn address_unavailable() {
     });
 }
 
-/// Nobody answers: the listener's queue is full, and the kernel asks once more only.
+/// The peer does not answer, since the queue of its listener is full. The kernel sends one more SYN only.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn timed_out() {
-    in_own_network(|| {
+    in_new_network(|| {
         std::fs::write("/proc/sys/net/ipv4/tcp_syn_retries", "1").unwrap();
         let monitor = Monitor::start();
-        let (_deaf, _filler, address) = deaf_port(&monitor);
+        let (_deaf, _filler, address) = unanswered_port(&monitor);
         assert_eq!(
             TcpStream::connect(address).unwrap_err().raw_os_error(),
             Some(Errno::ETIMEDOUT as i32)
@@ -205,21 +205,21 @@ fn timed_out() {
     });
 }
 
-/// The kernel skips a tracepoint's ordinary program in a softirq that has interrupted a call of bpf(2), and any program in a
-/// softirq that has interrupted itself: timers interrupt both here.
+/// The kernel skips the programs of plain tracepoints in a softirq that has interrupted a bpf(2) call. It skips any program in a softirq
+/// that has interrupted the same program. Timers cause both here.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn outcomes_in_softirqs() {
     const CONNECTIONS: usize = 256;
-    in_own_network(|| {
+    in_new_network(|| {
         std::fs::write("/proc/sys/net/ipv4/tcp_syn_retries", "1").unwrap();
         let monitor = Monitor::start();
-        let (_deaf, _filler, address) = deaf_port(&monitor);
+        let (_deaf, _filler, address) = unanswered_port(&monitor);
         let connecting: Vec<_> = (0..CONNECTIONS)
             .map(|_| {
                 let socket = tcp(address.ip(), SockFlag::SOCK_NONBLOCK);
                 assert_eq!(connect(&socket, address), Err(Errno::EINPROGRESS));
-                // Each has a tick of its own, and so an interrupt.
+                // Spread over time, so that each connection has a timer interrupt of its own.
                 thread::sleep(Duration::from_millis(4));
                 socket
             })
@@ -231,7 +231,7 @@ fn outcomes_in_softirqs() {
                 scope.spawn(|| {
                     while !done.load(Relaxed) {
                         monitor.counters.connections().unwrap();
-                        // Runs the programs for a change of state that says nothing.
+                        // Changes the state of a socket, which runs the programs and reports nothing.
                         drop(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
                     }
                 });
@@ -245,7 +245,7 @@ fn outcomes_in_softirqs() {
             }
             done.store(true, Relaxed);
         });
-        // What is missing, and what came in its place.
+        // For the message of the assertion: the connections without the outcome, and what was reported instead.
         let is_ended = |event: &Event| {
             let same = |other: &&Event| other.kernel_time == event.kernel_time;
             let mut same = seen.iter().filter(same);
@@ -254,19 +254,19 @@ fn outcomes_in_softirqs() {
         let seen: Vec<_> = seen.iter().filter(|event| !is_ended(event)).collect();
         assert_eq!(
             timed_out, CONNECTIONS,
-            "of these nothing came, or something else: {seen:#?}"
+            "no event, or another outcome: {seen:#?}"
         );
         drop(connecting);
         assert_eq!(monitor.rest(&[address]), []);
     });
 }
 
-/// Closed before anybody has answered.
+/// The socket is closed before the peer answers.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn aborted() {
     let monitor = Monitor::start();
-    let (_deaf, _filler, address) = deaf_port(&monitor);
+    let (_deaf, _filler, address) = unanswered_port(&monitor);
     let connecting = tcp(address.ip(), SockFlag::SOCK_NONBLOCK);
     assert_eq!(connect(&connecting, address), Err(Errno::EINPROGRESS));
     drop(connecting);
@@ -276,12 +276,12 @@ fn aborted() {
     assert_eq!(monitor.rest(&[address]), []);
 }
 
-/// A process that is killed while it waits: by whom, and that it was given up.
+/// A process is killed while its connection is pending: the event has the process, and the outcome `aborted`.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn killed_while_pending() {
     let monitor = Monitor::start();
-    let (_deaf, _filler, address) = deaf_port(&monitor);
+    let (_deaf, _filler, address) = unanswered_port(&monitor);
     let script = format!("exec 3<>/dev/tcp/{}/{}", address.ip(), address.port());
     let mut child = Command::new("bash").args(["-c", &script]).spawn().unwrap();
     let pending = monitor.to(address);
@@ -299,11 +299,11 @@ fn killed_while_pending() {
     assert_eq!(monitor.rest(&[address]), []);
 }
 
-/// Refused by a route, before anything is sent.
+/// A route refuses the connection before a packet is sent.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn denied_by_a_route() {
-    in_own_network(|| {
+fn denied_by_route() {
+    in_new_network(|| {
         ip("route add prohibit 127.9.0.0/16 table local");
         ip("route add blackhole 127.10.0.0/16 table local");
         ip("route add unreachable 127.11.0.0/16 table local");
@@ -319,23 +319,23 @@ fn denied_by_a_route() {
             let event = monitor.to(address);
             assert_is_me(&event);
             assert_eq!((event.outcome, event.errno), (outcome, Some(errno as u16)));
-            assert_eq!(monitor_has_no_more(&monitor, address), None);
+            assert_eq!(further_event(&monitor, address), None);
         }
     });
 }
 
-/// Whatever else came to there by the time that a later connection has come.
-fn monitor_has_no_more(monitor: &Monitor, address: SocketAddr) -> Option<Event> {
+/// Makes a later connection, and returns a further event to `address` that came before it, if any.
+fn further_event(monitor: &Monitor, address: SocketAddr) -> Option<Event> {
     let (_listener, later) = listen(Ipv4Addr::LOCALHOST);
     let _stream = TcpStream::connect(later).unwrap();
     let event = monitor.next("at all", |it| [address, later].contains(&it.destination));
     (event.destination == address).then_some(event)
 }
 
-/// Refused by a program of the process's cgroup.
+/// A program of the cgroup refuses the connection.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn denied_by_a_cgroup() {
+fn denied_by_cgroup() {
     let cgroup = Cgroup::make("denied");
     raw::deny_connect(&File::open(&cgroup.0).unwrap());
     let monitor = Monitor::start();
@@ -360,7 +360,7 @@ fn denied_by_a_cgroup() {
     assert_eq!(monitor.rest(&[address]), []);
 }
 
-/// A cgroup of version 2, while it is there.
+/// A cgroup of version 2. Removed when dropped.
 struct Cgroup(String);
 
 impl Cgroup {
@@ -380,10 +380,10 @@ impl Drop for Cgroup {
     }
 }
 
-/// The socket's maker is not who connects it.
+/// A process connects a socket that another process has created.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_socket_of_another_process() {
+fn socket_of_another_process() {
     let monitor = Monitor::start();
     let (_listener, address) = listen(Ipv4Addr::LOCALHOST);
     let fd = tcp(address.ip(), SockFlag::empty());
@@ -396,7 +396,7 @@ fn a_socket_of_another_process() {
     assert_eq!(monitor.rest(&[address]), []);
 }
 
-/// io_uring makes no connect(2).
+/// io_uring connects without connect(2).
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn io_uring() {
@@ -419,8 +419,8 @@ fn io_uring() {
     assert_eq!(monitor.rest(&[open, closed]), []);
 }
 
-/// Whether this kernel speaks MPTCP; one that doesn't must give no such socket either.
-pub(crate) fn speaks_mptcp() -> bool {
+/// Whether this kernel supports MPTCP. If it does not, creating such a socket must fail.
+pub(crate) fn supports_mptcp() -> bool {
     let socket = raw::socket(libc::AF_INET, libc::SOCK_STREAM, raw::IPPROTO_MPTCP);
     let is_there = Path::new("/proc/sys/net/mptcp").exists();
     match socket {
@@ -433,11 +433,11 @@ pub(crate) fn speaks_mptcp() -> bool {
     is_there
 }
 
-/// The first subflow of a socket that speaks several.
+/// The first subflow of an MPTCP socket.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn mptcp() {
-    if !speaks_mptcp() {
+    if !supports_mptcp() {
         return;
     }
     let monitor = Monitor::start();
@@ -458,14 +458,14 @@ fn mptcp() {
     assert_eq!(monitor.rest(&[open, closed]), []);
 }
 
-/// The kernel itself begins further subflows, for whom who has connected the socket.
+/// The kernel begins further subflows. They belong to the process that has connected the socket.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn mptcp_further_subflows() {
-    if !speaks_mptcp() {
+    if !supports_mptcp() {
         return;
     }
-    in_own_network(|| {
+    in_new_network(|| {
         ip("addr add 10.1.0.1/24 dev lo");
         ip("addr add 10.2.0.1/24 dev lo");
         ip("mptcp limits set subflow 4 add_addr_accepted 4");
@@ -473,16 +473,16 @@ fn mptcp_further_subflows() {
         let monitor = Monitor::start();
         let mptcp = || raw::socket(libc::AF_INET, libc::SOCK_STREAM, raw::IPPROTO_MPTCP).unwrap();
         let listener = mptcp();
-        let own = SockaddrStorage::from(SocketAddr::from(([10, 1, 0, 1], 0)));
-        socket::bind(listener.as_raw_fd(), &own).unwrap();
+        let local = SockaddrStorage::from(SocketAddr::from(([10, 1, 0, 1], 0)));
+        socket::bind(listener.as_raw_fd(), &local).unwrap();
         socket::listen(&listener, socket::Backlog::new(8).unwrap()).unwrap();
-        let address = own_address(&listener);
+        let address = local_address(&listener);
         let ours = mptcp();
         connect(&ours, address).unwrap();
         let listener = TcpListener::from(listener);
         let (mut theirs, _) = listener.accept().unwrap();
         let mut ours = TcpStream::from(ours);
-        // Both sides know that the other one speaks it once data has come through.
+        // The kernel begins further subflows only after data have arrived on both sides.
         for _ in 0..3 {
             ours.write_all(b"x").unwrap();
             theirs.read_exact(&mut [0]).unwrap();
@@ -500,19 +500,19 @@ fn mptcp_further_subflows() {
     });
 }
 
-/// TCP Fast Open: connected by the first data, with and without a call of connect(2).
+/// TCP Fast Open: the first data connect the socket, with and without connect(2).
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn fast_open() {
     const MSG_FASTOPEN: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_FASTOPEN);
-    in_own_network(|| {
-        // Client, server, and each listener without being asked: Documentation/networking/ip-sysctl.rst.
+    in_new_network(|| {
+        // Enables client and server, the latter for each listener: Documentation/networking/ip-sysctl.rst.
         fs::write("/proc/sys/net/ipv4/tcp_fastopen", "1027").unwrap();
         let monitor = Monitor::start();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let open = listener.local_addr().unwrap();
         let (_guard, closed) = closed_port(Ipv4Addr::LOCALHOST);
-        // The first asks for a cookie, the second has one and sends data with its SYN.
+        // The first connection requests a cookie. The second has it, and sends data with its SYN.
         for _ in 0..2 {
             let fd = tcp(open.ip(), SockFlag::empty());
             let to = SockaddrStorage::from(open);
@@ -523,7 +523,7 @@ fn fast_open() {
             let event = monitor.to(open);
             assert_is_me(&event);
             assert_eq!(event.outcome, Outcome::Established);
-            assert_eq!(event.source, own_address(&fd));
+            assert_eq!(event.source, local_address(&fd));
         }
         let fd = tcp(open.ip(), SockFlag::empty());
         socket::setsockopt(&fd, socket::sockopt::TcpFastOpenConnect, &true).unwrap();
