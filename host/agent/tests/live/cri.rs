@@ -1,10 +1,18 @@
 //! The CRI v1 API as a kubelet would call it: pods, their containers, commands in them.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{collections::HashMap, path::PathBuf, time::Duration};
 
-use lightmon_identity::container::cri::grpc::Client;
+use lightmon_identity::container::cri::grpc::connect;
 use prost::Message;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::timeout};
+use tonic::{
+    client::Grpc,
+    codegen::http::{Uri, uri::PathAndQuery},
+};
+use tonic_prost::ProstCodec;
+
+/// How long the runtime may take to answer a call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all containers run from: busybox, with its commands in /bin.
 pub(crate) const IMAGE: &str = "localhost/bb:1";
@@ -143,23 +151,34 @@ impl Cri {
     }
 
     #[track_caller]
-    fn call<A: Message + Default>(&self, method: &'static str, request: &impl Message) -> A {
+    fn call<A: Message + Default + 'static>(
+        &self,
+        method: &'static str,
+        request: &(impl Message + Clone + 'static),
+    ) -> A {
         self.try_call(method, request)
             .unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    fn try_call<A: Message + Default>(
+    fn try_call<A: Message + Default + 'static>(
         &self,
         method: &'static str,
-        request: &impl Message,
+        request: &(impl Message + Clone + 'static),
     ) -> Result<A, String> {
         self.runtime.block_on(async {
-            let (client, connection) = Client::connect(&self.socket)
-                .await
-                .map_err(|it| it.to_string())?;
-            tokio::spawn(connection);
-            let answer = client.call(method, request).await;
-            answer.map_err(|it| it.to_string())
+            let (connection, driver) = connect(&self.socket).await.map_err(|it| it.to_string())?;
+            tokio::spawn(driver);
+            let mut client = Grpc::with_origin(connection, Uri::from_static("http://localhost"));
+            client.ready().await.map_err(|it| it.to_string())?;
+            let request = tonic::Request::new(request.clone());
+            let method = PathAndQuery::from_static(method);
+            let call = client.unary(request, method, ProstCodec::default());
+            match timeout(CALL_TIMEOUT, call).await {
+                Ok(answer) => answer
+                    .map(|it| it.into_inner())
+                    .map_err(|it| it.to_string()),
+                Err(_) => Err(format!("no answer within {CALL_TIMEOUT:?}")),
+            }
         })
     }
 }

@@ -15,20 +15,23 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
 use tracing::{debug, info};
 
 use self::{
-    api::{
-        ContainerState, ContainerStatusRequest, ContainerStatusResponse, Filter, ImageSpec,
-        ListContainersResponse, ListPodSandboxResponse, ListRequest, NODE_NETWORK, PodSandbox,
-        PodSandboxStatus, PodSandboxStatusRequest, PodSandboxStatusResponse, SANDBOX_READY,
-        VersionRequest, VersionResponse,
+    api::runtime::{
+        self, ContainerFilter, ContainerState, ContainerStatusRequest, ImageSpec,
+        ListContainersRequest, ListPodSandboxRequest, NamespaceMode, PodSandbox, PodSandboxFilter,
+        PodSandboxState, PodSandboxStatus, PodSandboxStatusRequest, VersionRequest,
+        VersionResponse, runtime_service_client::RuntimeServiceClient,
     },
     events::Event,
-    grpc::Client,
+    grpc::{Connection, answer, runtime_client},
 };
-use super::{Containers, Runtime, cgroup, socket::Attempts};
+use super::{
+    Containers, Runtime, cgroup,
+    socket::{self, Attempt},
+};
 use lightmon_event::{Container, Pod};
 
 /// Where runtimes listen unless it is told otherwise: containerd, CRI-O, k3s. Not cri-dockerd: Docker itself is watched.
@@ -46,14 +49,6 @@ const MAX_EVENTS: usize = 256;
 
 /// Longest name of a runtime that is believed.
 const MAX_NAME: usize = 64;
-
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error(transparent)]
-    Call(#[from] grpc::Error),
-    #[error("the connection has ended")]
-    Ended,
-}
 
 /// The sockets to watch: those that are given (a path, or `unix://` and a path), else the usual ones.
 pub fn sockets(given: Vec<String>) -> Vec<PathBuf> {
@@ -73,67 +68,62 @@ pub fn sockets(given: Vec<String>) -> Vec<PathBuf> {
 pub fn watch(containers: Containers, socket: PathBuf) -> impl Future<Output = ()> + Send {
     let runtime = containers.runtime();
     let questions = runtime.connect();
-    run(runtime, questions, socket)
+    async move { socket::watch(Session, runtime, questions, &socket).await }
 }
 
-async fn run(runtime: Runtime, questions: mpsc::Receiver<Arc<str>>, socket: PathBuf) {
-    let refused = "pods and their containers will have no names; run as root";
-    let mut attempts = Attempts::new(&socket, "CRI", refused);
-    let mut first = Some(questions);
-    loop {
-        let mut connected = false;
-        let Err(error) = session(&socket, &runtime, first.take(), &mut connected).await;
-        attempts
-            .again(connected, &error, is_permission(&error))
-            .await;
-    }
-}
+/// Watches a runtime through one connection.
+struct Session;
 
-/// From connecting to the end of the connection. Without `questions` it can be asked as soon as somebody listens.
-async fn session(
-    socket: &Path,
-    runtime: &Runtime,
-    questions: Option<mpsc::Receiver<Arc<str>>>,
-    connected: &mut bool,
-) -> Result<Infallible, Error> {
-    let (client, connection) = Client::connect(socket).await?;
-    let mut questions = questions.unwrap_or_else(|| runtime.connect());
-    let mut connection = tokio::spawn(connection);
-    let server = Server::of(client).await?;
-    let mut lookups = Lookups::new(server.clone(), runtime.wants_addresses());
+impl socket::Session for Session {
+    const API: &'static str = "CRI";
+    const IF_DENIED: &'static str = "pods and their containers will have no names; run as root";
+    type Error = grpc::Error;
 
-    // The events begin before the list is made, so that little is missed between them; what is, is asked for when it is seen.
-    let (sender, mut events) = mpsc::channel(MAX_EVENTS);
-    let mut listener = JoinSet::new();
-    listener.spawn(events::listen(server.clone(), sender));
-    let list = server.list().await?;
-    info!(?socket, runtime = ?server.name, containers = list.len(), "CRI runtime connected");
-    *connected = true;
-    let incomplete: Vec<Arc<str>> = list
-        .iter()
-        // A sandbox has a name, but its pod's addresses are not in the list.
-        .filter(|container| {
-            container.image.is_none() && (is_in_pod(container) || runtime.wants_addresses())
-        })
-        .map(|container| container.id.clone())
-        .collect();
-    runtime.list(list);
-    for id in incomplete {
-        lookups.start(id);
-    }
+    async fn run(
+        &self,
+        stream: UnixStream,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Infallible, grpc::Error> {
+        let (connection, driver) = grpc::handshake(stream).await?;
+        let mut questions = attempt.requests();
+        let (socket, runtime) = (attempt.socket, attempt.runtime);
+        let mut driver = tokio::spawn(driver);
+        let server = Server::of(connection).await?;
+        let mut lookups = Lookups::new(server.clone(), runtime.wants_addresses());
 
-    loop {
-        tokio::select! {
-            _ = &mut connection => return Err(Error::Ended),
-            Some(event) = events.recv() => heard(event, runtime, &mut lookups),
-            // It may have been told meanwhile.
-            Some(id) = questions.recv(), if lookups.has_room() => if !runtime.is_told(&id) { lookups.start(id) },
-            Some(found) = lookups.next() => {
-                for container in found.containers {
-                    runtime.tell(container);
-                }
-                if let Some((sandbox, addresses)) = found.addresses {
-                    runtime.locate(&sandbox, addresses);
+        // The events begin before the list is made, so that little is missed between them; what is, is asked for when it is seen.
+        let (sender, mut events) = mpsc::channel(MAX_EVENTS);
+        let mut listener = JoinSet::new();
+        listener.spawn(events::listen(server.clone(), sender));
+        let list = server.list().await?;
+        info!(?socket, runtime = ?server.name, containers = list.len(), "CRI runtime connected");
+        attempt.set_connected();
+        let incomplete: Vec<Arc<str>> = list
+            .iter()
+            // A sandbox has a name, but its pod's addresses are not in the list.
+            .filter(|container| {
+                container.image.is_none() && (is_in_pod(container) || runtime.wants_addresses())
+            })
+            .map(|container| container.id.clone())
+            .collect();
+        runtime.list(list);
+        for id in incomplete {
+            lookups.start(id);
+        }
+
+        loop {
+            tokio::select! {
+                _ = &mut driver => return Err(grpc::Error::Ended),
+                Some(event) = events.recv() => heard(event, runtime, &mut lookups),
+                // It may have been told meanwhile.
+                Some(id) = questions.recv(), if lookups.has_room() => if !runtime.is_told(&id) { lookups.start(id) },
+                Some(found) = lookups.next() => {
+                    for container in found.containers {
+                        runtime.tell(container);
+                    }
+                    if let Some((sandbox, addresses)) = found.addresses {
+                        runtime.locate(&sandbox, addresses);
+                    }
                 }
             }
         }
@@ -156,13 +146,13 @@ fn heard(event: Event, runtime: &Runtime, lookups: &mut Lookups) {
 /// # Errors
 /// When nobody is there who speaks the CRI v1 API.
 pub async fn version(socket: &Path) -> Result<String, grpc::Error> {
-    let (client, connection) = Client::connect(socket).await?;
-    let mut connection = pin!(connection);
+    let (connection, driver) = grpc::connect(socket).await?;
+    let mut driver = pin!(driver);
     let answer = tokio::select! {
-        answer = ask_version(&client) => answer?,
-        ended = &mut connection => {
+        answer = ask_version(connection) => answer?,
+        ended = &mut driver => {
             ended?;
-            return Err(grpc::Error::Malformed("the connection has ended"));
+            return Err(grpc::Error::Ended);
         }
     };
     Ok(format!(
@@ -171,32 +161,35 @@ pub async fn version(socket: &Path) -> Result<String, grpc::Error> {
     ))
 }
 
-async fn ask_version(client: &Client) -> Result<VersionResponse, grpc::Error> {
-    let method = "/runtime.v1.RuntimeService/Version";
-    client.call(method, &VersionRequest {}).await
+async fn ask_version(connection: Connection) -> Result<VersionResponse, grpc::Error> {
+    answer(runtime_client(connection).version(VersionRequest {})).await
 }
 
 /// A runtime that answers.
 #[derive(Clone)]
 struct Server {
-    client: Client,
+    connection: Connection,
     name: Option<Arc<str>>,
 }
 
 impl Server {
-    async fn of(client: Client) -> Result<Self, grpc::Error> {
-        let name = ask_version(&client).await?.runtime_name;
+    async fn of(connection: Connection) -> Result<Self, grpc::Error> {
+        let name = ask_version(connection.clone()).await?.runtime_name;
         Ok(Self {
-            client,
+            connection,
             name: (1..=MAX_NAME).contains(&name.len()).then(|| name.into()),
         })
+    }
+
+    fn client(&self) -> RuntimeServiceClient<Connection> {
+        runtime_client(self.connection.clone())
     }
 
     /// All sandboxes and containers, those that run last.
     async fn list(&self) -> Result<Vec<Container>, grpc::Error> {
         let sandboxes = self.sandboxes(None).await?;
         let mut containers = self.containers(None).await?;
-        containers.sort_by_key(|container| container.state() == ContainerState::Running);
+        containers.sort_by_key(|container| container.state() == ContainerState::ContainerRunning);
         let pods: HashMap<_, _> = sandboxes
             .iter()
             .map(|sandbox| (sandbox.id.as_str(), sandbox))
@@ -244,37 +237,37 @@ impl Server {
     }
 
     async fn addresses(&self, sandbox: &str) -> Result<Vec<IpAddr>, grpc::Error> {
-        let method = "/runtime.v1.RuntimeService/PodSandboxStatus";
         let request = PodSandboxStatusRequest {
             pod_sandbox_id: sandbox.into(),
         };
-        let answer: PodSandboxStatusResponse = self.client.call(method, &request).await?;
-        Ok(answer.status.map(addresses).unwrap_or_default())
+        let status = answer(self.client().pod_sandbox_status(request)).await?;
+        Ok(status.status.map(addresses).unwrap_or_default())
     }
 
-    async fn containers(&self, id: Option<&str>) -> Result<Vec<api::Container>, grpc::Error> {
-        let method = "/runtime.v1.RuntimeService/ListContainers";
-        let answer: ListContainersResponse = self.client.call(method, &only(id)).await?;
-        Ok(answer.containers)
+    async fn containers(&self, id: Option<&str>) -> Result<Vec<runtime::Container>, grpc::Error> {
+        let filter = id.map(|id| ContainerFilter { id: id.into() });
+        let request = ListContainersRequest { filter };
+        let list = answer(self.client().list_containers(request)).await?;
+        Ok(list.containers)
     }
 
     async fn sandboxes(&self, id: Option<&str>) -> Result<Vec<PodSandbox>, grpc::Error> {
-        let method = "/runtime.v1.RuntimeService/ListPodSandbox";
-        let answer: ListPodSandboxResponse = self.client.call(method, &only(id)).await?;
-        Ok(answer.items)
+        let filter = id.map(|id| PodSandboxFilter { id: id.into() });
+        let request = ListPodSandboxRequest { filter };
+        let list = answer(self.client().list_pod_sandbox(request)).await?;
+        Ok(list.items)
     }
 
     /// The kubelet asks for images by their id: in the list there is no other name then, in the status there is one.
     async fn named_image(&self, id: &str) -> Result<Option<ImageSpec>, grpc::Error> {
-        let method = "/runtime.v1.RuntimeService/ContainerStatus";
         let request = ContainerStatusRequest {
             container_id: id.into(),
         };
-        let answer: ContainerStatusResponse = self.client.call(method, &request).await?;
-        Ok(answer.status.and_then(|status| status.image))
+        let status = answer(self.client().container_status(request)).await?;
+        Ok(status.status.and_then(|status| status.image))
     }
 
-    fn container(&self, container: api::Container, sandbox: Option<&PodSandbox>) -> Container {
+    fn container(&self, container: runtime::Container, sandbox: Option<&PodSandbox>) -> Container {
         let name = container.metadata.map(|it| it.name).unwrap_or_default();
         let name: Option<Arc<str>> = (!name.is_empty()).then(|| name.into());
         Container {
@@ -362,12 +355,6 @@ impl Lookups {
     }
 }
 
-fn only(id: Option<&str>) -> ListRequest {
-    ListRequest {
-        filter: id.map(|id| Filter { id: id.into() }),
-    }
-}
-
 /// Whether it is a container of a pod, and not its sandbox, which has no image to be named.
 fn is_in_pod(container: &Container) -> bool {
     let pod = container.pod.as_ref();
@@ -388,13 +375,22 @@ fn pod(sandbox: &PodSandbox, container: Arc<str>) -> Pod {
 /// Of a pod; none of one that has the node's network, whatever the runtime says, or does not run: another may have its address by
 /// now.
 fn addresses(status: PodSandboxStatus) -> Vec<IpAddr> {
-    if status.state != SANDBOX_READY || status.network_mode() == NODE_NETWORK {
+    // As numbers: the accessors take values that they do not know for the first one.
+    let is_ready = status.state == PodSandboxState::SandboxReady as i32;
+    if !is_ready || network_mode(&status) == NamespaceMode::Node as i32 {
         return Vec::new();
     }
     let network = status.network.unwrap_or_default();
     let more = network.additional_ips.iter().map(|it| &it.ip);
     let all = iter::once(&network.ip).chain(more);
     all.filter_map(|ip| ip.parse().ok()).collect()
+}
+
+/// Whose network a pod has: its own, if nothing is said.
+fn network_mode(status: &PodSandboxStatus) -> i32 {
+    let namespaces = status.linux.as_ref().and_then(|it| it.namespaces.as_ref());
+    let options = namespaces.and_then(|it| it.options.as_ref());
+    options.map_or(NamespaceMode::Pod as i32, |it| it.network)
 }
 
 fn sorted(labels: HashMap<String, String>) -> Vec<(Arc<str>, Arc<str>)> {
@@ -424,11 +420,6 @@ fn digest(image_ref: &str) -> Option<&str> {
     let digest = &image_ref[start..];
     let hex = digest.strip_prefix("sha256:")?;
     cgroup::is_id(hex.as_bytes()).then_some(digest)
-}
-
-/// Whether the socket is there, but not for us.
-fn is_permission(error: &Error) -> bool {
-    matches!(error, Error::Call(error) if error.is_permission())
 }
 
 #[cfg(test)]

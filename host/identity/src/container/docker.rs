@@ -5,7 +5,9 @@ mod answers;
 mod lookups;
 mod podman;
 
-use std::{collections::HashMap, convert::Infallible, io, net::IpAddr, pin::pin, sync::Arc};
+use std::{
+    collections::HashMap, convert::Infallible, net::IpAddr, path::Path, pin::pin, sync::Arc,
+};
 
 use bollard::{
     API_DEFAULT_VERSION, Docker,
@@ -23,7 +25,10 @@ use self::{
     lookups::Lookups,
     podman::Store,
 };
-use super::{Containers, Runtime, cgroup, socket::Attempts};
+use super::{
+    Containers, Runtime, cgroup,
+    socket::{self, Attempt},
+};
 
 /// Where Docker listens unless it is told otherwise.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -51,8 +56,6 @@ const EVENTS: [&str; 9] = [
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error(transparent)]
-    Connect(#[from] io::Error),
     #[error(transparent)]
     Docker(#[from] DockerError),
     #[error("the event stream has ended")]
@@ -95,95 +98,95 @@ async fn run(runtime: Runtime, questions: mpsc::Receiver<Arc<str>>, host: String
         );
         return;
     }
-    let refused =
-        "docker containers will have no names; run as root or as a member of the group docker";
-    let mut attempts = Attempts::new(socket.as_ref(), "docker", refused);
-    let mut first = Some(questions);
-    loop {
-        let mut connected = false;
-        let Err(error) = session(socket, &runtime, first.take(), &mut connected).await;
-        attempts
-            .again(connected, &error, is_permission(&error))
-            .await;
-    }
+    socket::watch(Session, runtime, questions, Path::new(socket)).await;
 }
 
-/// From connecting to the end of the connection. Without `questions` it can be asked as soon as somebody listens.
-async fn session(
-    socket: &str,
-    runtime: &Runtime,
-    questions: Option<mpsc::Receiver<Arc<str>>>,
-    connected: &mut bool,
-) -> Result<Infallible, Error> {
-    // bollard says of each failure to connect the same, and only with the first question.
-    drop(UnixStream::connect(socket).await?);
-    let mut questions = questions.unwrap_or_else(|| runtime.connect());
-    let docker = Docker::connect_with_unix(socket, ANSWER_SECONDS, API_DEFAULT_VERSION)?
-        .negotiate_version()
-        .await?;
-    let name = runtime_name(&docker.version().await?);
-    let mut lookups = Lookups::new(docker.clone(), name);
-    // It takes Podman long to say where: meanwhile there is more to do.
-    let mut locating = JoinSet::new();
-    if name == answers::PODMAN {
-        locating.spawn(Store::of(docker.clone()));
-    }
-    let mut store: Option<Store> = None;
+/// Watches a daemon through one connection.
+struct Session;
 
-    // The stream begins before the list is made, so that nothing is missed between them: Docker keeps recent events.
-    let since = Timestamp::now();
-    let all = ListContainersOptionsBuilder::new().all(true).build();
-    let mut list = docker.list_containers(Some(all)).await?;
-    list.sort_by_key(|summary| summary.state == Some(ContainerSummaryStateEnum::RUNNING));
-    // Podman leaves them out here.
-    let addresses: HashMap<String, Vec<IpAddr>> = list
-        .iter()
-        .filter_map(|summary| {
-            let networks = summary.network_settings.as_ref()?.networks.as_ref()?;
-            let is_told = !networks.is_empty();
-            is_told.then_some((summary.id.clone()?, addresses(networks)))
-        })
-        .collect();
-    let from_summary = |summary| from_summary(summary, name);
-    let list: Vec<_> = list.into_iter().filter_map(from_summary).collect();
-    info!(socket, containers = list.len(), "{name} connected");
-    *connected = true;
-    let incomplete: Vec<_> = list
-        .iter()
-        .filter(|container| {
-            let is_at = addresses.contains_key(&*container.id);
-            container.image.is_none() || (runtime.wants_addresses() && !is_at)
-        })
-        .map(|container| container.id.clone())
-        .collect();
-    runtime.list(list);
-    for (id, addresses) in addresses {
-        runtime.locate(&id, addresses);
-    }
-    for id in incomplete {
-        lookups.changed(id);
-    }
+impl socket::Session for Session {
+    const API: &'static str = "docker";
+    const IF_DENIED: &'static str =
+        "docker containers will have no names; run as root or as a member of the group docker";
+    type Error = Error;
 
-    let types = vec!["container", "network"];
-    let filters = HashMap::from([("type", types), ("event", EVENTS.to_vec())]);
-    let since = format!("{}.{:09}", since.as_second(), since.subsec_nanosecond());
-    let options = EventsOptionsBuilder::new().since(&since).filters(&filters);
-    let mut events = pin!(docker.events(Some(options.build())));
-    loop {
-        tokio::select! {
-            event = events.next() => heard(event.ok_or(Error::Ended)??, runtime, &mut lookups),
-            // It may have been told meanwhile.
-            Some(id) = questions.recv(), if lookups.has_room() => if !runtime.is_told(&id) {
-                if let Some(container) = store.as_ref().and_then(|store| store.find(&id)) {
-                    runtime.hint(container);
+    async fn run(
+        &self,
+        stream: UnixStream,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Infallible, Error> {
+        // bollard connects by itself, and only with the first request.
+        drop(stream);
+        let mut questions = attempt.requests();
+        let (socket, runtime) = (attempt.socket, attempt.runtime);
+        let socket = socket.to_str().expect("invariant: made of a str");
+        let docker = Docker::connect_with_unix(socket, ANSWER_SECONDS, API_DEFAULT_VERSION)?
+            .negotiate_version()
+            .await?;
+        let name = runtime_name(&docker.version().await?);
+        let mut lookups = Lookups::new(docker.clone(), name);
+        // It takes Podman long to say where: meanwhile there is more to do.
+        let mut locating = JoinSet::new();
+        if name == answers::PODMAN {
+            locating.spawn(Store::of(docker.clone()));
+        }
+        let mut store: Option<Store> = None;
+
+        // The stream begins before the list is made, so that nothing is missed between them: Docker keeps recent events.
+        let since = Timestamp::now();
+        let all = ListContainersOptionsBuilder::new().all(true).build();
+        let mut list = docker.list_containers(Some(all)).await?;
+        list.sort_by_key(|summary| summary.state == Some(ContainerSummaryStateEnum::RUNNING));
+        // Podman leaves them out here.
+        let addresses: HashMap<String, Vec<IpAddr>> = list
+            .iter()
+            .filter_map(|summary| {
+                let networks = summary.network_settings.as_ref()?.networks.as_ref()?;
+                let is_told = !networks.is_empty();
+                is_told.then_some((summary.id.clone()?, addresses(networks)))
+            })
+            .collect();
+        let from_summary = |summary| from_summary(summary, name);
+        let list: Vec<_> = list.into_iter().filter_map(from_summary).collect();
+        info!(socket, containers = list.len(), "{name} connected");
+        attempt.set_connected();
+        let incomplete: Vec<_> = list
+            .iter()
+            .filter(|container| {
+                let is_at = addresses.contains_key(&*container.id);
+                container.image.is_none() || (runtime.wants_addresses() && !is_at)
+            })
+            .map(|container| container.id.clone())
+            .collect();
+        runtime.list(list);
+        for (id, addresses) in addresses {
+            runtime.locate(&id, addresses);
+        }
+        for id in incomplete {
+            lookups.changed(id);
+        }
+
+        let types = vec!["container", "network"];
+        let filters = HashMap::from([("type", types), ("event", EVENTS.to_vec())]);
+        let since = format!("{}.{:09}", since.as_second(), since.subsec_nanosecond());
+        let options = EventsOptionsBuilder::new().since(&since).filters(&filters);
+        let mut events = pin!(docker.events(Some(options.build())));
+        loop {
+            tokio::select! {
+                event = events.next() => heard(event.ok_or(Error::Ended)??, runtime, &mut lookups),
+                // It may have been told meanwhile.
+                Some(id) = questions.recv(), if lookups.has_room() => if !runtime.is_told(&id) {
+                    if let Some(container) = store.as_ref().and_then(|store| store.find(&id)) {
+                        runtime.hint(container);
+                    }
+                    lookups.ask(id);
+                },
+                Some(located) = locating.join_next() => store = located.ok().flatten(),
+                Some((container, addresses)) = lookups.next() => {
+                    let id = container.id.clone();
+                    runtime.tell(container);
+                    runtime.locate(&id, addresses);
                 }
-                lookups.ask(id);
-            },
-            Some(located) = locating.join_next() => store = located.ok().flatten(),
-            Some((container, addresses)) = lookups.next() => {
-                let id = container.id.clone();
-                runtime.tell(container);
-                runtime.locate(&id, addresses);
             }
         }
     }
@@ -230,11 +233,6 @@ fn heard(event: EventMessage, runtime: &Runtime, lookups: &mut Lookups) {
         "destroy" | "remove" => runtime.end(&id),
         _ => {}
     }
-}
-
-/// Whether the socket is there, but not for us.
-fn is_permission(error: &Error) -> bool {
-    matches!(error, Error::Connect(error) if error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]

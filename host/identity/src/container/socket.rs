@@ -1,70 +1,141 @@
-//! When to connect to a runtime's socket again: as soon as it appears, without looking for it again and again. Connects to nothing.
+//! Stays connected to a runtime's socket: connects, runs a session, and connects again after the session has ended, as soon as
+//! the socket appears. Knows no runtime's API.
 
 use std::{
+    convert::Infallible,
     fmt::Display,
     io,
     os::fd::{AsFd as _, AsRawFd, RawFd},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    net::UnixStream,
+    sync::mpsc,
+};
 use tracing::{debug, info, warn};
 
-/// Pauses between attempts to connect: each twice as long as the one before.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+use super::Runtime;
 
-/// Attempts to talk to who listens on a socket.
-pub(super) struct Attempts<'a> {
-    socket: &'a Path,
-    /// What is spoken there.
-    api: &'static str,
-    /// What it means when we may not connect, and what to do then.
-    refused: &'static str,
-    pause: Duration,
-    warned: bool,
-    begun: Instant,
+/// The shortest and the longest pause between two attempts to connect; each pause is twice as long as the one before.
+const RETRY_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// What is done with a connection to one kind of runtime.
+pub(super) trait Session {
+    /// The API's name in the log.
+    const API: &'static str;
+    /// What it means if lightmon may not connect, and what to do then.
+    const IF_DENIED: &'static str;
+    type Error: Display + Send;
+
+    /// Watches the runtime until the connection ends.
+    fn run(
+        &self,
+        stream: UnixStream,
+        attempt: &mut Attempt<'_>,
+    ) -> impl Future<Output = Result<Infallible, Self::Error>> + Send;
 }
 
-impl<'a> Attempts<'a> {
-    /// The first one begins now.
-    pub(super) fn new(socket: &'a Path, api: &'static str, refused: &'static str) -> Self {
+/// One attempt to watch a runtime: from connecting to the end of the connection.
+pub(super) struct Attempt<'a> {
+    pub(super) socket: &'a Path,
+    pub(super) runtime: &'a Runtime,
+    requests: Option<mpsc::Receiver<Arc<str>>>,
+    is_connected: bool,
+}
+
+/// Why an attempt has ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure<E> {
+    #[error(transparent)]
+    Connect(io::Error),
+    #[error("{0}")]
+    Session(E),
+}
+
+impl<E> Failure<E> {
+    /// Whether the socket is there, but this process may not connect to it.
+    pub(super) fn is_permission(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
+impl<'a> Attempt<'a> {
+    /// Without `requests`, the runtime can be asked as soon as somebody listens.
+    pub(super) fn new(
+        socket: &'a Path,
+        runtime: &'a Runtime,
+        requests: Option<mpsc::Receiver<Arc<str>>>,
+    ) -> Self {
         Self {
             socket,
-            api,
-            refused,
-            pause: PAUSES.0,
-            warned: false,
-            begun: Instant::now(),
+            runtime,
+            requests,
+            is_connected: false,
         }
     }
 
-    /// Says why the last one has ended, and waits until the next one is worth while.
-    pub(super) async fn again(
-        &mut self,
-        connected: bool,
-        error: impl Display,
-        is_permission: bool,
-    ) {
-        let Self { socket, api, .. } = *self;
-        if connected {
+    /// Connects and runs the session, until it fails.
+    pub(super) async fn run<S: Session>(&mut self, session: &S) -> Failure<S::Error> {
+        match UnixStream::connect(self.socket).await {
+            Ok(stream) => {
+                let Err(error) = session.run(stream, self).await;
+                Failure::Session(error)
+            }
+            Err(error) => Failure::Connect(error),
+        }
+    }
+
+    /// The ids of the containers that the runtime is to be asked for.
+    pub(super) fn requests(&mut self) -> mpsc::Receiver<Arc<str>> {
+        let requests = self.requests.take();
+        requests.unwrap_or_else(|| self.runtime.connect())
+    }
+
+    /// The runtime has answered.
+    pub(super) fn set_connected(&mut self) {
+        self.is_connected = true;
+    }
+}
+
+/// Makes one attempt after the other, for as long as it is polled. Without a socket, it waits for the socket; while nobody
+/// listens there, it tries ever more rarely. The first attempt takes `requests`.
+pub(super) async fn watch<S: Session>(
+    session: S,
+    runtime: Runtime,
+    requests: mpsc::Receiver<Arc<str>>,
+    socket: &Path,
+) {
+    let api = S::API;
+    let mut requests = Some(requests);
+    let mut pause = RETRY_INTERVALS.0;
+    let mut has_warned = false;
+    loop {
+        let begun = Instant::now();
+        let mut attempt = Attempt::new(socket, &runtime, requests.take());
+        let error = attempt.run(&session).await;
+        if attempt.is_connected {
             info!(?socket, %error, "{api} connection lost, looking for it again");
             // Not for one that lets us in and throws us out at once.
-            if self.begun.elapsed() >= self.pause {
-                self.pause = PAUSES.0;
+            if begun.elapsed() >= pause {
+                pause = RETRY_INTERVALS.0;
             }
-        } else if is_permission {
-            if !self.warned {
-                warn!(?socket, "permission denied: {}", self.refused);
-                self.warned = true;
+        } else if error.is_permission() {
+            if !has_warned {
+                warn!(?socket, "permission denied: {}", S::IF_DENIED);
+                has_warned = true;
             }
-        } else if self.pause == PAUSES.0 {
+        } else if pause == RETRY_INTERVALS.0 {
             debug!(?socket, %error, "no {api} here yet");
         }
-        wait(socket, self.pause).await;
-        self.pause = (self.pause * 2).min(PAUSES.1);
-        self.begun = Instant::now();
+        // Nobody answers requests during the pause.
+        drop(attempt);
+        wait(socket, pause).await;
+        pause = (pause * 2).min(RETRY_INTERVALS.1);
     }
 }
 

@@ -1,14 +1,17 @@
 //! What happens to containers and sandboxes, as their runtime tells it: by the CRI's events, or by containerd's own.
 //! Asks for nothing about them.
 
-use prost::Message;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::{
     Server,
-    api::{ContainerEventResponse, ContainerEventType, GetEventsRequest},
-    grpc,
+    api::{
+        containerd::{Envelope, SubscribeRequest, TaskEvent},
+        runtime::{ContainerEventResponse, ContainerEventType, GetEventsRequest},
+    },
+    grpc::{self, events_client, runtime_client},
 };
 
 /// One that happened to the container or sandbox with this id.
@@ -34,9 +37,10 @@ pub(super) async fn listen(server: Server, events: mpsc::Sender<Event>) {
 }
 
 async fn of_cri(server: &Server, events: &mpsc::Sender<Event>) -> Result<(), grpc::Error> {
-    let method = "/runtime.v1.RuntimeService/GetContainerEvents";
-    let mut answers = server.client.open(method, &GetEventsRequest {}).await?;
-    while let Some(answer) = answers.next::<ContainerEventResponse>().await? {
+    let mut client = runtime_client(server.connection.clone());
+    let answers = client.get_container_events(GetEventsRequest {}).await?;
+    let mut answers = answers.into_inner();
+    while let Some(answer) = answers.message().await? {
         if events.send(of_answer(answer)).await.is_err() {
             break;
         }
@@ -48,21 +52,25 @@ fn of_answer(answer: ContainerEventResponse) -> Event {
     let kind = answer.container_event_type();
     let id = answer.container_id;
     match kind {
-        ContainerEventType::Created | ContainerEventType::Started => Event::Started(id),
-        ContainerEventType::Stopped | ContainerEventType::Deleted => Event::Ended(id),
+        ContainerEventType::ContainerCreatedEvent | ContainerEventType::ContainerStartedEvent => {
+            Event::Started(id)
+        }
+        ContainerEventType::ContainerStoppedEvent | ContainerEventType::ContainerDeletedEvent => {
+            Event::Ended(id)
+        }
     }
 }
 
 async fn of_containerd(server: &Server, events: &mpsc::Sender<Event>) -> Result<(), grpc::Error> {
-    let method = "/containerd.services.events.v1.Events/Subscribe";
     let topics = [TASK_START, TASK_DELETE];
     let request = SubscribeRequest {
         filters: topics
             .map(|topic| format!(r#"namespace=="k8s.io",topic=="{topic}""#))
             .to_vec(),
     };
-    let mut answers = server.client.open(method, &request).await?;
-    while let Some(envelope) = answers.next::<Envelope>().await? {
+    let mut client = events_client(server.connection.clone());
+    let mut answers = client.subscribe(request).await?.into_inner();
+    while let Some(envelope) = answers.message().await? {
         if let Some(event) = of_envelope(&envelope)
             && events.send(event).await.is_err()
         {
@@ -74,7 +82,7 @@ async fn of_containerd(server: &Server, events: &mpsc::Sender<Event>) -> Result<
 
 fn of_envelope(envelope: &Envelope) -> Option<Event> {
     let body = envelope.event.as_ref()?;
-    let id = Task::decode(&*body.value).ok()?.container_id;
+    let id = TaskEvent::decode(&*body.value).ok()?.container_id;
     match &*envelope.topic {
         TASK_START => Some(Event::Started(id)),
         TASK_DELETE => Some(Event::Ended(id)),
@@ -87,38 +95,9 @@ const TASK_START: &str = "/tasks/start";
 /// It has ended.
 const TASK_DELETE: &str = "/tasks/delete";
 
-// Of containerd's API, by the numbers in api/services/events/v1/events.proto and api/events/task.proto.
-
-#[derive(Clone, PartialEq, Message)]
-struct SubscribeRequest {
-    #[prost(string, repeated, tag = "1")]
-    filters: Vec<String>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Envelope {
-    #[prost(string, tag = "3")]
-    topic: String,
-    #[prost(message, optional, tag = "4")]
-    event: Option<Any>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Any {
-    #[prost(bytes = "vec", tag = "2")]
-    value: Vec<u8>,
-}
-
-/// What all events of tasks begin with.
-#[derive(Clone, PartialEq, Message)]
-struct Task {
-    #[prost(string, tag = "1")]
-    container_id: String,
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::api::containerd::Any, *};
 
     #[test]
     fn what_the_cri_tells_of_a_container() {

@@ -1,30 +1,40 @@
-//! A gRPC client for a unix socket: one connection of HTTP/2, calls with one answer, and calls with many. Nothing else
-//! of gRPC is needed, and hyper is there already for Docker.
+//! The connection that the gRPC clients use: HTTP/2 on a unix socket. tonic does the framing and the status codes.
+//!
+//! Not `tonic::transport::Channel`: it reconnects on its own, so nobody would notice that the runtime has gone,
+//! and it brings a connection pool, load balancing and their dependencies.
 
-use std::{future::Future, io, path::Path, time::Duration};
+use std::{
+    io,
+    path::Path,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    HeaderMap, Request,
-    body::{Bytes, Incoming},
+    Request, Response, StatusCode, Uri,
+    body::Incoming,
     client::conn::http2::{self, SendRequest},
-    header::{CONTENT_TYPE, TE},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use prost::Message;
 use tokio::{net::UnixStream, time::timeout};
+use tonic::{
+    Code, Status,
+    body::Body,
+    client::GrpcService,
+    codegen::{self, Bytes, StdError},
+};
+use tower_service::Service;
 
-/// Longest message that is read: what containerd sends at most.
-const MAX_MESSAGE: usize = 16 << 20;
+use super::api::{
+    containerd::events_client::EventsClient, runtime::runtime_service_client::RuntimeServiceClient,
+};
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest message that is read: the most that containerd sends.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
-/// Before each message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
-
-/// The status that says that the server has no such method (grpc.io/docs/guides/status-codes).
-const UNIMPLEMENTED: &str = "12";
+/// How long the runtime may take to answer a call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What can go wrong with a call. What the server says is shown with its control characters escaped.
 #[derive(Debug, thiserror::Error)]
@@ -34,16 +44,12 @@ pub enum Error {
     Io(#[from] io::Error),
     #[error("{0}")]
     Http(#[from] hyper::Error),
-    #[error("no answer within {PATIENCE:?}")]
+    #[error("no answer within {CALL_TIMEOUT:?}")]
     Timeout,
-    #[error("answered HTTP {0}")]
-    NoGrpc(hyper::StatusCode),
-    #[error("refused, gRPC status {code:?}: {message:?}")]
-    Refused { code: String, message: String },
-    #[error("the answer is not understood: {0}")]
-    Malformed(&'static str),
-    #[error("the answer is not understood: {0}")]
-    Undecodable(#[from] prost::DecodeError),
+    #[error("the connection has ended")]
+    Ended,
+    #[error("gRPC status {code:?}: {message:?}")]
+    Status { code: Code, message: String },
 }
 
 impl Error {
@@ -52,201 +58,245 @@ impl Error {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Whether the socket is there, but not for us.
+    /// Whether the socket is there, but this process may not connect to it.
     pub fn is_permission(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// Whether the server does not know the method.
+    /// Whether the server does not have the method.
     pub fn is_unimplemented(&self) -> bool {
-        matches!(self, Self::Refused { code, .. } if code == UNIMPLEMENTED)
+        matches!(
+            self,
+            Self::Status {
+                code: Code::Unimplemented,
+                ..
+            }
+        )
     }
 }
 
-/// Makes calls; all clones over the same connection.
-#[derive(Clone)]
-pub struct Client(SendRequest<Full<Bytes>>);
-
-impl Client {
-    /// Connects; the second one is the connection, which must be polled for anything to happen, and ends with it.
-    ///
-    /// # Errors
-    /// When nobody listens, or nobody who speaks HTTP/2.
-    pub async fn connect(
-        socket: &Path,
-    ) -> Result<(Self, impl Future<Output = hyper::Result<()>> + Send + use<>), Error> {
-        let stream = TokioIo::new(UnixStream::connect(socket).await?);
-        let handshake = http2::handshake(TokioExecutor::new(), stream);
-        let (sender, connection) = timeout(PATIENCE, handshake)
-            .await
-            .map_err(|_| Error::Timeout)??;
-        Ok((Self(sender), connection))
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        Self::Status {
+            code: status.code(),
+            message: status.message().to_owned(),
+        }
     }
+}
 
-    /// A call with one answer; `method` is the path, such as `/runtime.v1.RuntimeService/Version`.
-    ///
-    /// # Errors
-    /// When the server refuses, or does not answer in time.
-    pub async fn call<A: Message + Default>(
-        &self,
-        method: &'static str,
-        request: &impl Message,
-    ) -> Result<A, Error> {
-        timeout(PATIENCE, async {
-            let mut answers = self.open(method, request).await?;
-            let answer = answers.next().await?;
-            let answer = answer.ok_or(Error::Malformed("there is none"))?;
-            // The status comes after the answer, and may still be a refusal.
-            match answers.next::<A>().await? {
-                None => Ok(answer),
-                Some(_) => Err(Error::Malformed("there are two")),
-            }
-        })
+/// Connects to the socket. The second value drives the connection: it must be polled for anything to happen, and it
+/// returns when the connection has ended.
+///
+/// # Errors
+/// If nobody listens, or the server does not speak HTTP/2.
+pub async fn connect(
+    socket: &Path,
+) -> Result<
+    (
+        Connection,
+        impl Future<Output = hyper::Result<()>> + Send + use<>,
+    ),
+    Error,
+> {
+    handshake(UnixStream::connect(socket).await?).await
+}
+
+/// As [`connect`], on a stream that is connected already.
+pub(super) async fn handshake(
+    stream: UnixStream,
+) -> Result<
+    (
+        Connection,
+        impl Future<Output = hyper::Result<()>> + Send + use<>,
+    ),
+    Error,
+> {
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (sender, connection) = timeout(CALL_TIMEOUT, handshake)
         .await
-        .map_err(|_| Error::Timeout)?
+        .map_err(|_| Error::Timeout)??;
+    Ok((Connection(sender), connection))
+}
+
+/// An HTTP/2 connection, for a tonic client; all clones use the same connection.
+#[derive(Clone, Debug)]
+pub struct Connection(SendRequest<Body>);
+
+impl Service<Request<Body>> for Connection {
+    type Response = Response<Incoming>;
+    type Error = StdError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context).map_err(Into::into)
     }
 
-    /// A call with any number of answers. It may return only when the first of them comes.
-    ///
-    /// # Errors
-    /// When the server refuses.
-    pub async fn open(
-        &self,
-        method: &'static str,
-        request: &impl Message,
-    ) -> Result<Answers, Error> {
-        let request = Request::post(format!("http://localhost{method}"))
-            .header(CONTENT_TYPE, "application/grpc")
-            .header(TE, "trailers")
-            .body(Full::new(framed(request)))
-            .map_err(|_| Error::Malformed("invariant: method is a path"))?;
-        let response = self.0.clone().send_request(request).await?;
-        if response.status() != hyper::StatusCode::OK {
-            return Err(Error::NoGrpc(response.status()));
-        }
-        check(response.headers())?;
-        Ok(Answers {
-            body: response.into_body(),
-            read: Vec::new(),
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let response = self.0.send_request(request);
+        Box::pin(async move {
+            let response = response.await?;
+            match response.status() {
+                StatusCode::OK => Ok(response),
+                // tonic would take 404 for a method that is not implemented.
+                status => Err(format!("answered HTTP {status}, which is not gRPC").into()),
+            }
         })
     }
 }
 
-/// What a server answers to one call.
-pub struct Answers {
-    body: Incoming,
-    /// Not yet whole.
-    read: Vec<u8>,
+/// A client of the CRI v1 API on this connection.
+pub(super) fn runtime_client<C>(connection: C) -> RuntimeServiceClient<C>
+where
+    C: GrpcService<Body, Error: Into<StdError>>,
+    C::ResponseBody: codegen::Body<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
+{
+    RuntimeServiceClient::with_origin(connection, origin())
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
 }
 
-impl Answers {
-    /// The next one; `None` after the last.
-    ///
-    /// # Errors
-    /// When it is broken off, or not understood.
-    pub async fn next<A: Message + Default>(&mut self) -> Result<Option<A>, Error> {
-        loop {
-            if let Some(end) = message_end(&self.read)? {
-                let answer = A::decode(&self.read[PREFIX..end])?;
-                self.read.drain(..end);
-                return Ok(Some(answer));
-            }
-            match self.body.frame().await.transpose()? {
-                None if self.read.is_empty() => return Ok(None),
-                None => return Err(Error::Malformed("it is cut off")),
-                Some(frame) => match (frame.data_ref(), frame.trailers_ref()) {
-                    (Some(data), _) => self.read.extend_from_slice(data),
-                    (_, Some(trailers)) => check(trailers)?,
-                    _ => {}
-                },
-            }
-        }
-    }
+/// A client of containerd's event service on this connection.
+pub(super) fn events_client(connection: Connection) -> EventsClient<Connection> {
+    EventsClient::with_origin(connection, origin()).max_decoding_message_size(MAX_MESSAGE_BYTES)
 }
 
-/// A message as it is sent.
-fn framed(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut bytes = Vec::with_capacity(PREFIX + length);
-    bytes.push(0);
-    // Of our own: they are small.
-    bytes.extend((length as u32).to_be_bytes());
-    bytes.extend(message.encode_to_vec());
-    bytes.into()
+/// HTTP/2 needs a host in each request; on a unix socket it has no meaning.
+fn origin() -> Uri {
+    Uri::from_static("http://localhost")
 }
 
-/// Where the first message ends, if it is there as a whole.
-fn message_end(read: &[u8]) -> Result<Option<usize>, Error> {
-    let Some((prefix, message)) = read.split_first_chunk::<PREFIX>() else {
-        return Ok(None);
-    };
-    let [compressed, length @ ..] = *prefix;
-    let length = u32::from_be_bytes(length) as usize;
-    if compressed != 0 {
-        return Err(Error::Malformed("it is compressed, which nobody asked for"));
-    }
-    if length > MAX_MESSAGE {
-        return Err(Error::Malformed("it is longer than 16 MiB"));
-    }
-    Ok((message.len() >= length).then_some(PREFIX + length))
-}
-
-/// The status: in the trailers, or in the headers when there is no answer.
-fn check(headers: &HeaderMap) -> Result<(), Error> {
-    let text = |name| {
-        let value = headers.get(name)?;
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
-    match text("grpc-status") {
-        Some(code) if code != "0" => Err(Error::Refused {
-            code,
-            message: text("grpc-message").unwrap_or_default(),
-        }),
-        _ => Ok(()),
-    }
+/// The answer to a call, if it comes in time.
+pub(super) async fn answer<A>(
+    call: impl Future<Output = Result<tonic::Response<A>, Status>>,
+) -> Result<A, Error> {
+    let answer = timeout(CALL_TIMEOUT, call)
+        .await
+        .map_err(|_| Error::Timeout)?;
+    Ok(answer?.into_inner())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::container::cri::api::VersionResponse;
+    use std::{
+        convert::Infallible,
+        future::{Ready, ready},
+    };
 
-    #[test]
-    fn messages_are_cut_out_of_what_was_read() {
+    use futures_util::stream;
+    use http_body_util::StreamBody;
+    use hyper::{HeaderMap, body::Frame, header::HeaderName};
+    use prost::Message as _;
+
+    use super::{
+        super::api::runtime::{VersionRequest, VersionResponse},
+        *,
+    };
+
+    /// A server that answers each call with these bytes, in parts, and with these trailers.
+    #[derive(Clone)]
+    struct Server {
+        parts: Vec<Bytes>,
+        trailers: HeaderMap,
+    }
+
+    impl Server {
+        fn new(bytes: &[u8], part: usize, trailers: &[(&'static str, &'static str)]) -> Self {
+            let header = |&(name, value): &(&'static str, &'static str)| {
+                let value = value.parse().expect("a header");
+                (HeaderName::from_static(name), value)
+            };
+            Self {
+                parts: bytes.chunks(part).map(Bytes::copy_from_slice).collect(),
+                trailers: trailers.iter().map(header).collect(),
+            }
+        }
+
+        async fn version(self) -> Result<VersionResponse, Error> {
+            answer(runtime_client(self).version(VersionRequest {})).await
+        }
+    }
+
+    impl Service<Request<Body>> for Server {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = Ready<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            let Self { parts, trailers } = self.clone();
+            let frames = parts.into_iter().map(Frame::data);
+            let frames = frames.chain([Frame::trailers(trailers)]);
+            let frames = frames.map(Ok::<_, Infallible>).collect::<Vec<_>>();
+            ready(Ok(Response::new(Body::new(StreamBody::new(stream::iter(
+                frames,
+            ))))))
+        }
+    }
+
+    const OK: &[(&str, &str)] = &[("grpc-status", "0")];
+
+    /// A message as it is sent: whether it is compressed, and its length, come first.
+    fn framed(message: &VersionResponse) -> Vec<u8> {
+        let length = message.encoded_len() as u32;
+        [&[0][..], &length.to_be_bytes(), &message.encode_to_vec()].concat()
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_come_in_parts() {
         let version = VersionResponse {
             runtime_name: "containerd".into(),
             runtime_version: "1.6".into(),
         };
         let bytes = framed(&version);
-        for part in 0..bytes.len() {
-            assert_eq!(message_end(&bytes[..part]).unwrap(), None, "{part}");
+        for part in 1..=bytes.len() {
+            let answer = Server::new(&bytes, part, OK).version().await;
+            assert_eq!(answer.unwrap(), version, "{part}");
         }
-        let two = [&bytes[..], &bytes[..]].concat();
-        assert_eq!(message_end(&two).unwrap(), Some(bytes.len()));
-        let again = VersionResponse::decode(&two[PREFIX..bytes.len()]).unwrap();
-        assert_eq!(again, version);
+        for length in 0..bytes.len() {
+            let answer = Server::new(&bytes[..length], 64, OK).version().await;
+            assert!(answer.is_err(), "{length}: {answer:?}");
+        }
     }
 
-    #[test]
-    fn what_is_too_long_or_compressed_is_an_error() {
-        assert!(message_end(&[0, 1, 0, 0, 0]).unwrap().is_none());
-        assert!(message_end(&[0, 1, 0, 0, 1]).is_err());
-        assert!(message_end(&[1, 0, 0, 0, 0]).is_err());
+    #[tokio::test]
+    async fn a_message_that_is_too_long_or_compressed_is_an_error() {
+        let longest = (MAX_MESSAGE_BYTES as u32).to_be_bytes();
+        let longer = (MAX_MESSAGE_BYTES as u32 + 1).to_be_bytes();
+        let code = async |compressed: u8, length: [u8; 4]| {
+            let bytes = [&[compressed][..], &length].concat();
+            match Server::new(&bytes, 64, OK).version().await {
+                Err(Error::Status { code, .. }) => code,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_ne!(code(0, longest).await, Code::OutOfRange);
+        assert_eq!(code(0, longer).await, Code::OutOfRange);
+        assert_eq!(code(1, [0; 4]).await, Code::Internal);
     }
 
-    #[test]
-    fn a_refusal_is_told_with_its_reason() {
-        let mut headers = HeaderMap::new();
-        assert!(check(&headers).is_ok());
-        headers.insert("grpc-status", "0".parse().unwrap());
-        assert!(check(&headers).is_ok());
-        headers.insert("grpc-status", "12".parse().unwrap());
-        headers.insert("grpc-message", "unknown method".parse().unwrap());
-        let error = check(&headers).unwrap_err();
-        assert!(error.is_unimplemented());
-        assert_eq!(
-            error.to_string(),
-            r#"refused, gRPC status "12": "unknown method""#
-        );
+    #[tokio::test]
+    async fn a_refusal_says_why() {
+        let trailers = [("grpc-status", "12"), ("grpc-message", "unknown method")];
+        let bytes = framed(&VersionResponse::default());
+        // The status comes after the answer, and may still be a refusal.
+        for bytes in [&[][..], &bytes] {
+            let answer = Server::new(bytes, 64, &trailers).version().await;
+            let error = answer.unwrap_err();
+            assert!(error.is_unimplemented());
+            assert_eq!(
+                error.to_string(),
+                r#"gRPC status Unimplemented: "unknown method""#
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn no_socket_and_no_grpc_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let error = connect(&socket).await.map(drop).unwrap_err();
+        assert!(error.is_absent() && !error.is_permission());
     }
 }

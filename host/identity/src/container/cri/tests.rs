@@ -1,5 +1,7 @@
 use super::{
-    api::{LinuxPodSandboxStatus, Namespace, NamespaceOption, PodIp, PodSandboxNetworkStatus},
+    api::runtime::{
+        LinuxPodSandboxStatus, Namespace, NamespaceOption, PodIp, PodSandboxNetworkStatus,
+    },
     *,
 };
 
@@ -49,14 +51,16 @@ fn a_pod_that_runs_in_its_own_network_has_addresses() {
             }),
         }),
     };
+    const READY: i32 = PodSandboxState::SandboxReady as i32;
+    const NODE: i32 = NamespaceMode::Node as i32;
     let own = 0;
     let expected: [IpAddr; 2] = ["10.88.7.2", "fd00::2"].map(|it| it.parse().unwrap());
-    assert_eq!(addresses(status(SANDBOX_READY, own)), expected);
-    assert!(addresses(status(SANDBOX_READY + 1, own)).is_empty());
-    assert!(addresses(status(SANDBOX_READY, NODE_NETWORK)).is_empty());
+    assert_eq!(addresses(status(READY, own)), expected);
+    assert!(addresses(status(PodSandboxState::SandboxNotready as i32, own)).is_empty());
+    assert!(addresses(status(READY, NODE)).is_empty());
     let unsaid = PodSandboxStatus {
         linux: None,
-        ..status(SANDBOX_READY, NODE_NETWORK)
+        ..status(READY, NODE)
     };
     assert_eq!(addresses(unsaid), expected);
 }

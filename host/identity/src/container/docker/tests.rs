@@ -308,7 +308,9 @@ fn nonsense_ends_the_session_only() {
     let _watching = background(async move {
         let runtime = told.runtime();
         loop {
-            let Err(_) = session(&socket, &runtime, None, &mut false).await;
+            Attempt::new(socket.as_ref(), &runtime, None)
+                .run(&Session)
+                .await;
         }
     });
     docker.answer("/version", "500 Internal Server Error", "\x1b[31m");
@@ -341,9 +343,9 @@ fn permission_denied_is_recognised() {
             .build()
             .unwrap();
         let ask = |socket: &str| {
-            let Err(error) =
-                runtime.block_on(session(socket, &containers.runtime(), None, &mut false));
-            is_permission(&error)
+            let told = containers.runtime();
+            let mut attempt = Attempt::new(socket.as_ref(), &told, None);
+            runtime.block_on(attempt.run(&Session)).is_permission()
         };
         let in_folder = ask(&socket);
         fs::set_permissions(docker.folder.path(), fs::Permissions::from_mode(0o755)).ok();
