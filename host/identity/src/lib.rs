@@ -9,12 +9,11 @@ pub(crate) mod process;
 mod user;
 
 use std::{
-    collections::hash_map::Entry,
+    hash::Hash,
+    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
 };
-
-use foldhash::HashMap;
 
 use self::{container::Containers, name_wait::Hold, process::Processes, user::Users};
 use lightmon_event::{CgroupMigrations, Event, Outcome, Process, Record};
@@ -26,7 +25,7 @@ pub struct Identity {
     containers: Containers,
     /// Who has begun the connections that are reported as pending, for their outcome: by then their process may be gone,
     /// and its pid be another's.
-    pending: Recent<(Duration, u32), Who, PENDING>,
+    pending: LruCache<(Duration, u32), Who>,
     /// Events whose container's name is awaited.
     hold: Hold,
 }
@@ -34,8 +33,8 @@ pub struct Identity {
 /// Connections that take less were not reported as pending before.
 const LATE: Duration = Duration::from_millis(500);
 
-/// Connections without an answer in each half of the table.
-const PENDING: usize = 16_384;
+/// Most connections without an answer that are remembered.
+const MAX_PENDING: NonZeroUsize = NonZeroUsize::new(32_768).unwrap();
 
 /// What the enrich stage adds to an event.
 #[derive(Clone, Debug)]
@@ -52,7 +51,7 @@ impl Identity {
             processes: Processes::of_system(),
             users: Users::default(),
             containers,
-            pending: Recent::default(),
+            pending: lru_cache(MAX_PENDING),
             hold: Hold::default(),
         }
     }
@@ -116,7 +115,7 @@ impl Identity {
     fn who(&mut self, event: &Event) -> Who {
         let connection = (event.kernel_time, event.tid);
         if event.latency.is_none_or(|latency| latency >= LATE)
-            && let Some(who) = self.pending.get(connection)
+            && let Some(who) = self.pending.get(&connection)
         {
             return who.clone();
         }
@@ -127,52 +126,20 @@ impl Identity {
             container,
         };
         if event.outcome == Outcome::Pending {
-            self.pending.insert(connection, who.clone());
+            self.pending.put(connection, who.clone());
         }
         who
     }
 }
 
-/// Remembers at most about `2 * N` values: when the young half is full, the old half is forgotten, and what was
-/// used since then has moved to the young one. Bounded, and no bookkeeping a look-up. Its hash is a quick one, as each event asks
-/// for several.
-#[derive(Debug)]
-struct Recent<K, V, const N: usize> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
-}
+/// Forgets what was not used for the longest time. Its hash function is a quick one, as each event asks for several values.
+type LruCache<K, V> = lru::LruCache<K, V, foldhash::fast::RandomState>;
 
-impl<K, V, const N: usize> Default for Recent<K, V, N> {
-    fn default() -> Self {
-        Self {
-            young: Default::default(),
-            old: Default::default(),
-        }
-    }
-}
-
-impl<K: std::hash::Hash + Eq + Copy, V, const N: usize> Recent<K, V, N> {
-    fn get(&mut self, key: K) -> Option<&mut V> {
-        if self.young.len() >= N && !self.young.contains_key(&key) {
-            let value = self.old.remove(&key)?;
-            self.insert(key, value);
-        }
-        // One look-up for what is used most.
-        match self.young.entry(key) {
-            Entry::Occupied(entry) => Some(entry.into_mut()),
-            Entry::Vacant(entry) => self.old.remove(&key).map(|value| entry.insert(value)),
-        }
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        if self.young.len() >= N {
-            // Their room is used again: made anew each time, it would leave holes behind.
-            std::mem::swap(&mut self.young, &mut self.old);
-            self.young.clear();
-        }
-        self.old.remove(&key);
-        self.young.insert(key, value);
-    }
+/// A cache of at most this many values; it takes memory for those that it has.
+fn lru_cache<K: Hash + Eq, V>(capacity: NonZeroUsize) -> LruCache<K, V> {
+    let mut cache = LruCache::unbounded_with_hasher(Default::default());
+    cache.resize(capacity);
+    cache
 }
 
 #[cfg(test)]
@@ -180,20 +147,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recent_forgets_what_was_not_used() {
-        let mut recent = Recent::<u32, u32, 2>::default();
-        for key in 0..3 {
-            recent.insert(key, key * 10);
+    fn a_cache_forgets_what_was_not_used() {
+        let mut cache = lru_cache::<u32, u32>(const { NonZeroUsize::new(2).unwrap() });
+        for key in 0..2 {
+            cache.put(key, key * 10);
         }
-        assert_eq!(recent.get(0).copied(), Some(0)); // moves to the young half, which is full then
-        recent.insert(3, 30);
-        assert_eq!(recent.get(1), None);
+        assert_eq!(cache.get(&0).copied(), Some(0));
+        cache.put(3, 30);
+        assert_eq!(cache.get(&1), None);
         assert_eq!(
-            (recent.get(0).copied(), recent.get(3).copied()),
+            (cache.get(&0).copied(), cache.get(&3).copied()),
             (Some(0), Some(30))
         );
-        recent.insert(0, 1);
-        assert_eq!(recent.get(0).copied(), Some(1));
-        assert!(recent.young.len() + recent.old.len() <= 4);
+        cache.put(0, 1);
+        assert_eq!(cache.get(&0).copied(), Some(1));
+        assert_eq!(cache.len(), 2);
     }
 }

@@ -4,14 +4,17 @@
 mod attribution;
 pub(crate) mod proc;
 
-use std::{iter, sync::Arc, time::Duration};
+use std::{iter, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use self::{attribution::CgroupAttribution, proc::TICK};
-use super::{Recent, container::Containers};
+use super::{LruCache, container::Containers, lru_cache};
 use lightmon_event::{CgroupMigrations, Event, Exec, Fork, Parent, Process, Provenance};
 
-/// Processes in each half of the table.
-const REMEMBERED: usize = 2048;
+/// Most processes that are remembered.
+const MAX_PROCESSES: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// Most processes that are read at the start.
+const MAX_READ: usize = 2048;
 
 /// Ancestors of a process that are reported.
 const MAX_PARENTS: usize = 4;
@@ -26,9 +29,8 @@ const MAX_PROGRAMS: usize = 4;
 const READ_AT_ONCE: usize = 32;
 
 /// The processes that were seen lately, by pid.
-#[derive(Default)]
 pub(super) struct Processes {
-    known: Recent<u32, Entry, REMEMBERED>,
+    known: LruCache<u32, Entry>,
     /// Tells the count of moves between cgroups.
     moves: Option<Box<dyn Fn() -> Option<CgroupMigrations> + Send>>,
     /// Those that ran before we did, and are still to be read; the last first.
@@ -114,10 +116,20 @@ impl Entry {
     }
 }
 
+impl Default for Processes {
+    fn default() -> Self {
+        Self {
+            known: lru_cache(MAX_PROCESSES),
+            moves: None,
+            unread: Vec::new(),
+        }
+    }
+}
+
 impl Processes {
     /// With those that run now to be [read](Self::read_some).
     pub(super) fn of_system() -> Self {
-        let mut unread: Vec<_> = proc::pids().take(REMEMBERED).collect();
+        let mut unread: Vec<_> = proc::pids().take(MAX_READ).collect();
         unread.reverse();
         Self {
             unread,
@@ -138,11 +150,11 @@ impl Processes {
                 return;
             };
             // Their parents come before: /proc is in the order of pids.
-            if self.known.get(pid).is_none()
+            if !self.known.contains(&pid)
                 && let Some((mut process, exec_id)) = proc::read(pid)
             {
                 self.name_parents(&mut process);
-                self.known.insert(pid, Entry::of_proc((process, exec_id)));
+                self.known.put(pid, Entry::of_proc((process, exec_id)));
             }
         }
     }
@@ -160,7 +172,7 @@ impl Processes {
         self.name_parents(&mut process);
         let Some(entry) = self
             .known
-            .get(maker.pid)
+            .get_mut(&maker.pid)
             .filter(|entry| is_parent(entry.latest(), &maker))
         else {
             return;
@@ -182,7 +194,7 @@ impl Processes {
             exec_id,
             process: Arc::new(program),
         };
-        self.known.insert(pid, Entry::new(program, home));
+        self.known.put(pid, Entry::new(program, home));
     }
 
     /// Remembers the program that a process has started, and the container that it is in.
@@ -203,7 +215,7 @@ impl Processes {
         };
         match self
             .known
-            .get(pid)
+            .get_mut(&pid)
             .filter(|entry| same_process(entry.latest(), &program.process))
         {
             Some(entry) => {
@@ -216,7 +228,9 @@ impl Processes {
                 entry.family = None;
                 entry.home = home;
             }
-            None => self.known.insert(pid, Entry::new(program, home)),
+            None => {
+                self.known.put(pid, Entry::new(program, home));
+            }
         }
     }
 
@@ -229,7 +243,7 @@ impl Processes {
     ) -> (Arc<Process>, Option<Arc<str>>) {
         let known = self
             .known
-            .get(event.pid)
+            .get_mut(&event.pid)
             .filter(|entry| same_process(entry.latest(), &event.process));
         let home = known.as_ref().and_then(|entry| entry.home.clone());
         let home = home
@@ -256,7 +270,7 @@ impl Processes {
         let process = entry.at(event.kernel_time, event.exec_id).cloned();
         // Without a start time nobody can say later whether it is still the same process.
         if event.process.started.is_some() {
-            self.known.insert(event.pid, entry);
+            self.known.put(event.pid, entry);
         }
         (process.unwrap_or_else(|| self.bare(event)), container)
     }
@@ -285,7 +299,7 @@ impl Processes {
         for (mut ancestor, exec_id) in unknown.into_iter().rev() {
             self.add_parents(&mut ancestor);
             self.known
-                .insert(ancestor.pid, Entry::of_proc((ancestor, exec_id)));
+                .put(ancestor.pid, Entry::of_proc((ancestor, exec_id)));
         }
         self.add_parents(process);
     }
@@ -296,7 +310,7 @@ impl Processes {
         };
         if let Some(entry) = self
             .known
-            .get(parent.pid)
+            .get_mut(&parent.pid)
             .filter(|entry| is_parent(entry.latest(), parent))
         {
             process.parents = entry.family();
@@ -305,7 +319,7 @@ impl Processes {
 
     fn knows(&mut self, parent: &Parent) -> bool {
         self.known
-            .get(parent.pid)
+            .get_mut(&parent.pid)
             .is_some_and(|entry| is_parent(entry.latest(), parent))
     }
 }

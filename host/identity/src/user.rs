@@ -1,22 +1,31 @@
 //! Names of users, as the host's name service has them; a uid inside a container is the host's uid here.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use nix::unistd::{Uid, User};
 
-use super::Recent;
+use super::{LruCache, lru_cache};
 
 /// A name is asked for again after this long: users come, go and are renamed.
 const VALID: Duration = Duration::from_secs(60);
 
+/// Most users that are remembered.
+const MAX_USERS: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
+
 /// Names of the users that were seen lately.
-#[derive(Debug, Default)]
-pub(super) struct Users(Recent<u32, (Option<Arc<str>>, Duration), 1024>);
+#[derive(Debug)]
+pub(super) struct Users(LruCache<u32, (Option<Arc<str>>, Duration)>);
+
+impl Default for Users {
+    fn default() -> Self {
+        Self(lru_cache(MAX_USERS))
+    }
+}
 
 impl Users {
     /// The user's name, if there is one; `now` is any steady clock's time.
     pub(super) fn name(&mut self, uid: u32, now: Duration) -> Option<Arc<str>> {
-        if let Some((name, asked)) = self.0.get(uid)
+        if let Some((name, asked)) = self.0.get(&uid)
             && now.saturating_sub(*asked) < VALID
         {
             return name.clone();
@@ -26,7 +35,7 @@ impl Users {
             None
         });
         let name = user.map(|user| Arc::from(user.name));
-        self.0.insert(uid, (name.clone(), now));
+        self.0.put(uid, (name.clone(), now));
         name
     }
 }

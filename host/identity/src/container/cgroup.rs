@@ -8,6 +8,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::Read,
+    num::NonZeroUsize,
     os::unix::{
         ffi::OsStrExt,
         fs::{DirEntryExt, MetadataExt},
@@ -22,7 +23,7 @@ pub(crate) use self::{
     mount::unified_mount,
     path::{container_id, is_id},
 };
-use super::super::Recent;
+use super::super::{LruCache, lru_cache};
 use lightmon_event::{Provenance, Unit};
 
 mod mount;
@@ -40,8 +41,8 @@ const MAX_WALK: Duration = Duration::from_millis(100);
 /// A walk is followed by a rest this many times as long, so that walks take at most 5 % of the time.
 const REST: u32 = 20;
 
-/// Most cgroups remembered, twice.
-const MAX_CACHED: usize = 4096;
+/// Most cgroups that are remembered.
+const MAX_CACHED: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
 /// The text of /proc/PID/cgroup: one line a hierarchy, `NUMBER:CONTROLLERS:PATH`, the unified one being `0::PATH`.
 pub(crate) struct Membership(pub(crate) Vec<u8>);
@@ -129,9 +130,9 @@ pub(crate) struct Cgroups {
     /// containers' cgroup2 is `/` or the runtime's own.
     only_unified: bool,
     /// cgroup id → what it is. The ids are not reused while the system runs: an entry stays right.
-    cache: Recent<u64, Place, MAX_CACHED>,
+    cache: LruCache<u64, Place>,
     /// The cgroups of containers that were seen when they were made.
-    seen: Recent<u64, (), MAX_CACHED>,
+    seen: LruCache<u64, ()>,
     next_walk: Instant,
 }
 
@@ -153,8 +154,8 @@ impl Cgroups {
             tree,
             root: root.map(|root| root.ino()),
             only_unified,
-            cache: Recent::default(),
-            seen: Recent::default(),
+            cache: lru_cache(MAX_CACHED),
+            seen: lru_cache(MAX_CACHED),
             next_walk: Instant::now(),
         }
     }
@@ -165,7 +166,7 @@ impl Cgroups {
     /// runtime does so just before it starts the container's program), be gone, or be another one of that pid.
     pub(crate) fn find(&mut self, cgroup_id: u64, pid: u32) -> Found {
         let found = |container, is_sure| Found { container, is_sure };
-        let cached = self.cache.get(cgroup_id).map(|it| it.container.clone());
+        let cached = self.cache.get(&cgroup_id).map(|it| it.container.clone());
         match cached {
             Some(Some(id)) => return found(Some(id), true),
             Some(None) if self.only_unified => return found(None, true),
@@ -183,7 +184,7 @@ impl Cgroups {
             (Some(inode), Some(membership)) if inode == cgroup_id => {
                 let place = membership.unified().map(Place::of).unwrap_or_default();
                 let id = place.container.clone();
-                self.cache.insert(cgroup_id, place);
+                self.cache.put(cgroup_id, place);
                 return found(id.or_else(|| membership.container()), true);
             }
             _ if cached.is_some() => None,
@@ -207,20 +208,20 @@ impl Cgroups {
     pub(crate) fn made(&mut self, cgroup_id: u64, path: &[u8]) {
         let place = Place::of(path);
         if place.container.is_some() {
-            self.seen.insert(cgroup_id, ());
+            self.seen.put(cgroup_id, ());
         }
-        self.cache.insert(cgroup_id, place);
+        self.cache.put(cgroup_id, place);
     }
 
     /// The systemd unit of a cgroup that is in no container, as far as [`container`](Self::container) has come across its
     /// path: reads nothing.
     pub(crate) fn unit(&mut self, cgroup_id: u64) -> Option<Arc<Unit>> {
-        self.cache.get(cgroup_id)?.unit.clone()
+        self.cache.get(&cgroup_id)?.unit.clone()
     }
 
     /// How what [`container`](Self::container) has found for this cgroup is known.
     pub(crate) fn provenance(&mut self, cgroup_id: u64) -> Provenance {
-        match self.seen.get(cgroup_id) {
+        match self.seen.get(&cgroup_id) {
             Some(()) => Provenance::Exec,
             None => Provenance::Proc,
         }
@@ -250,7 +251,7 @@ impl Cgroups {
         }
         let root = self.tree.clone()?;
         if fs::metadata(&root).ok()?.ino() == cgroup_id {
-            self.cache.insert(cgroup_id, Place::default());
+            self.cache.put(cgroup_id, Place::default());
             return Some(None);
         }
         let mut found = None;
@@ -274,7 +275,7 @@ impl Cgroups {
                     if is_it {
                         found = Some(place.container.clone());
                     }
-                    self.cache.insert(entry.ino(), place);
+                    self.cache.put(entry.ino(), place);
                 }
                 if queued < MAX_FOLDERS {
                     queued += 1;

@@ -38,7 +38,7 @@ impl Processes {
     /// again. Most need not be asked at all.
     pub(super) fn home(&mut self, exec: &Exec, containers: &Containers) -> CgroupAttribution {
         let process = &exec.process;
-        let known = self.known.get(process.pid);
+        let known = self.known.get_mut(&process.pid);
         if let Some(home) = known
             .filter(|entry| same_process(entry.latest(), process))
             .and_then(|entry| entry.home.as_ref())
@@ -62,7 +62,7 @@ impl Processes {
         // Who has made one will make more: those need not be asked then, and may have ended before they could be.
         if exec.cgroup_migrations.is_some()
             && let Some(parent) = process.parents.first()
-            && let Some(entry) = self.known.get(parent.pid)
+            && let Some(entry) = self.known.get_mut(&parent.pid)
             && is_parent(entry.latest(), parent)
             && !entry.home.as_ref().is_some_and(|home| home.is_still(exec))
         {
@@ -147,7 +147,7 @@ mod tests {
                 exec_id: 0,
             };
             self.processes.exec(exec, &self.containers);
-            let home = self.processes.known.get(pid).unwrap().home.as_ref();
+            let home = self.processes.known.get(&pid).unwrap().home.as_ref();
             let container = home.unwrap().container.as_deref();
             assert_eq!(container.map(|id| &id[..1]), expect);
         }

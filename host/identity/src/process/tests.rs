@@ -135,7 +135,7 @@ fn what_was_read_later_must_be_the_same_image() {
                 found.path.is_some(),
                 known,
                 "{exec_id}: {found:?}, read before: {}",
-                processes.known.get(me).is_some()
+                processes.known.get(&me).is_some()
             );
             assert_eq!(found.provenance, known.then_some(Provenance::Proc));
         }

@@ -154,7 +154,7 @@ fn what_was_not_found_is_not_remembered() {
     cgroups.next_walk = Instant::now();
     let other = cgroup + 1_000_000;
     assert_eq!(cgroups.container(other, 8), None);
-    assert_eq!(cgroups.cache.get(other), None);
+    assert_eq!(cgroups.cache.get(&other), None);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn path_outside_of_the_own_namespace() {
     system.process(7, &format!("0::/../{A}\n"));
     let cgroup = system.cgroup("/") + 1_000_000;
     assert_eq!(cgroups.container(cgroup, 7).as_deref(), Some(A));
-    assert_eq!(cgroups.cache.get(cgroup), None);
+    assert_eq!(cgroups.cache.get(&cgroup), None);
 }
 
 /// Of the machine that the test runs on: its own cgroup can be read, and is in the tree.
