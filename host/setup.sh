@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs what cargo does not bring: host/setup.sh build|test|kernels|fuzz|bench-check. Does nothing where all of it is there.
+# Installs the programs that `make TARGET` needs and cargo does not provide: host/setup.sh build|check|test|kernels|fuzz|bench-check.
+# Does nothing if all of them are installed.
 set -euo pipefail
 
 declare -A package=(
-    [cc]=gcc # cargo links with it
-    [c++]=g++ # the fuzzer is C++
+    [cc]=gcc # links Rust programs
+    [c++]=g++ # compiles libFuzzer
     [dockerd]=docker.io [containerd]=containerd [runc]=runc [iptables]=iptables [busybox]=busybox-static [ip]=iproute2
     [/usr/lib/cni/bridge]=containernetworking-plugins
     [podman]=podman [conmon]=conmon [curl]=curl [nc]=netcat-openbsd [python3]=python3
@@ -12,13 +13,13 @@ declare -A package=(
     [valgrind]=valgrind
 )
 case ${1:-} in
-build) needed=(cc) ;;
+build | check) needed=(cc) ;;
 test) needed=(cc dockerd containerd runc /usr/lib/cni/bridge podman conmon iptables busybox ip curl nc python3) ;;
 kernels) needed=(cc busybox ip cpio qemu-system-x86_64 xz) ;;
 fuzz) needed=(cc c++) ;;
 bench-check) needed=(cc valgrind) ;;
 *)
-    echo "usage: host/setup.sh build|test|kernels|fuzz|bench-check" >&2
+    echo "usage: host/setup.sh build|check|test|kernels|fuzz|bench-check" >&2
     exit 2
     ;;
 esac
