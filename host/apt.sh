@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Package lists of Debian's apart from the machine's own, which stay as they are: host/apt.sh FOLDER SUITE [deb-src]. Prints the file that
-# apt takes as APT_CONFIG; nothing counts as installed there. With deb-src also the lists of sources.
+# Prepares a folder in which apt can use another Debian suite: host/apt.sh FOLDER SUITE [deb-src]. Prints the path of a configuration
+# file: commands of apt use the suite if APT_CONFIG is that path. With deb-src, source packages are available too.
+# Does not change the package lists of the machine. In FOLDER no package is installed, so apt downloads all dependencies.
 set -euo pipefail
 folder=${1:?usage: host/apt.sh FOLDER SUITE [deb-src]} suite=${2:?}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes each target for FUZZ_SECONDS (default 600), one after the other: host/fuzz/run.sh [TARGET…]. A finding ends its target,
-# and is in target/fuzz/findings then; `host/fuzz/run.sh TARGET FILE` runs a target once, on that file.
+# Fuzzes one target after the other, each for FUZZ_SECONDS (default 600): host/fuzz/run.sh [TARGET…]. Without TARGET: all of them.
+# A finding stops its target; the input is saved in target/fuzz/findings. `host/fuzz/run.sh TARGET FILE` runs a target on one file.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tool=${XDG_CACHE_HOME:-$HOME/.cache}/lightmon/cargo-fuzz-0.13
@@ -10,10 +10,10 @@ seconds=${FUZZ_SECONDS:-600}
 if [ ! -x "$tool/bin/cargo-fuzz" ]; then
     cargo install --quiet --locked cargo-fuzz --version '^0.13' --root "$tool"
 fi
-# Coverage is unstable in the compiler. No sanitizer: there is no unsafe code to find faults in, and it runs twice as fast.
+# RUSTC_BOOTSTRAP: coverage is an unstable feature. No sanitizer: the fuzzed code has no `unsafe`, and runs twice as fast without.
 export RUSTC_BOOTSTRAP=1 PATH=$tool/bin:$PATH
 flags=(--fuzz-dir host/fuzz --sanitizer none --target-dir "$work")
-# The versions that the program is built with; what only the fuzzer needs is added to the copy.
+# Use the same versions as the program. Cargo adds the fuzzer's own dependencies to the copy.
 cp Cargo.lock host/fuzz/Cargo.lock
 
 if [ $# = 2 ] && [ -f "$2" ]; then

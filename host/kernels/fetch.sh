@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Fetches a kernel of Debian's: host/kernels/fetch.sh FOLDER SERIES, SERIES being 5.10, 6.1, 6.12 or newest.
-# Prints the folder in which its `vmlinuz` and `modules/*.ko` are then. The machine's own package lists stay as they are.
+# Downloads a Debian kernel: host/kernels/fetch.sh FOLDER SERIES. SERIES is 5.10, 6.1, 6.12 or newest.
+# Prints the folder that then contains `vmlinuz` and `modules/*.ko`. Does not change the package lists of the machine.
 set -euo pipefail
 cache=${1:?usage: host/kernels/fetch.sh FOLDER SERIES}
-# What the tests may need beyond a kernel: a device whose other end is the test itself.
+# Kernel modules that the tests use. tun: a network device whose packets the test reads and writes.
 modules=(tun)
 
-# Debian's archive drops old builds, so packages are found by what stays in their names.
+# Debian removes old builds from its archive. The patterns match the part of a package name that stays the same.
 case ${2:-} in
 5.10) suite=bullseye-security pattern='linux-image-5\.10\.0-[0-9]*-cloud-amd64' ;;
 6.1) suite=bookworm-security pattern='linux-image-6\.1\.0-[0-9]*-cloud-amd64' ;;
 6.12) suite=bookworm-security pattern='linux-image-6\.12\.[0-9]*+deb12-cloud-amd64' ;;
-# Since 6.19 the image is a package of two.
+# Since 6.19, Debian splits a kernel into two packages: image and modules.
 newest) suite=trixie-backports pattern='linux-binary-[0-9.]*+deb13-cloud-amd64' ;;
 *)
-    echo "host/kernels/fetch.sh: unknown kernel ${2:-}: it is one of 5.10, 6.1, 6.12, newest" >&2
+    echo "host/kernels/fetch.sh: unknown kernel \`${2:-}\`; use 5.10, 6.1, 6.12 or newest" >&2
     exit 2
     ;;
 esac
@@ -39,7 +39,7 @@ if [ ! -e "$kernel/vmlinuz" ]; then
         find "$unpacked" -name "$module.ko*" -exec cp {} "$kernel/modules" \;
     done
     find "$kernel/modules" -name '*.xz' -exec xz --decompress {} +
-    # Last, since it says that all is there.
+    # `vmlinuz` comes last: its presence says that the folder is complete.
     cp "$(find "$unpacked" -name 'vmlinuz*' -print -quit)" "$kernel/vmlinuz"
 fi
 echo "$kernel"

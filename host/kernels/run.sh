@@ -1,24 +1,25 @@
 #!/usr/bin/env bash
-# Runs the kernel tests (host/capture/tests/kernel) on other kernels, inside QEMU without KVM: host/kernels/run.sh [SERIES…], else all of them.
-# Prints a row for the README's table a kernel; fails when any test did.
+# Runs the kernel tests (host/capture/tests/kernel) on other kernels in QEMU, without KVM.
+# host/kernels/run.sh [SERIES…]; without SERIES: on all of them.
+# Prints one table row per kernel. Fails if any test fails.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-object=$PWD/target/ebpf/lightmon.bpf.o # `make kernels` has built it
+object=$PWD/target/ebpf/lightmon.bpf.o # built by `make kernels`
 work=$PWD/target/kernels
 kernels=${XDG_CACHE_HOME:-$HOME/.cache}/lightmon/kernels
-limit=1800 # s; the older kernels take longest to verify the program, and minutes on a busy machine
-PATH=$PATH:/usr/sbin:/sbin # of `ip`
+boot_timeout=1800 # seconds; old kernels verify the program slowly: minutes on a busy machine
+PATH=$PATH:/usr/sbin:/sbin # for `ip`
 series=("$@")
 [ $# -gt 0 ] || series=(5.10 6.1 6.12 newest)
 
-# One file that needs nothing but a kernel.
+# Builds the tests as one static program, which needs only a kernel. Prints its path.
 build_test() {
     RUSTFLAGS="-C target-feature=+crt-static" cargo test --no-run --package lightmon-capture --test kernel \
         --target x86_64-unknown-linux-gnu --target-dir "$work" --message-format json-render-diagnostics |
         sed -n '/"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p'
 }
 
-# What the tests start, but for busybox's share of it.
+# The tests start these programs, and others that busybox provides.
 programs=(bash ip)
 
 # make_initramfs TEST KERNEL OUT
@@ -30,7 +31,7 @@ make_initramfs() {
     for program in "${programs[@]}"; do
         program=$(command -v "$program")
         cp "$program" "$root/bin/"
-        # Its libraries, each where it looks for it.
+        # Its libraries, under the same paths.
         ldd "$program" | sed -nE 's/.*[[:space:]](\/[^ ]+) \(0x.*/\1/p' | (cd "$root" && xargs -n 1 cp --parents --dereference --target-directory .)
     done
     cp host/kernels/init "$root/init"
@@ -41,26 +42,26 @@ make_initramfs() {
     (cd "$root" && find . | cpio --quiet --create --format newc --owner 0:0) | gzip -1 >"$3"
 }
 
-# boot KERNEL INITRAMFS LOG: prints the tests as they end. qemu's own exit code says nothing about them. Both processors share
-# a thread: with one each, qemu 7.2 now and then runs code that the kernel is just patching.
+# boot KERNEL INITRAMFS LOG: prints the result of each test when it ends. QEMU's exit code does not depend on the tests.
+# Both virtual CPUs share one thread: with two threads, QEMU 7.2 sometimes runs code while the kernel patches it.
 boot() {
-    timeout "$limit" qemu-system-x86_64 -accel tcg,thread=single -machine q35 -cpu max -m 1024 -smp 2 \
+    timeout "$boot_timeout" qemu-system-x86_64 -accel tcg,thread=single -machine q35 -cpu max -m 1024 -smp 2 \
         -kernel "$1/vmlinuz" -initrd "$2" -append "console=ttyS0 panic=-1 quiet mitigations=off" \
         -nographic -no-reboot -nodefaults -serial stdio -net none </dev/null |
         sed -u 's/\r$//' | tee "$3" | grep --text --line-buffered -E '^(test|lightmon-kernels:) ' || true
 }
 
-# row LOG: a line for the README's table. A kernel that never came to the end has failed, whatever it printed before.
+# row LOG: prints one table row. A run without an exit code has failed, whatever its tests printed.
 row() {
     local release passed failed end
     release=$(sed -n 's/^lightmon-kernels: release //p' "$1")
     end=$(sed -n 's/^lightmon-kernels: exit //p' "$1")
     passed=$(sed -nE 's/^test result: .* ([0-9]+) passed;.*/\1/p' "$1")
-    # The names stand in the last list.
+    # The last list of failures contains the names.
     failed=$(awk '/^failures:$/ { names = "" } /^    [^ ]+$/ { names = names ", " $1 } END { print substr(names, 3) }' "$1")
     case $end in
     0) failed=none ;;
-    "") failed="did not come to the end" ;;
+    "") failed="the run did not end" ;;
     *) failed=${failed:-"exit code $end"} ;;
     esac
     echo "| ${release:-unknown} | ${passed:-0} | $failed |"
