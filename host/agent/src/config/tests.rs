@@ -169,13 +169,15 @@ fn errors_name_file_line_and_column() {
 
 #[test]
 fn a_missing_named_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("config.yaml");
     let args = Args {
-        config: Some("/does/not/exist.yaml".into()),
+        config: Some(missing.clone()),
         ..Args::default()
     };
     let error = format!("{:#}", Config::layered(args).unwrap_err());
     assert!(
-        error.starts_with("read settings from /does/not/exist.yaml: "),
+        error.starts_with(&format!("read settings from {}: ", missing.display())),
         "{error}"
     );
 }

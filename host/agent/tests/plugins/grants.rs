@@ -250,12 +250,17 @@ fn files_that_are_no_tables() {
             "{error}"
         );
     }
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let missing = missing.display();
     let error = Host::new(patient())
-        .with("p.wasm", lookup(""), ":table.t=/does/not/exist")
+        .with("p.wasm", lookup(""), &format!(":table.t={missing}"))
         .error();
     assert_eq!(
         error,
-        "plugin p.wasm: the table `t` in /does/not/exist: can't be read: No such file or directory (os error 2)"
+        format!(
+            "plugin p.wasm: the table `t` in {missing}: can't be read: No such file or directory (os error 2)"
+        )
     );
     let error = Host::new(patient())
         .with("p.wasm", lookup(""), ":table.t=/dev/zero")

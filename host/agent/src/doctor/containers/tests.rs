@@ -105,10 +105,13 @@ fn only_unix_sockets_are_watched() {
     assert_eq!(watched(Some("unix:///x")), Some("/x".into()));
     assert_eq!(watched(Some("/x")), Some("/x".into()));
     assert_eq!(watched(Some("tcp://10.0.0.1:2375")), None);
-    let checks = runtimes(Some("tcp://10.0.0.1:2375"), vec!["/nonexistent".into()]);
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("socket").display().to_string();
+    let checks = runtimes(Some("tcp://10.0.0.1:2375"), vec![missing.clone()]);
     assert_eq!(checks[0].state, State::Degraded, "{checks:?}");
     let last = checks.last().unwrap();
-    assert_eq!(last.found, "nothing is at /nonexistent", "{checks:?}");
+    let expected = format!("nothing is at {missing}");
+    assert_eq!(last.found, expected, "{checks:?}");
 }
 
 fn answer_of(socket: &Path) -> Answer {
