@@ -1,5 +1,5 @@
 # The only commands to know. Details are in cargo's manifests, and in scripts beside what they build.
-.PHONY: help run build check test bench bench-plugins bench-stages bench-check kernels fuzz ebpf plugins clean
+.PHONY: help run build dist check test bench bench-plugins bench-stages bench-check kernels fuzz ebpf plugins clean
 
 LIGHTMON := target/release/lightmon
 PLUGINS := target/plugins
@@ -28,6 +28,10 @@ build: ## build target/release/lightmon
 	@host/setup.sh build
 	cargo build --release --package lightmon
 
+dist: ## build target/dist/lightmon for packages and benchmarks
+	@host/setup.sh build
+	cargo build --profile dist --package lightmon --package lightmon-load
+
 check: ## check format, lints, docs, licences; run unit tests
 	@host/setup.sh check
 	cargo fmt --all --check
@@ -44,8 +48,7 @@ test: check plugins ## run `make check` and all other tests (root, Debian)
 	LIGHTMON=$(DEBUG) plugins/others.sh
 	LIGHTMON_EBPF_OBJECT=$(FRESH) cargo test -- --ignored
 
-bench: plugins ## compare lightmon with bpftrace and tcplife (ROUNDS=, QUICK=1, LOADS=)
-	cargo build --profile dist --package lightmon --package lightmon-load
+bench: dist plugins ## compare lightmon with bpftrace and tcplife (ROUNDS=, QUICK=1, LOADS=)
 	$(SUDO) target/dist/lightmon-load side-by-side --results $(BENCH).json --plot $(BENCH).svg \
 		$$(host/load/src/side_by_side/peers.sh $(HOME)/.cache/lightmon/peers) $(if $(LIGHTMON_GO),--original $(LIGHTMON_GO)) \
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(LOADS:%=--load %)
