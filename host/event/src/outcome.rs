@@ -42,7 +42,7 @@ outcomes! {
     Aborted = 9 "aborted",
     /// Any other errno.
     Failed = 10 "failed",
-    /// TCP: no answer after one second. The outcome follows in an event with the same [`Event::id`].
+    /// TCP: no answer after one second. The outcome follows in an event with the same [`Event::id`](crate::Event::id).
     Pending = 11 "pending",
     /// UDP without connect(2): the first datagram to this destination within a minute was sent.
     Sent = 12 "sent",
