@@ -1,7 +1,9 @@
-//! The messages and clients of the CRI v1 API and of containerd's event service, generated from `proto/*.proto`.
-//! Generated code is checked in, so that building needs no protobuf compiler.
+//! The messages and clients of the CRI v1 API and of containerd's event service.
+//!
+//! The code is generated from `host/identity/proto/*.proto` by `cargo run --package lightmon-proto`, and checked in: so building
+//! lightmon needs no protobuf compiler.
 
-/// The CRI v1 API, from `proto/runtime.proto`.
+/// The CRI v1 API, generated from `runtime.proto`.
 pub(super) mod runtime {
     #![allow(
         dead_code,
@@ -9,12 +11,12 @@ pub(super) mod runtime {
         unreachable_pub,
         clippy::allow_attributes_without_reason,
         clippy::enum_variant_names,
-        reason = "generated code covers more than what is used"
+        reason = "generated code"
     )]
-    include!("proto/runtime.v1.rs");
+    include!("api/runtime.v1.rs");
 }
 
-/// containerd's event service, from `proto/containerd.proto`.
+/// containerd's event service, generated from `containerd.proto`.
 pub(super) mod containerd {
     #![allow(
         dead_code,
@@ -22,7 +24,7 @@ pub(super) mod containerd {
         unreachable_pub,
         clippy::allow_attributes_without_reason,
         clippy::enum_variant_names,
-        reason = "generated code covers more than what is used"
+        reason = "generated code"
     )]
-    include!("proto/containerd.services.events.v1.rs");
+    include!("api/containerd.services.events.v1.rs");
 }
