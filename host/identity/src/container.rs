@@ -1,48 +1,45 @@
-//! Which container a task runs in: from its cgroup to the id, from the id to what a runtime has told about it.
-//! Speaks to no runtime itself: each has a file of its own below, and tells here what there is.
+//! Finds the container of a task: from its cgroup to the container's id, and from the id to what a runtime has reported.
+//!
+//! This module talks to no runtime itself. Each runtime has a file below, which watches the runtime and reports its
+//! containers here.
 
 use std::{
-    collections::HashSet,
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::sync::mpsc;
-
 use lightmon_event::{Container, Provenance, Unit};
-
-pub mod cri;
-pub mod docker;
+use lightmon_thread::lock;
 
 pub(crate) mod cgroup;
-mod names;
+pub mod cri;
+pub mod docker;
+mod runtime;
 mod socket;
+mod table;
 
-use cgroup::{Cgroups, Found};
-use names::{Entry, Names, bounded};
+use self::{
+    cgroup::{Cgroups, Found},
+    runtime::Runtime,
+    table::Table,
+};
 
-/// How long a container is remembered after its end, for the events that were still on their way.
-const MEMORY: Duration = Duration::from_secs(60);
+/// How long a container is remembered after its end, for events that come late.
+const ENDED_RETENTION: Duration = Duration::from_secs(60);
 
-/// Most addresses of one container.
-const MAX_ADDRESSES: usize = 64;
-
-/// Most ids that wait to be looked up by a runtime.
-const MAX_QUESTIONS: usize = 256;
-
-/// The containers of this host, shared between the enrich stage (which asks) and the runtimes' watchers (which tell).
+/// The containers of this host. The identity stage asks, and the watchers of the runtimes report.
 #[derive(Clone)]
 pub struct Containers(Arc<Shared>);
 
 struct Shared {
     cgroups: Mutex<Cgroups>,
-    names: Mutex<Names>,
-    /// Whether addresses are of interest.
-    peers: AtomicBool,
+    table: Mutex<Table>,
+    /// Whether the addresses of containers are wanted.
+    wants_addresses: AtomicBool,
 }
 
 impl Default for Containers {
@@ -52,230 +49,99 @@ impl Default for Containers {
 }
 
 impl Containers {
-    /// None known yet.
+    /// No container is known yet.
     pub fn new() -> Self {
-        Self::remembering(MEMORY)
+        Self::remembering(ENDED_RETENTION)
     }
 
-    /// None known yet; a container is remembered for this long after its end.
-    pub fn remembering(memory: Duration) -> Self {
-        Self::with(Cgroups::of_system(), memory)
+    /// No container is known yet. A container is remembered for this long after its end.
+    pub fn remembering(retention: Duration) -> Self {
+        Self::with(Cgroups::of_system(), retention)
     }
 
-    /// Of processes in a folder that looks like a /proc without version 2.
+    /// Reads processes from a folder that looks like /proc, on a host without version 2 cgroups.
     #[cfg(test)]
     pub(super) fn of_folder(proc: std::path::PathBuf) -> Self {
-        Self::with(Cgroups::new(proc, None, false), MEMORY)
+        Self::with(Cgroups::new(proc, None, false), ENDED_RETENTION)
     }
 
-    fn with(cgroups: Cgroups, memory: Duration) -> Self {
+    fn with(cgroups: Cgroups, retention: Duration) -> Self {
         Self(Arc::new(Shared {
             cgroups: Mutex::new(cgroups),
-            names: Mutex::new(Names::new(memory)),
-            peers: AtomicBool::new(false),
+            table: Mutex::new(Table::new(retention)),
+            wants_addresses: AtomicBool::new(false),
         }))
     }
 
-    /// The container of a task with this cgroup id (0: not known), in a process that was `pid` when it was seen.
-    /// `None`: in no container, or not known any more. Without a name as long as no runtime has told one.
+    /// The container of a task with this cgroup id (0: not known) in a process that had this pid. `None`: the task is in
+    /// no container, or it is not known any more. The container has no name until a runtime reports one.
     pub fn of(&self, cgroup_id: u64, pid: u32) -> Option<Arc<Container>> {
         Some(self.by_id(&self.id_of(cgroup_id, pid)?))
     }
 
-    /// As [`of`](Self::of), only the id. It may be kept for as long as the process runs the same program: just before
-    /// a container's program starts, its process is moved into the container. Keep it where version 1 cgroups are
-    /// in use: there, each call for a process in no container reads a file of /proc.
+    /// As [`of`](Self::of), but only the id. The caller may keep it until the process calls exec: a runtime moves a process
+    /// into a container just before exec. Callers should keep it where version 1 cgroups are in use. There, each call for a
+    /// process outside of containers reads a file of /proc.
     pub fn id_of(&self, cgroup_id: u64, pid: u32) -> Option<Arc<str>> {
-        lock(&self.0.cgroups).container(cgroup_id, pid)
+        lock(&self.0.cgroups).find(cgroup_id, pid).container_id
     }
 
-    /// As [`id_of`](Self::id_of), and whether that is sure.
+    /// As [`id_of`](Self::id_of), and whether the answer is sure.
     pub(super) fn find(&self, cgroup_id: u64, pid: u32) -> Found {
         lock(&self.0.cgroups).find(cgroup_id, pid)
     }
 
-    /// How it is known that a task with this cgroup id is in the container that [`id_of`](Self::id_of) tells.
+    /// How lightmon knows that a task with this cgroup id is in the container that [`id_of`](Self::id_of) returns.
     pub fn provenance(&self, cgroup_id: u64) -> Provenance {
         lock(&self.0.cgroups).provenance(cgroup_id)
     }
 
-    /// The systemd unit of a task with this cgroup id for which [`id_of`](Self::id_of) has found no container. Reads nothing.
+    /// The systemd unit of a task outside of containers, if [`id_of`](Self::id_of) has been called for its cgroup id. Reads no
+    /// file.
     pub fn unit(&self, cgroup_id: u64) -> Option<Arc<Unit>> {
         lock(&self.0.cgroups).unit(cgroup_id)
     }
 
-    /// A cgroup was made: its id stands for this path as long as the system runs.
-    pub fn made(&self, cgroup_id: u64, path: &[u8]) {
-        lock(&self.0.cgroups).made(cgroup_id, path);
-        // Its first connection may be its last act: by then the answer shall be here.
+    /// A cgroup was created. Its id stands for this path as long as the system runs.
+    pub fn cgroup_created(&self, cgroup_id: u64, path: &[u8]) {
+        lock(&self.0.cgroups).created(cgroup_id, path);
+        // A container may end right after its first connection: ask the runtimes before it connects.
         if let Some(id) = cgroup::container_id(path) {
-            self.names().expect(id);
+            self.table().request_early(id);
         }
     }
 
-    /// The container with this id. When no runtime has told its name, the runtimes are asked for it, once.
+    /// The container with this id. If no runtime has reported it, the runtimes are asked for it, once.
     pub fn by_id(&self, id: &str) -> Arc<Container> {
-        self.ask(id).0
+        self.request(id).0
     }
 
-    /// The same, and whether the runtimes may still tell its name: then it is worth while to ask again.
-    pub(super) fn ask(&self, id: &str) -> (Arc<Container>, bool) {
-        self.names().get(id)
+    /// As [`by_id`](Self::by_id), and whether a runtime may still tell the name: then the caller should call again soon.
+    pub(super) fn request(&self, id: &str) -> (Arc<Container>, bool) {
+        self.table().get(id)
     }
 
-    /// Learns the containers' addresses as well; to be called before the runtimes are watched.
+    /// Also learns the addresses of containers, for [`at`](Self::at). To be called before the runtimes are watched.
     pub fn resolve_peers(&self) {
-        self.0.peers.store(true, Relaxed);
+        self.0.wants_addresses.store(true, Relaxed);
     }
 
-    /// The container that has this address on a network of this host; `None` as long as nobody knows, or wants to. One that has
-    /// ended has none.
+    /// The running container that has this address on a network of this host, if it is known.
     pub fn at(&self, address: IpAddr) -> Option<Arc<Container>> {
-        if !self.0.peers.load(Relaxed) {
+        if !self.0.wants_addresses.load(Relaxed) {
             return None;
         }
-        let names = self.names();
-        let entry = names.entries.get(names.addresses.get(&address)?)?;
-        Some(entry.container.clone())
+        self.table().at(address)
     }
 
-    /// A new runtime.
+    /// Adds a runtime, which will report its containers.
     pub(super) fn runtime(&self) -> Runtime {
-        let mut names = self.names();
-        names.runtimes.push(None);
-        Runtime {
-            containers: self.clone(),
-            index: names.runtimes.len() - 1,
-        }
+        Runtime::new(self.clone())
     }
 
-    fn names(&self) -> MutexGuard<'_, Names> {
-        lock(&self.0.names)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        lock(&self.0.table)
     }
-}
-
-/// What a watcher tells about the containers of its runtime.
-pub(super) struct Runtime {
-    containers: Containers,
-    index: usize,
-}
-
-impl Runtime {
-    /// The runtime can be asked from now on: for the ids received, until the receiver is dropped.
-    pub(super) fn connect(&self) -> mpsc::Receiver<Arc<str>> {
-        let (asker, questions) = mpsc::channel(MAX_QUESTIONS);
-        let mut names = self.containers.names();
-        names.runtimes[self.index] = Some(asker);
-        for entry in names.entries.values_mut() {
-            entry.asked = None;
-        }
-        questions
-    }
-
-    /// These are all containers there are; those most worth to be remembered come last.
-    fn list(&self, containers: Vec<Container>) {
-        let mut names = self.containers.names();
-        let now = Instant::now();
-        let ids: HashSet<_> = containers.iter().map(|c| c.id.clone()).collect();
-        for (id, entry) in &mut names.entries {
-            if entry.teller == Some(self.index) && !ids.contains(id) {
-                entry.ended.get_or_insert(now);
-            }
-        }
-        names.release();
-        for container in containers {
-            if let Some(entry) = names.entries.get_mut(&container.id) {
-                entry.ended = None;
-            }
-            names.tell(self.index, container, now);
-        }
-    }
-
-    /// There is this container; what was known about it is replaced.
-    pub(super) fn tell(&self, container: Container) {
-        self.containers
-            .names()
-            .tell(self.index, container, Instant::now());
-    }
-
-    /// What is known of a container of which its runtime has not told yet: believed if it does not in time.
-    fn hint(&self, container: Container) {
-        let mut names = self.containers.names();
-        if !names.entries.contains_key(&container.id) {
-            names.make_room(Instant::now());
-        }
-        let id = container.id.clone();
-        let entry = names
-            .entries
-            .entry(id)
-            .or_insert_with_key(|id| Entry::untold(id));
-        if entry.teller.is_none() {
-            entry.hint = Some(Arc::new(bounded(container)));
-        }
-    }
-
-    /// Whether addresses are of interest.
-    fn wants_addresses(&self) -> bool {
-        self.containers.0.peers.load(Relaxed)
-    }
-
-    /// Whether a runtime has told about this container already.
-    fn is_told(&self, id: &str) -> bool {
-        let names = self.containers.names();
-        names.entries.get(id).is_some_and(|e| e.teller.is_some())
-    }
-
-    /// The container has another name.
-    fn rename(&self, id: &str, name: &str) {
-        let mut names = self.containers.names();
-        if let Some(entry) = names.entries.get_mut(id).filter(|e| e.teller.is_some()) {
-            entry.container = Arc::new(bounded(Container {
-                name: Some(name.into()),
-                ..(*entry.container).clone()
-            }));
-        }
-    }
-
-    /// The container has these addresses, and no others; none of those that it shares with the host. One that has ended has
-    /// none, also if this was asked before.
-    fn locate(&self, id: &str, addresses: impl IntoIterator<Item = IpAddr>) {
-        if !self.wants_addresses() {
-            return;
-        }
-        let mut names = self.containers.names();
-        names.addresses.retain(|_, owner| **owner != *id);
-        let entry = names.entries.get_key_value(id);
-        let Some((id, _)) = entry.filter(|(_, entry)| entry.ended.is_none()) else {
-            return;
-        };
-        let id = id.clone();
-        let own = |it: &IpAddr| !it.is_loopback() && !it.is_unspecified();
-        let addresses = addresses.into_iter().filter(own).take(MAX_ADDRESSES);
-        names.addresses.extend(addresses.map(|it| (it, id.clone())));
-    }
-
-    /// The container is removed.
-    fn end(&self, id: &str) {
-        let mut names = self.containers.names();
-        let now = Instant::now();
-        if let Some(entry) = names.entries.get_mut(id) {
-            entry.ended.get_or_insert(now);
-        }
-        names.forget(now);
-        names.release();
-    }
-}
-
-/// A watcher that ends leaves nobody to ask.
-impl Drop for Runtime {
-    fn drop(&mut self) {
-        self.containers.names().runtimes[self.index] = None;
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it holds one; if it did, what is inside is still whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

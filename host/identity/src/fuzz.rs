@@ -1,7 +1,7 @@
-//! What the fuzz targets (`host/fuzz`) of this crate do with the bytes that the fuzzer makes up. Not in the program: only
-//! `cfg(fuzzing)` and tests have this module.
+//! Checks the parsers of this crate with the bytes of the fuzz targets in `host/fuzz`. Compiled only with `cfg(fuzzing)` and in
+//! tests.
 //!
-//! Each function tells whether the bytes were what the reader reads; the seeds are.
+//! Each function returns whether the bytes were valid input. The seeds are.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     process::proc::Stat,
 };
 
-/// /proc/PID/stat and /proc/PID/cmdline: a process may call itself what it likes, and can't change what else is read.
+/// Checks /proc/PID/stat and /proc/PID/cmdline: a process can choose its name, but the name changes no other field.
 pub fn process(bytes: &[u8]) -> bool {
     let rest = b") S 9 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 450 1000 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 \
         21 22 23 24 140735 26\n";
@@ -32,7 +32,7 @@ pub fn process(bytes: &[u8]) -> bool {
     Stat::parse(bytes).is_some()
 }
 
-/// /proc/PID/cgroup and /proc/PID/mountinfo: what is taken for a container's id is one.
+/// Checks /proc/PID/cgroup and /proc/PID/mountinfo: what is returned as a container id has the form of one.
 pub fn cgroup(bytes: &[u8]) -> bool {
     let container = Membership(bytes.to_vec()).container();
     assert!(container.as_ref().is_none_or(|id| is_id(id.as_bytes())));
@@ -45,9 +45,9 @@ mod tests {
 
     use super::*;
 
-    /// What the fuzzer starts from must reach what it is there for.
+    /// The seeds must reach the code behind the first checks.
     #[test]
-    fn seeds_are_understood() {
+    fn seeds_are_valid_input() {
         for (name, target) in [
             ("process", process as fn(&[u8]) -> bool),
             ("cgroup", cgroup),

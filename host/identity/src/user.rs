@@ -1,18 +1,18 @@
-//! Names of users, as the host's name service has them; a uid inside a container is the host's uid here.
+//! Looks up the names of users in the host's name service. A uid of a process in a container is looked up on the host too.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use nix::unistd::{Uid, User};
 
-use super::{LruCache, lru_cache};
+use super::cache::{LruCache, lru_cache};
 
-/// A name is asked for again after this long: users come, go and are renamed.
-const VALID: Duration = Duration::from_secs(60);
+/// How long a name is used before it is looked up again: users are added, removed and renamed.
+const NAME_TTL: Duration = Duration::from_secs(60);
 
 /// Most users that are remembered.
 const MAX_USERS: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
 
-/// Names of the users that were seen lately.
+/// The names of the users that were seen lately, and when they were looked up.
 #[derive(Debug)]
 pub(super) struct Users(LruCache<u32, (Option<Arc<str>>, Duration)>);
 
@@ -23,10 +23,10 @@ impl Default for Users {
 }
 
 impl Users {
-    /// The user's name, if there is one; `now` is any steady clock's time.
+    /// The user's name, if there is one. `now` is the time of any monotonic clock.
     pub(super) fn name(&mut self, uid: u32, now: Duration) -> Option<Arc<str>> {
-        if let Some((name, asked)) = self.0.get(&uid)
-            && now.saturating_sub(*asked) < VALID
+        if let Some((name, looked_up)) = self.0.get(&uid)
+            && now.saturating_sub(*looked_up) < NAME_TTL
         {
             return name.clone();
         }
@@ -45,10 +45,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_has_a_name_and_nobody_knows_others() {
+    fn root_has_a_name_and_an_unknown_uid_has_none() {
         let mut users = Users::default();
         assert_eq!(users.name(0, Duration::ZERO).as_deref(), Some("root"));
         assert_eq!(users.name(4_000_000_000, Duration::ZERO), None);
-        assert_eq!(users.name(0, VALID * 2).as_deref(), Some("root"));
+        assert_eq!(users.name(0, NAME_TTL * 2).as_deref(), Some("root"));
     }
 }

@@ -1,13 +1,15 @@
-//! From a task's cgroup to the id of its container, or to its systemd unit: where cgroup ids are found.
-//! Knows no names, and speaks to no runtime.
+//! Finds the container or the systemd unit of a task by its cgroup id. Knows no names, and talks to no runtime.
 //!
-//! A cgroup is made by whoever is allowed to: a user with a delegated subtree can name a cgroup as a runtime would.
+//! Whoever may create a cgroup chooses its name: a user with a delegated subtree can name a cgroup as a runtime would.
+
+mod membership;
+mod mount;
+mod path;
 
 use std::{
     collections::VecDeque,
     ffi::OsStr,
-    fs::{self, File},
-    io::Read,
+    fs,
     num::NonZeroUsize,
     os::unix::{
         ffi::OsStrExt,
@@ -18,132 +20,102 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::path::ids;
+use lightmon_event::{Provenance, Unit};
+
 pub(crate) use self::{
+    membership::Membership,
     mount::unified_mount,
     path::{container_id, is_id},
 };
-use super::super::{LruCache, lru_cache};
-use lightmon_event::{Provenance, Unit};
+use crate::cache::{LruCache, lru_cache};
 
-mod mount;
-mod path;
+/// Most folders that one walk through the cgroup tree reads.
+const MAX_WALK_FOLDERS: usize = 10_000;
 
-/// Most of /proc/PID/cgroup that is read: a line for each of at most 16 hierarchies, a path has at most 4 KiB.
-const MAX_TEXT: u64 = 64 << 10;
+/// Longest time of one walk, because events wait for it. A walk reads some thousand folders, at 20 to 60 µs each.
+const WALK_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Most folders that one walk through the cgroup tree looks into.
-const MAX_FOLDERS: usize = 10_000;
-
-/// Longest time for one walk, for the events wait meanwhile: some thousand folders at 20–60 µs each.
-const MAX_WALK: Duration = Duration::from_millis(100);
-
-/// A walk is followed by a rest this many times as long, so that walks take at most 5 % of the time.
-const REST: u32 = 20;
+/// After a walk, there is none for this many times its duration. So walks take at most 5 % of the time.
+const WALK_PAUSE_FACTOR: u32 = 20;
 
 /// Most cgroups that are remembered.
 const MAX_CACHED: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
-/// The text of /proc/PID/cgroup: one line a hierarchy, `NUMBER:CONTROLLERS:PATH`, the unified one being `0::PATH`.
-pub(crate) struct Membership(pub(crate) Vec<u8>);
-
-impl Membership {
-    /// `None`: the process is gone.
-    fn read(proc: &Path, pid: u32) -> Option<Self> {
-        // Of nearly all: one read.
-        let mut text = Vec::with_capacity(4096);
-        let file = File::open(proc.join(pid.to_string()).join("cgroup")).ok()?;
-        file.take(MAX_TEXT).read_to_end(&mut text).ok()?;
-        Some(Self(text))
-    }
-
-    /// Whether the hierarchy is the unified one, and the path in it.
-    fn paths(&self) -> impl Iterator<Item = (bool, &[u8])> {
-        self.0.split(|&b| b == b'\n').filter_map(|line| {
-            // A path may contain colons.
-            let mut fields = line.splitn(3, |&b| b == b':');
-            let unified = fields.next()? == b"0";
-            Some((unified, fields.nth(1)?))
-        })
-    }
-
-    fn unified(&self) -> Option<&[u8]> {
-        self.paths()
-            .find_map(|(unified, path)| unified.then_some(path))
-    }
-
-    /// The container by all hierarchies. A runtime inside of a container may have got only some of them: the path
-    /// with the most containers on it knows most.
-    pub(crate) fn container(&self) -> Option<Arc<str>> {
-        let mut deepest = (0, None);
-        for (_, path) in self.paths() {
-            let depth = ids(path).count();
-            if depth > deepest.0 {
-                deepest = (depth, container_id(path));
-            }
-        }
-        deepest.1.map(Arc::from)
-    }
+/// Finds the container of a task. Remembers a bounded number of cgroups.
+pub(crate) struct Cgroups {
+    /// Where /proc is.
+    proc: PathBuf,
+    /// Where the version 2 tree is. Without one, all tasks have the same cgroup id, which says nothing.
+    tree: Option<PathBuf>,
+    /// The cgroup id of the root of the tree.
+    root: Option<u64>,
+    /// Whether there is no version 1 hierarchy. Then the version 2 path says everything. Else a runtime may use only version 1,
+    /// and the version 2 path of its containers is `/` or that of the runtime.
+    only_unified: bool,
+    /// What each cgroup is. The kernel does not reuse cgroup ids while the system runs, so an entry stays valid.
+    cache: LruCache<u64, CgroupInfo>,
+    /// The cgroups of containers whose creation was seen.
+    seen_created: LruCache<u64, ()>,
+    /// When the next walk is allowed.
+    next_walk: Instant,
 }
 
 /// What a cgroup is, by its path.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Place {
-    /// The id of the container, if it is in one.
-    container: Option<Arc<str>>,
-    /// Outside of containers: inside, the unit would be of the container's own systemd, or of the runtime.
+struct CgroupInfo {
+    container_id: Option<Arc<str>>,
+    /// Only outside of containers: inside, the unit would be that of the container's own systemd, or of the runtime.
     unit: Option<Arc<Unit>>,
 }
 
-impl Place {
+/// The answer to which container a task is in.
+pub(crate) struct Found {
+    /// `None`: in no container, or not known.
+    pub(crate) container_id: Option<Arc<str>>,
+    /// Whether the answer is sure, also if it is that there is no container: the process was read, or its version 2 cgroup
+    /// says everything.
+    pub(crate) is_sure: bool,
+}
+
+impl Found {
+    fn sure(container_id: Option<Arc<str>>) -> Self {
+        Self {
+            container_id,
+            is_sure: true,
+        }
+    }
+
+    fn unsure(container_id: Option<Arc<str>>) -> Self {
+        Self {
+            container_id,
+            is_sure: false,
+        }
+    }
+}
+
+impl CgroupInfo {
     fn of(path: &[u8]) -> Self {
         match container_id(path) {
             Some(id) => Self {
-                container: Some(id.into()),
+                container_id: Some(id.into()),
                 unit: None,
             },
             None => Self {
-                container: None,
+                container_id: None,
                 unit: path::unit(path).map(Arc::new),
             },
         }
     }
 }
 
-/// What there is to know of a task's container.
-pub(crate) struct Found {
-    /// Its id, if there is one.
-    pub(crate) container: Option<Arc<str>>,
-    /// Whether it is known for sure, also that there is none: the process was read, or its cgroup2 says it all.
-    pub(crate) is_sure: bool,
-}
-
-/// Finds the container of a task. Remembers what it has found, within bounds.
-pub(crate) struct Cgroups {
-    /// Where /proc is.
-    proc: PathBuf,
-    /// Where the cgroup2 tree is. Without one all tasks have the same cgroup id, which then says nothing.
-    tree: Option<PathBuf>,
-    /// Of the root of the tree, which stays as long as the tree.
-    root: Option<u64>,
-    /// No version 1 hierarchy: then the cgroup2 path says it all. Elsewhere a runtime may use only version 1, and its
-    /// containers' cgroup2 is `/` or the runtime's own.
-    only_unified: bool,
-    /// cgroup id → what it is. The ids are not reused while the system runs: an entry stays right.
-    cache: LruCache<u64, Place>,
-    /// The cgroups of containers that were seen when they were made.
-    seen: LruCache<u64, ()>,
-    next_walk: Instant,
-}
-
 impl Cgroups {
-    /// Of this system. Whatever can't be read is as if it were not there.
+    /// The cgroups of this system. What can't be read is treated as absent.
     pub(crate) fn of_system() -> Self {
         let proc = PathBuf::from("/proc");
         let mounts = fs::read(proc.join("self/mountinfo")).unwrap_or_default();
-        let own = fs::read(proc.join("self/cgroup")).unwrap_or_default();
+        let membership = fs::read(proc.join("self/cgroup")).unwrap_or_default();
         let tree = unified_mount(&mounts);
-        let only_unified = !own.is_empty() && Membership(own).paths().all(|(unified, _)| unified);
+        let only_unified = Membership(membership).is_only_unified();
         Self::new(proc, tree, only_unified)
     }
 
@@ -155,84 +127,83 @@ impl Cgroups {
             root: root.map(|root| root.ino()),
             only_unified,
             cache: lru_cache(MAX_CACHED),
-            seen: lru_cache(MAX_CACHED),
+            seen_created: lru_cache(MAX_CACHED),
             next_walk: Instant::now(),
         }
     }
 
-    /// The id of the container of a task with this cgroup id (0: not known), which was `pid` when it was seen.
+    /// The container of a task with this cgroup id (0: not known) in a process that had this pid.
     ///
-    /// Only a path whose inode is the cgroup id is remembered for that id: by now the process may have been moved (a
-    /// runtime does so just before it starts the container's program), be gone, or be another one of that pid.
+    /// A path is remembered for the cgroup id only if the inode of the path is that id. In the meantime, a runtime may have
+    /// moved the process (just before exec), the process may have ended, or another one may have its pid.
     pub(crate) fn find(&mut self, cgroup_id: u64, pid: u32) -> Found {
-        let found = |container, is_sure| Found { container, is_sure };
-        let cached = self.cache.get(&cgroup_id).map(|it| it.container.clone());
+        let cached = self.cache.get(&cgroup_id);
+        let cached = cached.map(|info| info.container_id.clone());
         match cached {
-            Some(Some(id)) => return found(Some(id), true),
-            Some(None) if self.only_unified => return found(None, true),
-            // With version 1, nothing can be remembered by cgroup: a runtime that uses only version 1 leaves its containers
-            // in the cgroup2 of whoever started them, a service or a session, together with what is in no container.
+            Some(Some(id)) => return Found::sure(Some(id)),
+            Some(None) if self.only_unified => return Found::sure(None),
+            // A runtime that uses only version 1 leaves its containers in the version 2 cgroup of whoever started them, such as
+            // a service, together with processes outside of containers. So the version 2 cgroup does not decide here.
             _ => {}
         }
         let membership = Membership::read(&self.proc, pid);
         if cgroup_id == 0 || self.tree.is_none() {
             let is_sure = membership.is_some() && cgroup_id != 0;
-            return found(membership.and_then(|it| it.container()), is_sure);
+            return Found {
+                container_id: membership.and_then(|it| it.container()),
+                is_sure,
+            };
         }
         let inode = membership.as_ref().and_then(|m| self.inode(m.unified()?));
         let guess = match (inode, membership) {
             (Some(inode), Some(membership)) if inode == cgroup_id => {
-                let place = membership.unified().map(Place::of).unwrap_or_default();
-                let id = place.container.clone();
-                self.cache.put(cgroup_id, place);
-                return found(id.or_else(|| membership.container()), true);
+                let info = membership.unified().map(CgroupInfo::of);
+                let info = info.unwrap_or_default();
+                let id = info.container_id.clone();
+                self.cache.put(cgroup_id, info);
+                return Found::sure(id.or_else(|| membership.container()));
             }
             _ if cached.is_some() => None,
-            // Moved, or another process: only the tree knows.
+            // The process was moved, or this is another process: only the tree knows.
             (Some(_), _) | (None, None) => self.walk(cgroup_id).flatten(),
-            // The path can't be seen from here: an own cgroup namespace, or the cgroup is removed.
+            // The path is not visible: this process has a cgroup namespace of its own, or the cgroup was removed.
             (None, Some(membership)) => match self.walk(cgroup_id) {
                 Some(id) => id,
                 None => membership.container(),
             },
         };
-        found(guess, false)
+        Found::unsure(guess)
     }
 
-    /// What [`find`](Self::find) finds.
-    pub(crate) fn container(&mut self, cgroup_id: u64, pid: u32) -> Option<Arc<str>> {
-        self.find(cgroup_id, pid).container
-    }
-
-    /// Remembers what a cgroup id stands for that was made just now.
-    pub(crate) fn made(&mut self, cgroup_id: u64, path: &[u8]) {
-        let place = Place::of(path);
-        if place.container.is_some() {
-            self.seen.put(cgroup_id, ());
+    /// Remembers the path of a cgroup that was just created.
+    pub(crate) fn created(&mut self, cgroup_id: u64, path: &[u8]) {
+        let info = CgroupInfo::of(path);
+        if info.container_id.is_some() {
+            self.seen_created.put(cgroup_id, ());
         }
-        self.cache.put(cgroup_id, place);
+        self.cache.put(cgroup_id, info);
     }
 
-    /// The systemd unit of a cgroup that is in no container, as far as [`container`](Self::container) has come across its
-    /// path: reads nothing.
+    /// The systemd unit of a cgroup outside of containers, if [`find`](Self::find) has come across its path. Reads no file.
     pub(crate) fn unit(&mut self, cgroup_id: u64) -> Option<Arc<Unit>> {
         self.cache.get(&cgroup_id)?.unit.clone()
     }
 
-    /// How what [`container`](Self::container) has found for this cgroup is known.
+    /// How lightmon knows what [`find`](Self::find) returns for this cgroup.
     pub(crate) fn provenance(&mut self, cgroup_id: u64) -> Provenance {
-        match self.seen.get(&cgroup_id) {
+        match self.seen_created.get(&cgroup_id) {
             Some(()) => Provenance::Exec,
             None => Provenance::Proc,
         }
     }
 
-    /// The inode of a cgroup, which is its id.
+    /// The inode of a cgroup's folder, which is the cgroup's id.
     fn inode(&self, path: &[u8]) -> Option<u64> {
         if path == b"/" {
-            return self.root; // where no hierarchy of version 2 is in use, that of each process
+            // On hosts that do not use version 2, this is the path of each process.
+            return self.root;
         }
-        // `/../x` is a path outside of the own cgroup namespace.
+        // `/../x` is a path outside of the cgroup namespace of this process.
         if path.split(|&b| b == b'/').any(|folder| folder == b"..") {
             return None;
         }
@@ -242,8 +213,8 @@ impl Cgroups {
         Some(fs::metadata(folder).ok()?.ino())
     }
 
-    /// Looks through the whole tree for a cgroup, and remembers it and the containers on the way. `None`: it is not
-    /// there any more, or was not found within the bounds: that is not remembered.
+    /// Searches the whole tree for a cgroup. It remembers the cgroup and all containers on the way. `None` if the cgroup is gone,
+    /// or was not found within the limits; this is not remembered.
     fn walk(&mut self, cgroup_id: u64) -> Option<Option<Arc<str>>> {
         let started = Instant::now();
         if started < self.next_walk {
@@ -251,16 +222,16 @@ impl Cgroups {
         }
         let root = self.tree.clone()?;
         if fs::metadata(&root).ok()?.ino() == cgroup_id {
-            self.cache.put(cgroup_id, Place::default());
+            self.cache.put(cgroup_id, CgroupInfo::default());
             return Some(None);
         }
         let mut found = None;
         let mut queued = 1;
         let mut queue = VecDeque::from([root.clone()]);
-        // Breadth first, since containers are near the root.
+        // Breadth first, because containers are near the root.
         while let Some(folder) = queue.pop_front()
             && found.is_none()
-            && started.elapsed() < MAX_WALK
+            && started.elapsed() < WALK_TIMEOUT
         {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -269,22 +240,22 @@ impl Cgroups {
                 let path = entry.path();
                 let inside = path.strip_prefix(&root).unwrap_or(&path);
                 let inside = inside.as_os_str().as_bytes();
-                let is_it = entry.ino() == cgroup_id;
-                if is_it || container_id(inside).is_some() {
-                    let place = Place::of(inside);
-                    if is_it {
-                        found = Some(place.container.clone());
+                let is_wanted = entry.ino() == cgroup_id;
+                if is_wanted || container_id(inside).is_some() {
+                    let info = CgroupInfo::of(inside);
+                    if is_wanted {
+                        found = Some(info.container_id.clone());
                     }
-                    self.cache.put(entry.ino(), place);
+                    self.cache.put(entry.ino(), info);
                 }
-                if queued < MAX_FOLDERS {
+                if queued < MAX_WALK_FOLDERS {
                     queued += 1;
                     queue.push_back(path);
                 }
             }
         }
         let took = started.elapsed().max(Duration::from_micros(1));
-        self.next_walk = started + took * REST;
+        self.next_walk = started + took * WALK_PAUSE_FACTOR;
         found
     }
 }

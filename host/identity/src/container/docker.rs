@@ -1,7 +1,8 @@
-//! Watches a daemon that speaks Docker's API, which Podman does too: the containers that there are, then what happens to them.
-//! Only tells [`Containers`] what there is: whose connection it is, is decided there. Speaks to a unix socket only.
+//! Watches Docker, or Podman through its Docker API, and reports its containers to [`Containers`]. Uses unix sockets only.
+//!
+//! A watcher lists the containers that exist, and then follows the daemon's events.
 
-mod answers;
+mod convert;
 mod lookups;
 mod podman;
 
@@ -21,27 +22,28 @@ use tokio::{net::UnixStream, sync::mpsc, task::JoinSet};
 use tracing::{info, warn};
 
 use self::{
-    answers::{addresses, bare, from_attributes, from_summary, runtime_name},
+    convert::{addresses, bare, from_attributes, from_summary, runtime_name},
     lookups::Lookups,
     podman::Store,
 };
 use super::{
-    Containers, Runtime, cgroup,
+    Containers, cgroup,
+    runtime::Runtime,
     socket::{self, Attempt},
 };
 
-/// Where Docker listens unless it is told otherwise.
+/// The socket of Docker that is watched by default.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
-/// Where root's Podman listens, if its service is on. Those of other users are never asked unless they are given: whoever
-/// answers can give any container any name.
+/// The socket of root's Podman, which is watched by default. The Podman of another user is watched only if it is given, because
+/// its user can give any name to any container.
 pub const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
 
-/// Seconds that Docker has to answer.
-const ANSWER_SECONDS: u64 = 10;
+/// How long the daemon may take to answer a request, in seconds.
+const ANSWER_TIMEOUT_SECONDS: u64 = 10;
 
-/// The events that change what is known. `die` takes a container its addresses only, since what is dead can be started again
-/// under the same name, until `destroy`; `update` changes limits. Podman says `died` and `remove`; networks `connect` and `disconnect`.
+/// The events that change what is known about a container. After `die`, the container has no addresses but keeps its name, because
+/// it can be started again until `destroy`. Podman says `died` and `remove`. Networks have `connect` and `disconnect`.
 const EVENTS: [&str; 9] = [
     "create",
     "start",
@@ -62,7 +64,7 @@ enum Error {
     Ended,
 }
 
-/// The daemons to watch: those that are given, else the usual ones. One that goes by two names is watched once.
+/// The daemons to watch: the given ones, else the default ones. A daemon with two paths is watched once.
 pub fn hosts(given: Vec<String>) -> Vec<String> {
     let mut hosts = match given.is_empty() {
         true => [DEFAULT_SOCKET, PODMAN_SOCKET].map(str::to_owned).to_vec(),
@@ -79,17 +81,17 @@ pub fn hosts(given: Vec<String>) -> Vec<String> {
     hosts
 }
 
-/// Watches the daemon at `host` (a path or `unix://` and a path) for as long as it is
-/// polled. Where there is none it goes on looking for one, ever more rarely; the same after it has gone.
+/// Watches the daemon at `host` (a path, or `unix://` and a path) for as long as the future is polled. While there is no
+/// daemon, it tries to connect again and again.
 ///
-/// It can be asked as soon as this returns: who is seen before it has told what there is waits for it.
+/// The daemon can be asked as soon as this function returns: requests wait until the daemon has listed its containers.
 pub fn watch(containers: Containers, host: String) -> impl Future<Output = ()> + Send {
     let runtime = containers.runtime();
-    let questions = runtime.connect();
-    run(runtime, questions, host)
+    let requests = runtime.open_requests();
+    run(runtime, requests, host)
 }
 
-async fn run(runtime: Runtime, questions: mpsc::Receiver<Arc<str>>, host: String) {
+async fn run(runtime: Runtime, requests: mpsc::Receiver<Arc<str>>, host: String) {
     let socket = host.strip_prefix("unix://").unwrap_or(&host);
     if !socket.starts_with('/') {
         warn!(
@@ -98,7 +100,7 @@ async fn run(runtime: Runtime, questions: mpsc::Receiver<Arc<str>>, host: String
         );
         return;
     }
-    socket::watch(Session, runtime, questions, Path::new(socket)).await;
+    socket::watch(Session, runtime, requests, Path::new(socket)).await;
 }
 
 /// Watches a daemon through one connection.
@@ -115,35 +117,38 @@ impl socket::Session for Session {
         stream: UnixStream,
         attempt: &mut Attempt<'_>,
     ) -> Result<Infallible, Error> {
-        // bollard connects by itself, and only with the first request.
+        // bollard connects by itself, with the first request.
         drop(stream);
-        let mut questions = attempt.requests();
+        let mut requests = attempt.requests();
         let (socket, runtime) = (attempt.socket, attempt.runtime);
-        let socket = socket.to_str().expect("invariant: made of a str");
-        let docker = Docker::connect_with_unix(socket, ANSWER_SECONDS, API_DEFAULT_VERSION)?
-            .negotiate_version()
-            .await?;
+        let socket = socket
+            .to_str()
+            .expect("invariant: the path was made from a str");
+        let docker =
+            Docker::connect_with_unix(socket, ANSWER_TIMEOUT_SECONDS, API_DEFAULT_VERSION)?
+                .negotiate_version()
+                .await?;
         let name = runtime_name(&docker.version().await?);
         let mut lookups = Lookups::new(docker.clone(), name);
-        // It takes Podman long to say where: meanwhile there is more to do.
+        // Podman takes long to tell where its storage is, so this runs beside the rest.
         let mut locating = JoinSet::new();
-        if name == answers::PODMAN {
+        if name == convert::PODMAN {
             locating.spawn(Store::of(docker.clone()));
         }
         let mut store: Option<Store> = None;
 
-        // The stream begins before the list is made, so that nothing is missed between them: Docker keeps recent events.
+        // The events begin before the list is made, so that nothing is missed in between: Docker keeps recent events.
         let since = Timestamp::now();
         let all = ListContainersOptionsBuilder::new().all(true).build();
         let mut list = docker.list_containers(Some(all)).await?;
         list.sort_by_key(|summary| summary.state == Some(ContainerSummaryStateEnum::RUNNING));
-        // Podman leaves them out here.
+        // Podman's list has no addresses.
         let addresses: HashMap<String, Vec<IpAddr>> = list
             .iter()
             .filter_map(|summary| {
                 let networks = summary.network_settings.as_ref()?.networks.as_ref()?;
-                let is_told = !networks.is_empty();
-                is_told.then_some((summary.id.clone()?, addresses(networks)))
+                let has_networks = !networks.is_empty();
+                has_networks.then_some((summary.id.clone()?, addresses(networks)))
             })
             .collect();
         let from_summary = |summary| from_summary(summary, name);
@@ -153,14 +158,14 @@ impl socket::Session for Session {
         let incomplete: Vec<_> = list
             .iter()
             .filter(|container| {
-                let is_at = addresses.contains_key(&*container.id);
-                container.image.is_none() || (runtime.wants_addresses() && !is_at)
+                let has_addresses = addresses.contains_key(&*container.id);
+                container.image.is_none() || (runtime.wants_addresses() && !has_addresses)
             })
             .map(|container| container.id.clone())
             .collect();
-        runtime.list(list);
+        runtime.report_all(list);
         for (id, addresses) in addresses {
-            runtime.locate(&id, addresses);
+            runtime.set_addresses(&id, addresses);
         }
         for id in incomplete {
             lookups.changed(id);
@@ -173,35 +178,36 @@ impl socket::Session for Session {
         let mut events = pin!(docker.events(Some(options.build())));
         loop {
             tokio::select! {
-                event = events.next() => heard(event.ok_or(Error::Ended)??, runtime, &mut lookups),
-                // It may have been told meanwhile.
-                Some(id) = questions.recv(), if lookups.has_room() => if !runtime.is_told(&id) {
-                    if let Some(container) = store.as_ref().and_then(|store| store.find(&id)) {
-                        runtime.hint(container);
+                event = events.next() => apply(event.ok_or(Error::Ended)??, runtime, &mut lookups),
+                Some(id) = requests.recv(), if lookups.has_room() => {
+                    // It may have been reported since the request.
+                    if !runtime.is_reported(&id) {
+                        if let Some(container) = store.as_ref().and_then(|store| store.find(&id)) {
+                            runtime.hint(container);
+                        }
+                        lookups.request(id);
                     }
-                    lookups.ask(id);
-                },
+                }
                 Some(located) = locating.join_next() => store = located.ok().flatten(),
                 Some((container, addresses)) = lookups.next() => {
                     let id = container.id.clone();
-                    runtime.tell(container);
-                    runtime.locate(&id, addresses);
+                    runtime.report(container);
+                    runtime.set_addresses(&id, addresses);
                 }
             }
         }
     }
 }
 
-/// An event carries the name, the image and the labels: they are used at once, since the answer to a question may come
-/// only after the container's program has started. The question is asked nevertheless, because a label that is called
-/// `name` or `image` is not in the event.
-fn heard(event: EventMessage, runtime: &Runtime, lookups: &mut Lookups) {
+/// An event has the name, the image and the labels. They are reported at once, because a look-up may take until after the first
+/// connection. The container is looked up nevertheless, because the event lacks labels called `name` or `image`.
+fn apply(event: EventMessage, runtime: &Runtime, lookups: &mut Lookups) {
     let (Some(action), Some(actor)) = (event.action, event.actor) else {
         return;
     };
     let attributes = actor.attributes.unwrap_or_default();
     if event.typ == Some(EventMessageTypeEnum::NETWORK) {
-        // Told of `create` and `destroy` of networks as well, which have no container.
+        // `create` and `destroy` of a network have no container.
         if let Some(id) = attributes.get("container")
             && runtime.wants_addresses()
         {
@@ -213,16 +219,16 @@ fn heard(event: EventMessage, runtime: &Runtime, lookups: &mut Lookups) {
         return;
     };
     match action.as_str() {
-        "create" | "start" if !runtime.is_told(&id) => {
+        "create" | "start" if !runtime.is_reported(&id) => {
             let container = from_attributes(&id, attributes, lookups.runtime);
-            runtime.tell(container);
+            runtime.report(container);
             lookups.changed(id.into());
         }
-        // It has got other addresses.
+        // It has new addresses.
         "start" if runtime.wants_addresses() => lookups.changed(id.into()),
         "die" | "died" => {
-            runtime.locate(&id, []);
-            lookups.outdate(&id);
+            runtime.set_addresses(&id, []);
+            lookups.invalidate(&id);
         }
         "rename" => {
             if let Some(name) = attributes.get("name") {
@@ -230,7 +236,7 @@ fn heard(event: EventMessage, runtime: &Runtime, lookups: &mut Lookups) {
             }
             lookups.changed(id.into());
         }
-        "destroy" | "remove" => runtime.end(&id),
+        "destroy" | "remove" => runtime.removed(&id),
         _ => {}
     }
 }

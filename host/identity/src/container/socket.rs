@@ -1,5 +1,6 @@
-//! Stays connected to a runtime's socket: connects, runs a session, and connects again after the session has ended, as soon as
-//! the socket appears. Knows no runtime's API.
+//! Watches a runtime through its socket: connects, runs a session, and connects again when the session has ended.
+//!
+//! If the socket does not exist, it waits for it with inotify(7). Knows the API of no runtime.
 
 use std::{
     convert::Infallible,
@@ -19,16 +20,19 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::Runtime;
+use super::runtime::Runtime;
 
-/// The shortest and the longest pause between two attempts to connect; each pause is twice as long as the one before.
-const RETRY_INTERVALS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// The first pause between two attempts to connect. Each pause is twice as long as the one before.
+const MIN_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The longest pause between two attempts to connect.
+const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What is done with a connection to one kind of runtime.
 pub(super) trait Session {
-    /// The API's name in the log.
+    /// The name of the API in the log.
     const API: &'static str;
-    /// What it means if lightmon may not connect, and what to do then.
+    /// The consequence of a permission error, and what to do about it.
     const IF_DENIED: &'static str;
     type Error: Display + Send;
 
@@ -65,7 +69,7 @@ impl<E> Failure<E> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Without `requests`, the runtime can be asked as soon as somebody listens.
+    /// Without `requests`, the runtime can be asked once it is connected.
     pub(super) fn new(
         socket: &'a Path,
         runtime: &'a Runtime,
@@ -90,20 +94,19 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The ids of the containers that the runtime is to be asked for.
+    /// The ids of the containers that the session is asked to look up.
     pub(super) fn requests(&mut self) -> mpsc::Receiver<Arc<str>> {
         let requests = self.requests.take();
-        requests.unwrap_or_else(|| self.runtime.connect())
+        requests.unwrap_or_else(|| self.runtime.open_requests())
     }
 
-    /// The runtime has answered.
+    /// To be called when the runtime has answered.
     pub(super) fn set_connected(&mut self) {
         self.is_connected = true;
     }
 }
 
-/// Makes one attempt after the other, for as long as it is polled. Without a socket, it waits for the socket; while nobody
-/// listens there, it tries ever more rarely. The first attempt takes `requests`.
+/// Makes one attempt after another, for as long as it is polled. The first attempt takes `requests`.
 pub(super) async fn watch<S: Session>(
     session: S,
     runtime: Runtime,
@@ -112,7 +115,7 @@ pub(super) async fn watch<S: Session>(
 ) {
     let api = S::API;
     let mut requests = Some(requests);
-    let mut pause = RETRY_INTERVALS.0;
+    let mut pause = MIN_RETRY_INTERVAL;
     let mut has_warned = false;
     loop {
         let begun = Instant::now();
@@ -120,37 +123,37 @@ pub(super) async fn watch<S: Session>(
         let error = attempt.run(&session).await;
         if attempt.is_connected {
             info!(?socket, %error, "{api} connection lost, looking for it again");
-            // Not for one that lets us in and throws us out at once.
+            // A runtime that accepts connections and closes them at once is not tried more often.
             if begun.elapsed() >= pause {
-                pause = RETRY_INTERVALS.0;
+                pause = MIN_RETRY_INTERVAL;
             }
         } else if error.is_permission() {
             if !has_warned {
                 warn!(?socket, "permission denied: {}", S::IF_DENIED);
                 has_warned = true;
             }
-        } else if pause == RETRY_INTERVALS.0 {
+        } else if pause == MIN_RETRY_INTERVAL {
             debug!(?socket, %error, "no {api} here yet");
         }
         // Nobody answers requests during the pause.
         drop(attempt);
         wait(socket, pause).await;
-        pause = (pause * 2).min(RETRY_INTERVALS.1);
+        pause = (pause * 2).min(MAX_RETRY_INTERVAL);
     }
 }
 
-/// How long to wait before connecting again: until the socket is there, when it is not; else for `pause`, since nobody says when
-/// somebody listens again on one that is.
+/// Waits before the next attempt. If the socket does not exist, it waits for the socket. Else it waits for `pause`, because the
+/// kernel does not tell when a process listens again.
 async fn wait(socket: &Path, pause: Duration) {
     if socket.exists() || appears(socket).await.is_err() {
         tokio::time::sleep(pause).await;
     }
 }
 
-/// Returns when there is such a file.
+/// Returns when the file exists.
 ///
 /// # Errors
-/// When the kernel has no more inotify(7) instances or watches for us.
+/// If the limit on inotify(7) instances or watches is reached.
 async fn appears(file: &Path) -> io::Result<()> {
     loop {
         let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
@@ -164,7 +167,7 @@ async fn appears(file: &Path) -> io::Result<()> {
             | AddWatchFlags::IN_DELETE_SELF
             | AddWatchFlags::IN_MOVE_SELF;
         watch.get_ref().0.add_watch(&folder, changes)?;
-        // It may have come between the two.
+        // The file may have appeared before the watch was added.
         while !missing.exists() && folder.exists() {
             let mut ready = watch.readable().await?;
             let _ = ready.get_inner().0.read_events();
@@ -176,7 +179,7 @@ async fn appears(file: &Path) -> io::Result<()> {
     }
 }
 
-/// What tokio can wait for.
+/// Makes an inotify instance usable with tokio.
 struct Watch(Inotify);
 
 impl AsRawFd for Watch {
@@ -185,7 +188,7 @@ impl AsRawFd for Watch {
     }
 }
 
-/// The nearest folder above it that is there, and what in it has to come first.
+/// The nearest folder above the file that exists, and the entry of it that has to appear next.
 fn next(file: &Path) -> (PathBuf, PathBuf) {
     let mut missing = file;
     while let Some(folder) = missing.parent() {
@@ -202,7 +205,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_socket_in_a_folder_that_is_not_there_yet() {
+    async fn a_socket_is_noticed_even_if_its_folder_is_missing() {
         let root = tempfile::tempdir().expect("a folder");
         let folder = root.path().join("run/containerd");
         let file = folder.join("containerd.sock");
@@ -210,7 +213,7 @@ mod tests {
             let file = file.clone();
             async move { appears(&file).await }
         });
-        // Neighbours are no reason to go on.
+        // Another file in the folder does not count.
         std::fs::write(root.path().join("other"), "").expect("a file");
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(!waiting.is_finished());
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_is_there_is_tried_again_later() {
+    async fn an_existing_socket_is_tried_again_after_the_pause() {
         let root = tempfile::tempdir().expect("a folder");
         let pause = Duration::from_millis(10);
         let began = std::time::Instant::now();

@@ -1,77 +1,86 @@
-//! Where a process is that starts a program: in which container. A runtime moves it there just before; so it is asked, unless
-//! nobody was moved since it was asked before, or its maker was.
+//! Resolves the container of a process at exec.
+//!
+//! A container runtime moves a process into the container's cgroup just before the process calls exec. So the container is
+//! looked up at exec, unless no process has changed its cgroup since the last look-up for this process or for its parent.
 
 use std::sync::Arc;
 
-use super::{Processes, is_parent, same_process};
-use crate::container::{Containers, cgroup::Found};
 use lightmon_event::{CgroupMigrations, Exec};
 
-/// Where a process was seen.
+use super::{Processes, is_parent, is_same};
+use crate::container::{Containers, cgroup::Found};
+
+/// The container of a process, as it was looked up.
 #[derive(Clone, Debug)]
 pub(super) struct CgroupAttribution {
     pub(super) cgroup_id: u64,
-    /// The id of the container that this means.
-    pub(super) container: Option<Arc<str>>,
-    /// It has not left since, and whom it has made is there too, as long as this is the count. None: that is not known.
-    pub(super) moves: Option<CgroupMigrations>,
+    pub(super) container_id: Option<Arc<str>>,
+    /// The count of cgroup migrations at the look-up. The attribution holds for the process and its new children as long as the
+    /// count stays the same. `None`: not known, look it up again.
+    pub(super) migrations: Option<CgroupMigrations>,
 }
 
 impl CgroupAttribution {
-    /// Whether a process is there that was there, or its maker was, and that starts a program now.
-    fn is_still(&self, exec: &Exec) -> bool {
-        self.moves.is_some()
-            && (self.cgroup_id, self.moves) == (exec.cgroup_id, exec.cgroup_migrations)
+    /// Whether the attribution still holds for a process that calls exec, if it did for the process or its parent before.
+    fn holds_at(&self, exec: &Exec) -> bool {
+        self.migrations.is_some()
+            && (self.cgroup_id, self.migrations) == (exec.cgroup_id, exec.cgroup_migrations)
     }
 }
 
 impl Processes {
     /// See [`Identity::counting_migrations`](super::super::Identity::counting_migrations).
-    pub(crate) fn count_moves(
+    pub(crate) fn count_migrations(
         &mut self,
-        now: impl Fn() -> Option<CgroupMigrations> + Send + 'static,
+        count: impl Fn() -> Option<CgroupMigrations> + Send + 'static,
     ) {
-        self.moves = Some(Box::new(now));
+        self.migrations = Some(Box::new(count));
     }
 
-    /// Where a process is that starts a program. It is asked now, while it surely is there: it may end before it is asked about
-    /// again. Most need not be asked at all.
-    pub(super) fn home(&mut self, exec: &Exec, containers: &Containers) -> CgroupAttribution {
+    /// The container of a process that calls exec. It is looked up now and not at the first connection, because the process
+    /// may have ended by then. For most processes, no look-up is needed.
+    pub(super) fn attribute(&mut self, exec: &Exec, containers: &Containers) -> CgroupAttribution {
         let process = &exec.process;
-        let known = self.known.get_mut(&process.pid);
-        if let Some(home) = known
-            .filter(|entry| same_process(entry.latest(), process))
-            .and_then(|entry| entry.home.as_ref())
-            .filter(|home| home.is_still(exec))
+        let entry = self.known.get_mut(&process.pid);
+        if let Some(attribution) = entry
+            .filter(|entry| is_same(entry.latest(), process))
+            .and_then(|entry| entry.attribution.as_ref())
+            .filter(|attribution| attribution.holds_at(exec))
         {
-            return home.clone();
+            return attribution.clone();
         }
-        let look = |pid| {
-            let Found { container, is_sure } = containers.find(exec.cgroup_id, pid);
-            // Counted again after the look: a move in between may be in it, and not in what the process has made before.
-            let now = || self.moves.as_ref().and_then(|now| now());
+        let look_up = |pid| {
+            let Found {
+                container_id,
+                is_sure,
+            } = containers.find(exec.cgroup_id, pid);
+            // The count is read again after the look-up: a migration in between may have changed what the look-up saw.
+            let count = || self.migrations.as_ref().and_then(|count| count());
             CgroupAttribution {
                 cgroup_id: exec.cgroup_id,
-                container,
-                moves: exec
+                container_id,
+                migrations: exec
                     .cgroup_migrations
-                    .filter(|moves| is_sure && now() == Some(*moves)),
+                    .filter(|at_exec| is_sure && count() == Some(*at_exec)),
             }
         };
-        let home = look(process.pid);
-        // Who has made one will make more: those need not be asked then, and may have ended before they could be.
+        let attribution = look_up(process.pid);
+        // A parent that made one child will make more. Its attribution then holds for them, even if they end before a look-up.
         if exec.cgroup_migrations.is_some()
             && let Some(parent) = process.parents.first()
             && let Some(entry) = self.known.get_mut(&parent.pid)
             && is_parent(entry.latest(), parent)
-            && !entry.home.as_ref().is_some_and(|home| home.is_still(exec))
+            && !entry
+                .attribution
+                .as_ref()
+                .is_some_and(|it| it.holds_at(exec))
         {
-            let home = look(parent.pid);
-            if home.moves.is_some() {
-                entry.home = Some(home);
+            let of_parent = look_up(parent.pid);
+            if of_parent.migrations.is_some() {
+                entry.attribution = Some(of_parent);
             }
         }
-        home
+        attribution
     }
 }
 
@@ -83,8 +92,9 @@ mod tests {
         time::Duration,
     };
 
-    use super::*;
     use lightmon_event::{Fork, Parent, Process};
+
+    use super::*;
 
     /// Above the kernel's largest pid.
     const PID: u32 = 0x4000_0001;
@@ -97,128 +107,129 @@ mod tests {
         }
     }
 
-    /// Processes in containers of version 1, and who counts their moves.
-    struct Moved {
+    /// Processes in containers with version 1 cgroups, and the count of cgroup migrations.
+    struct System {
         proc: tempfile::TempDir,
         containers: Containers,
         processes: Processes,
-        moves: Arc<AtomicU32>,
+        migrations: Arc<AtomicU32>,
     }
 
-    impl Moved {
+    impl System {
         fn new() -> Self {
             let proc = tempfile::TempDir::new().unwrap();
-            let (moves, mut processes) = (Arc::new(AtomicU32::new(1)), Processes::default());
-            let now = moves.clone();
-            processes.count_moves(move || CgroupMigrations::new(now.load(Relaxed)));
+            let (migrations, mut processes) = (Arc::new(AtomicU32::new(1)), Processes::default());
+            let count = migrations.clone();
+            processes.count_migrations(move || CgroupMigrations::new(count.load(Relaxed)));
             Self {
                 containers: Containers::of_folder(proc.path().to_owned()),
                 proc,
                 processes,
-                moves,
+                migrations,
             }
         }
 
-        /// /proc says from now on that the process is in the container whose id is made of that digit.
-        fn put(&self, pid: u32, container: &str) {
+        /// From now on, /proc says that the process is in the container whose id is 64 times that digit.
+        fn set_container(&self, pid: u32, container: &str) {
             let folder = self.proc.path().join(pid.to_string());
             fs::create_dir_all(&folder).unwrap();
             let text = format!("1:pids:/docker/{}\n", container.repeat(64));
             fs::write(folder.join("cgroup"), text).unwrap();
         }
 
-        fn fork(&mut self, maker: u32, pid: u32) {
+        fn fork(&mut self, parent: u32, pid: u32) {
             self.processes.fork(Fork {
                 time: Duration::from_millis(3000),
-                process: child_of(maker, pid),
+                process: child_of(parent, pid),
                 exec_id: 0,
             });
         }
 
-        /// The container of a process that starts a program when so many moves were counted; its digit.
+        /// The digit of the container of a process that calls exec at this count of migrations.
         #[track_caller]
-        fn check_exec(&mut self, process: Process, moves: u32, expect: Option<&str>) {
+        fn check_exec(&mut self, process: Process, migrations: u32, expect: Option<&str>) {
             let pid = process.pid;
             let exec = Exec {
                 time: Duration::from_millis(3000),
                 process,
                 cgroup_id: 1,
-                cgroup_migrations: CgroupMigrations::new(moves),
+                cgroup_migrations: CgroupMigrations::new(migrations),
                 exec_id: 0,
             };
             self.processes.exec(exec, &self.containers);
-            let home = self.processes.known.get(&pid).unwrap().home.as_ref();
-            let container = home.unwrap().container.as_deref();
+            let entry = self.processes.known.get(&pid).unwrap();
+            let attribution = entry.attribution.as_ref().unwrap();
+            let container = attribution.container_id.as_deref();
             assert_eq!(container.map(|id| &id[..1]), expect);
         }
     }
 
-    fn child_of(maker: u32, pid: u32) -> Process {
-        let maker = Parent {
-            pid: maker,
+    fn child_of(parent: u32, pid: u32) -> Process {
+        let parent = Parent {
+            pid: parent,
             started: Some(Duration::from_millis(990)),
             ..Parent::default()
         };
         Process {
-            parents: Arc::new([maker]),
+            parents: Arc::new([parent]),
             pid,
             ..process(990)
         }
     }
 
     #[test]
-    fn who_was_not_moved_is_where_it_was() {
-        let mut system = Moved::new();
-        system.put(PID, "a");
+    fn the_container_stays_the_same_without_a_migration() {
+        let mut system = System::new();
+        system.set_container(PID, "a");
         system.check_exec(process(990), 1, Some("a"));
-        // It is not asked, and neither is whom it has made: only a move that is counted would tell.
-        system.put(PID, "b");
+        // Neither the process nor its child is looked up: only a counted migration would cause that.
+        system.set_container(PID, "b");
         system.check_exec(process(990), 1, Some("a"));
         system.fork(PID, PID + 1);
         system.check_exec(child_of(PID, PID + 1), 1, Some("a"));
         system.fork(PID, PID + 2);
-        system.put(PID + 2, "c");
-        system.moves.store(2, Relaxed);
+        system.set_container(PID + 2, "c");
+        system.migrations.store(2, Relaxed);
         system.check_exec(process(990), 2, Some("b"));
         system.check_exec(child_of(PID, PID + 2), 2, Some("c"));
-        // The kernel program does not count.
-        system.put(PID, "d");
+        // The kernel program does not count migrations.
+        system.set_container(PID, "d");
         system.check_exec(process(990), 0, Some("d"));
-        system.put(PID, "e");
+        system.set_container(PID, "e");
         system.check_exec(process(990), 0, Some("e"));
-        // Another process of that pid.
+        // Another process with that pid.
         system.check_exec(process(990), 2, Some("e"));
-        system.put(PID, "f");
+        system.set_container(PID, "f");
         system.check_exec(process(5000), 2, Some("f"));
     }
 
     #[test]
-    fn who_was_moved_before_the_look_is_asked_again() {
-        let mut system = Moved::new();
-        system.put(PID, "a");
-        // Its program was started before the move, and it is asked after it: what it has made before is elsewhere.
-        system.moves.store(2, Relaxed);
+    fn a_migration_before_the_look_up_causes_another_look_up() {
+        let mut system = System::new();
+        system.set_container(PID, "a");
+        // The exec was before the migration and the look-up is after it: an earlier child is in another container.
+        system.migrations.store(2, Relaxed);
         system.check_exec(process(990), 1, Some("a"));
         system.fork(PID, PID + 1);
-        system.put(PID + 1, "b");
+        system.set_container(PID + 1, "b");
         system.check_exec(child_of(PID, PID + 1), 1, Some("b"));
     }
 
     #[test]
-    fn what_was_not_found_is_asked_for_again() {
-        let mut system = Moved::new();
+    fn a_look_up_that_found_nothing_is_repeated() {
+        let mut system = System::new();
         system.check_exec(process(990), 1, None);
-        system.put(PID, "a");
+        system.set_container(PID, "a");
         system.check_exec(process(990), 1, Some("a"));
     }
 
     #[test]
-    fn a_maker_is_asked_once_for_all_whom_it_makes() {
-        let mut system = Moved::new();
+    fn one_look_up_of_the_parent_serves_all_its_children() {
+        let mut system = System::new();
         system.check_exec(process(990), 0, None);
-        system.put(PID, "a");
+        system.set_container(PID, "a");
         system.fork(PID, PID + 1);
-        system.put(PID + 1, "a");
+        system.set_container(PID + 1, "a");
         system.check_exec(child_of(PID, PID + 1), 1, Some("a"));
         system.fork(PID, PID + 2);
         system.check_exec(child_of(PID, PID + 2), 1, Some("a"));

@@ -1,23 +1,23 @@
-//! Processes as /proc has them (proc(5)): for those that were not seen starting.
+//! Reads processes from /proc (proc(5)), for those whose exec or fork was not seen.
 
 use std::{fs, io, io::Read as _, sync::Arc, time::Duration};
 
 use lightmon_event::{Parent, Process, Provenance, split_args};
 
-/// Arguments are read up to this length, like those that the kernel program sends.
-const MAX_ARGS: u64 = lightmon_event::MAX_ARGS_BYTES as u64;
+/// Most bytes of arguments that are read; the kernel program sends as many.
+const MAX_ARGS_BYTES: u64 = lightmon_event::MAX_ARGS_BYTES as u64;
 
-/// What /proc counts start times in: USER_HZ is 100 on every architecture that lightmon runs on.
+/// The unit of start times in /proc: USER_HZ is 100 on every architecture that lightmon runs on.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// A running process, and its [`Event::exec_id`](lightmon_event::Event::exec_id); its parent is named by its pid only.
+/// A running process, and its [`Event::exec_id`](lightmon_event::Event::exec_id). Of its parent, it has only the pid.
 pub(super) fn read(pid: u32) -> Option<(Process, u64)> {
     let stat = Stat::read(pid)?;
     let path = fs::read_link(format!("/proc/{pid}/exe"))
         .ok()
         .map(|path| path.to_string_lossy().into());
     let (args, args_cut) = read_args(pid).ok()?;
-    // It may have ended in between, and another have got its pid; or have started another program.
+    // In between, the process may have ended and its pid been reused, or it may have called exec.
     let now = Stat::read(pid)?;
     if (stat.started, stat.exec_id) != (now.started, now.exec_id) {
         return None;
@@ -50,21 +50,21 @@ pub(super) fn pids() -> impl Iterator<Item = u32> {
 fn read_args(pid: u32) -> io::Result<(Vec<u8>, bool)> {
     let mut args = Vec::new();
     fs::File::open(format!("/proc/{pid}/cmdline"))?
-        .take(MAX_ARGS + 1)
+        .take(MAX_ARGS_BYTES + 1)
         .read_to_end(&mut args)?;
-    let is_cut = args.len() as u64 > MAX_ARGS;
-    args.truncate(MAX_ARGS as usize);
+    let is_cut = args.len() as u64 > MAX_ARGS_BYTES;
+    args.truncate(MAX_ARGS_BYTES as usize);
     Ok((args, is_cut))
 }
 
-/// What /proc/PID/stat says.
+/// The fields of /proc/PID/stat that are used.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Stat {
     pub(crate) comm: Arc<str>,
     pub(crate) ppid: u32,
-    /// Since boot.
+    /// Time since boot.
     pub(crate) started: Duration,
-    /// Field 48, `arg_start`: 0 to those who may not trace the process.
+    /// Field 48, `arg_start`: 0 if this process may not trace the other one.
     pub(crate) exec_id: u64,
 }
 
@@ -73,7 +73,7 @@ impl Stat {
         Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// `123 (na)me) S 1 …`: a name may hold anything, parentheses too.
+    /// Parses `123 (na)me) S 1 …`. The name may contain any byte, parentheses too.
     pub(crate) fn parse(stat: &[u8]) -> Option<Self> {
         let open = stat.iter().position(|byte| *byte == b'(')?;
         let close = stat.iter().rposition(|byte| *byte == b')')?;
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_may_hold_anything() {
+    fn a_name_may_contain_any_byte() {
         let rest = "S 7 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 450 1000 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 \
                     18 19 20 21 22 23 24 140735 26";
         let stat = Stat::parse(format!("12 (a) b (c) {rest}").as_bytes());

@@ -1,3 +1,5 @@
+use lightmon_event::Provenance;
+
 use super::*;
 
 fn process(pid: u32, started_ms: u64, path: &str) -> Process {
@@ -24,7 +26,7 @@ fn event(pid: u32, started_ms: u64, at_ms: u64) -> Event {
     }
 }
 
-/// The process executes that path at that time.
+/// The process calls exec at that time.
 fn exec(processes: &mut Processes, process: Process, at_ms: u64) {
     let exec = Exec {
         time: Duration::from_millis(at_ms),
@@ -41,11 +43,11 @@ fn path(processes: &mut Processes, event: &Event) -> Option<String> {
     process.path.as_deref().map(str::to_owned)
 }
 
-/// Above the kernel's largest pid (PID_MAX_LIMIT, 4 Mi): nobody in /proc has it.
+/// Above the kernel's largest pid (PID_MAX_LIMIT, 4 Mi): no process in /proc has it.
 const PID: u32 = 0x4000_0001;
 
 #[test]
-fn a_process_is_what_it_was_when_it_connected() {
+fn an_event_has_the_program_that_ran_when_it_connected() {
     let mut processes = Processes::default();
     for i in 1..=6 {
         exec(
@@ -61,7 +63,7 @@ fn a_process_is_what_it_was_when_it_connected() {
     assert_eq!(
         at(2999),
         None,
-        "longer ago than what is remembered: not known, and not guessed"
+        "a program that is not remembered any more is not guessed"
     );
 }
 
@@ -73,11 +75,11 @@ fn a_reused_pid_is_another_process() {
 }
 
 #[test]
-fn a_fork_runs_its_makers_program() {
+fn a_child_has_the_program_of_its_parent() {
     let mut processes = Processes::default();
     exec(&mut processes, process(PID, 990, "/bin/sh"), 1000);
     exec(&mut processes, process(PID, 990, "/bin/later"), 3000);
-    let maker = Parent {
+    let parent = Parent {
         pid: PID,
         started: Some(Duration::from_millis(990)),
         ..Parent::default()
@@ -88,25 +90,25 @@ fn a_fork_runs_its_makers_program() {
             process: Process {
                 path: None,
                 provenance: None,
-                parents: Arc::new([maker.clone()]),
+                parents: Arc::new([parent.clone()]),
                 ..process(pid, at, "")
             },
             exec_id: 0,
         });
-        let (made, _) = processes.of(&event(pid, at, at + 1), &Containers::new());
-        (made.path.clone(), made.provenance, made.parents[0].pid)
+        let (child, _) = processes.of(&event(pid, at, at + 1), &Containers::new());
+        (child.path.clone(), child.provenance, child.parents[0].pid)
     };
     let exec = Some(Provenance::Exec);
     assert_eq!(
         fork(PID + 1, 2000),
         (Some("/bin/sh".into()), exec, PID),
-        "its maker's program of then"
+        "the program that the parent ran then"
     );
     assert_eq!(fork(PID + 2, 4000), (Some("/bin/later".into()), exec, PID));
 }
 
-/// This test's process, and an event of it.
-fn mine() -> (Process, Event) {
+/// The process of this test, and an event of it.
+fn own_process() -> (Process, Event) {
     let (process, exec_id) = proc::read(std::process::id()).unwrap();
     let mut event = event(process.pid, 0, u64::MAX / 2_000_000);
     event.exec_id = exec_id;
@@ -118,8 +120,8 @@ fn mine() -> (Process, Event) {
 }
 
 #[test]
-fn what_was_read_later_must_be_the_same_image() {
-    let (process, mut event) = mine();
+fn a_process_that_is_read_from_proc_must_have_the_same_exec_id() {
+    let (process, mut event) = own_process();
     let (me, exec_id) = (process.pid, event.exec_id);
     for (exec_id, known) in [(exec_id, true), (exec_id + 1, false), (0, true)] {
         event.exec_id = exec_id;
@@ -144,7 +146,7 @@ fn what_was_read_later_must_be_the_same_image() {
 
 #[test]
 fn a_running_process_is_read_from_proc() {
-    let (process, event) = mine();
+    let (process, event) = own_process();
     let (found, _) = Processes::default().of(&event, &Containers::new());
     assert_eq!((found.pid, &found.comm), (process.pid, &process.comm));
     assert_eq!(

@@ -1,9 +1,9 @@
-//! Where the cgroup2 tree is, from the text of /proc/PID/mountinfo.
+//! Finds the mount point of the cgroup version 2 tree in /proc/PID/mountinfo.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
-/// Where the cgroup2 tree is mounted, from the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)). One that shows
-/// the whole of it is preferred.
+/// The mount point of the version 2 tree, from the text of /proc/PID/mountinfo (proc_pid_mountinfo(5)). A mount of the whole
+/// tree is preferred to a mount of a part.
 pub(crate) fn unified_mount(mountinfo: &[u8]) -> Option<PathBuf> {
     let mut part = None;
     for line in mountinfo.split(|&b| b == b'\n') {
@@ -23,7 +23,7 @@ pub(crate) fn unified_mount(mountinfo: &[u8]) -> Option<PathBuf> {
     part
 }
 
-/// Space, tab, newline and backslash are `\ooo` in mountinfo.
+/// Decodes `\ooo`, which stands for space, tab, newline and backslash in mountinfo.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(field.len());
     let mut rest = field;

@@ -1,9 +1,9 @@
-//! What a cgroup's path says: the id of a container, by how the runtimes name their cgroups, or a systemd unit.
+//! Parses the path of a cgroup: finds the id of a container, by the names that runtimes give to cgroups, or the systemd unit.
 
 use lightmon_event::Unit;
 
-/// What a runtime writes before the id, where it writes anything. A `conmon-` is left out on purpose: podman's and
-/// CRI-O's monitor process lives beside its container, not in it.
+/// The prefixes that runtimes put before the id. `conmon` is not among them on purpose: the monitor process of Podman and CRI-O
+/// runs beside its container, not in it.
 const PREFIXES: &[&str] = &[
     "docker",
     "cri-containerd",
@@ -13,19 +13,19 @@ const PREFIXES: &[&str] = &[
     "nerdctl",
 ];
 
-/// What names a unit that processes can be in, and a slice.
+/// The types of units that processes can be in, and slices.
 const UNITS: &[&str] = &["service", "scope", "slice", "socket", "mount", "swap"];
 
-/// UNIT_NAME_MAX - 1 of systemd.
-const MAX_UNIT_NAME: usize = 255;
+/// Longest name of a unit: systemd's UNIT_NAME_MAX - 1.
+const MAX_UNIT_NAME_BYTES: usize = 255;
 
-/// The id of the container that a cgroup of this path belongs to: the innermost, for with a runtime inside of a
-/// container (`/docker/OUTER/docker/INNER`) that is what the task really runs in.
+/// The id of the container that a cgroup with this path belongs to. If a runtime runs inside of a container
+/// (`/docker/OUTER/docker/INNER`), it is the innermost one.
 pub(crate) fn container_id(path: &[u8]) -> Option<&str> {
     ids(path).next_back()
 }
 
-/// Whether this is an id as the runtimes give them: 64 hex digits.
+/// Whether this is a container id as runtimes make them: 64 hex digits.
 pub(crate) fn is_id(name: &[u8]) -> bool {
     name.len() == 64 && name.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -37,11 +37,11 @@ pub(super) fn ids(path: &[u8]) -> impl DoubleEndedIterator<Item = &str> {
 
 /// The id in one folder's name: `ID`, `docker-ID`, `docker-ID.scope` or `SLICE:docker:ID`.
 fn id_in(folder: &[u8]) -> Option<&str> {
-    // The kernel writes it after the path of a removed cgroup that still has a task.
+    // The kernel adds it to the path of a removed cgroup that still has a task.
     let name = folder.strip_suffix(b" (deleted)").unwrap_or(folder);
     let name = name.strip_suffix(b".scope").unwrap_or(name);
     let (before, id) = name.split_at(name.len().checked_sub(64)?);
-    // containerd does not understand systemd's notation when it drives cgroups itself, and makes a folder of that name.
+    // When containerd manages cgroups itself, it takes systemd's notation `SLICE:docker:ID` for the name of a folder.
     let from_runtime = match before {
         [] => true,
         [prefix @ .., b'-'] => is_prefix(prefix),
@@ -57,8 +57,8 @@ fn is_prefix(name: &[u8]) -> bool {
     PREFIXES.iter().any(|prefix| prefix.as_bytes() == name)
 }
 
-/// The systemd unit that a cgroup of this path belongs to, as systemd's own cg_path_get_unit() finds it: the first that
-/// is no slice. What a service manager runs for a user is in a unit of that manager's, which says more.
+/// The systemd unit that a cgroup with this path belongs to: the first that is not a slice, as in systemd's
+/// cg_path_get_unit(). If that is the service manager of a user, the unit below it is taken, which says more.
 pub(super) fn unit(path: &[u8]) -> Option<Unit> {
     let mut unit = Unit::default();
     let mut slice = "";
@@ -84,16 +84,16 @@ pub(super) fn unit(path: &[u8]) -> Option<Unit> {
     (unit != Unit::default()).then_some(unit)
 }
 
-/// A folder's name, if it is that of a unit as systemd.unit(5) has it: no more than 255 characters of a few kinds.
+/// The name of a folder, if it is a valid name of a unit (systemd.unit(5)).
 fn unit_name(folder: &[u8]) -> Option<&str> {
     let name = std::str::from_utf8(folder).ok()?;
     let name = name.strip_suffix(" (deleted)").unwrap_or(name);
-    // systemd writes it before what the kernel could take for a file of its own.
+    // systemd puts `_` before names that the kernel uses for files of its own.
     let name = name.strip_prefix('_').unwrap_or(name);
     let (before, kind) = name.rsplit_once('.')?;
     let is_valid = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
     (!before.is_empty()
-        && name.len() <= MAX_UNIT_NAME
+        && name.len() <= MAX_UNIT_NAME_BYTES
         && UNITS.contains(&kind)
         && before.bytes().all(is_valid))
     .then_some(name)
@@ -106,14 +106,14 @@ mod tests {
     const A: &str = "3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100";
     const B: &str = "a95f1d854e121d5fb9b063ebd7ebbb9b68838a81394eee3fc5abc063f5cfe4f9";
 
-    /// `A` and `B` in the path stand for two ids.
+    /// `{A}` and `{B}` in the path stand for two ids.
     #[track_caller]
     fn check(path: &str, expect: Option<&str>) {
         let path = path.replace("{A}", A).replace("{B}", B);
         assert_eq!(container_id(path.as_bytes()), expect, "{path}");
     }
 
-    /// `ID PATH SOURCE` a line, in columns that two spaces or more part; no container: `-`.
+    /// Each line has the columns ID, PATH and SOURCE, with two or more spaces between them. `-` means no container.
     #[test]
     fn recorded_paths() {
         let table = include_str!("../../../../agent/tests/fixtures/cgroup-paths.txt");
@@ -144,12 +144,12 @@ mod tests {
             "/user.slice/user-1000.slice/session-2.scope",
             "/docker",
             "/docker/",
-            // BuildKit, docker build: no container of the runtime's
+            // BuildKit (docker build): not a container of the runtime
             "/docker/buildkit/0mh9qzqczdvckmbi8n1gdcfp1",
             // the monitors of CRI-O and podman
             "/system.slice/crio-conmon-{A}.scope",
             "/machine.slice/libpod-conmon-{A}.scope",
-            // 64 hex digits that are part of something else
+            // 64 hex digits that are part of a longer name
             "/user.slice/{A}0",
             "/user.slice/0{A}",
             "/user.slice/x-{A}.scope",
@@ -200,17 +200,17 @@ mod tests {
             "/user.slice/user-1000.slice/session-3.scope",
             Some(("session-3.scope", "user-1000.slice")),
         );
-        // below the unit: delegated to it
+        // below the unit, in its delegated subtree
         check_unit(
             "/system.slice/web.service/worker/1",
             Some(("web.service", "system.slice")),
         );
-        // an instance, in a slice that was made for its template: the inner one
+        // an instance, in the slice of its template: the inner slice
         check_unit(
             "/system.slice/system-getty.slice/getty@tty1.service",
             Some(("getty@tty1.service", "system-getty.slice")),
         );
-        // a user's service manager: its unit, or itself
+        // below the service manager of a user: a unit of it, or itself
         check_unit(
             "/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service",
             Some(("sync.service", "app.slice")),
@@ -219,7 +219,7 @@ mod tests {
             "/user.slice/user-1000.slice/user@1000.service/app.slice",
             Some(("user@1000.service", "user-1000.slice")),
         );
-        // a machine: its own units are not the host's
+        // a machine: its own units are not units of the host
         check_unit(
             "/machine.slice/machine-web.scope/payload/system.slice/ssh.service",
             Some(("machine-web.scope", "machine.slice")),

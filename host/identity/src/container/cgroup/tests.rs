@@ -1,7 +1,8 @@
-//! A /proc and a cgroup2 tree of folders, and the own system's.
+//! Tests with folders in place of /proc and of the cgroup tree, and one with those of this system.
+
+use tempfile::TempDir;
 
 use super::*;
-use tempfile::TempDir;
 
 const A: &str = "3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100";
 const B: &str = "a95f1d854e121d5fb9b063ebd7ebbb9b68838a81394eee3fc5abc063f5cfe4f9";
@@ -42,7 +43,7 @@ fn texts_of_proc_pid_cgroup() {
         "11:memory:/docker/{A}\n1:name=systemd:/docker/{A}\n",
         Some(A),
     );
-    // the inner runtime has not got all hierarchies
+    // the inner runtime does not have all hierarchies
     check_text(
         "2:cpu:/docker/{A}\n1:pids:/docker/{A}/docker/{B}\n0::/docker/{A}\n",
         Some(B),
@@ -54,10 +55,16 @@ fn texts_of_proc_pid_cgroup() {
     check_text("0\n::\n:::::\n{A}\n0:{A}\n", None);
 }
 
-/// A /proc and a cgroup2 tree of folders.
+/// Folders in place of /proc and of the version 2 tree.
 struct System {
     proc: TempDir,
     tree: TempDir,
+}
+
+impl Cgroups {
+    fn container(&mut self, cgroup_id: u64, pid: u32) -> Option<Arc<str>> {
+        self.find(cgroup_id, pid).container_id
+    }
 }
 
 impl System {
@@ -71,7 +78,7 @@ impl System {
         Cgroups::new(self.proc.path().to_owned(), tree, only_unified)
     }
 
-    /// Makes a cgroup; its id.
+    /// Creates a cgroup and returns its id.
     fn cgroup(&self, path: &str) -> u64 {
         let folder = self.tree.path().join(path.trim_start_matches('/'));
         fs::create_dir_all(&folder).unwrap();
@@ -90,7 +97,7 @@ impl System {
 }
 
 #[test]
-fn by_process_then_from_memory() {
+fn a_container_is_found_by_the_process_and_then_remembered() {
     let system = System::new();
     let mut cgroups = system.cgroups(true);
     let path = format!("/docker/{A}");
@@ -104,7 +111,7 @@ fn by_process_then_from_memory() {
 }
 
 #[test]
-fn process_that_is_gone_is_found_in_the_tree() {
+fn the_cgroup_of_a_process_that_is_gone_is_found_in_the_tree() {
     let system = System::new();
     let mut cgroups = system.cgroups(true);
     system.cgroup("/system.slice/ssh.service");
@@ -113,26 +120,26 @@ fn process_that_is_gone_is_found_in_the_tree() {
 }
 
 #[test]
-fn cgroup_that_was_seen_to_be_made_is_known_when_all_is_gone() {
+fn a_created_cgroup_is_known_after_it_is_gone() {
     let system = System::new();
     let mut cgroups = system.cgroups(false);
-    cgroups.made(4711, format!("/docker/{A}").as_bytes());
-    cgroups.made(4712, b"/system.slice/ssh.service");
+    cgroups.created(4711, format!("/docker/{A}").as_bytes());
+    cgroups.created(4712, b"/system.slice/ssh.service");
     assert_eq!(cgroups.container(4711, 7).as_deref(), Some(A));
     assert_eq!(cgroups.container(4712, 7), None);
 }
 
 #[test]
-fn moved_process_spoils_nothing() {
+fn a_moved_process_leaves_no_wrong_entry() {
     let system = System::new();
     let mut cgroups = system.cgroups(true);
     let runtime = system.cgroup("/system.slice/docker.service");
     let path = format!("/docker/{A}");
     let container = system.cgroup(&path);
-    // The kernel saw it in the runtime's cgroup; when we look, it has been moved into its container.
+    // The kernel program saw the process in the runtime's cgroup. At the look-up, it has been moved into its container.
     system.process(7, &format!("0::{path}\n"));
     assert_eq!(cgroups.container(runtime, 7), None);
-    // And the other way round: another process of that pid.
+    // The other way round: another process with that pid.
     system.process(7, "0::/system.slice/docker.service\n");
     cgroups.next_walk = Instant::now();
     assert_eq!(cgroups.container(container, 7).as_deref(), Some(A));
@@ -140,7 +147,7 @@ fn moved_process_spoils_nothing() {
 }
 
 #[test]
-fn what_was_not_found_is_not_remembered() {
+fn a_cgroup_that_was_not_found_is_not_remembered() {
     let system = System::new();
     let mut cgroups = system.cgroups(true);
     let path = format!("/docker/{A}");
@@ -150,7 +157,7 @@ fn what_was_not_found_is_not_remembered() {
     assert_eq!(cgroups.container(cgroup, 7), None);
     system.process(7, &format!("0::{path}\n"));
     assert_eq!(cgroups.container(cgroup, 7).as_deref(), Some(A));
-    // Not in the tree, by now.
+    // A cgroup that is not in the tree.
     cgroups.next_walk = Instant::now();
     let other = cgroup + 1_000_000;
     assert_eq!(cgroups.container(other, 8), None);
@@ -158,7 +165,7 @@ fn what_was_not_found_is_not_remembered() {
 }
 
 #[test]
-fn version_1_runtime_on_a_hybrid_host() {
+fn a_version_1_runtime_on_a_hybrid_host() {
     let system = System::new();
     let mut cgroups = system.cgroups(false);
     let root = system.cgroup("/");
@@ -174,7 +181,7 @@ fn version_1_runtime_on_a_hybrid_host() {
 }
 
 #[test]
-fn without_cgroup2_each_process_is_asked() {
+fn without_version_2_each_process_is_read() {
     let system = System::new();
     let mut cgroups = Cgroups::new(system.proc.path().to_owned(), None, false);
     system.process(7, &format!("1:pids:/docker/{A}\n"));
@@ -187,7 +194,7 @@ fn without_cgroup2_each_process_is_asked() {
 }
 
 #[test]
-fn path_outside_of_the_own_namespace() {
+fn a_path_outside_of_the_cgroup_namespace() {
     let system = System::new();
     let mut cgroups = system.cgroups(true);
     system.process(7, &format!("0::/../{A}\n"));
@@ -196,9 +203,9 @@ fn path_outside_of_the_own_namespace() {
     assert_eq!(cgroups.cache.get(&cgroup), None);
 }
 
-/// Of the machine that the test runs on: its own cgroup can be read, and is in the tree.
+/// On the machine that runs the test: the cgroup of this process can be read, and is in the tree.
 #[test]
-fn own_system() {
+fn this_system() {
     let mut cgroups = Cgroups::of_system();
     let own = Membership::read(&cgroups.proc, std::process::id()).unwrap();
     let by_all = own.container();

@@ -1,4 +1,4 @@
-//! Questions about single containers, while they are under way.
+//! Looks up single containers, several at a time.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -6,28 +6,28 @@ use bollard::{Docker, errors::Error, models::ContainerInspectResponse};
 use tokio::task::JoinSet;
 use tracing::debug;
 
-use super::answers::{addresses, from_inspection};
+use super::convert::{addresses, from_inspection};
 use lightmon_event::Container;
 
 /// Most containers that are looked up at the same time.
 const MAX_LOOKUPS: usize = 64;
 
-/// Questions to Docker about single containers.
+/// The look-ups that run now.
 pub(super) struct Lookups {
     docker: Docker,
-    /// What the runtime is called.
+    /// The name of the runtime.
     pub(super) runtime: &'static str,
     tasks: JoinSet<(Arc<str>, Result<ContainerInspectResponse, Error>)>,
-    under_way: HashMap<Arc<str>, Since>,
+    running: HashMap<Arc<str>, Since>,
 }
 
-/// What has come since the question was asked.
+/// What has happened since a look-up began.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Since {
     Nothing,
-    /// The same question. It may have been too early for the first one.
-    Question,
-    /// Something has happened to the container: the answer may be stale.
+    /// The container was requested again. The look-up may have begun too early, before the runtime knew the container.
+    Request,
+    /// The container has changed, so the answer may be out of date.
     Change,
 }
 
@@ -37,32 +37,32 @@ impl Lookups {
             docker,
             runtime,
             tasks: JoinSet::new(),
-            under_way: HashMap::new(),
+            running: HashMap::new(),
         }
     }
 
-    /// Somebody wants to know about it.
-    pub(super) fn ask(&mut self, id: Arc<str>) {
-        self.start(id, Since::Question);
+    /// The container was requested.
+    pub(super) fn request(&mut self, id: Arc<str>) {
+        self.start(id, Since::Request);
     }
 
-    /// Something has happened to it: what it is now is to be found out.
+    /// The container has changed: looks up what it is now.
     pub(super) fn changed(&mut self, id: Arc<str>) {
         self.start(id, Since::Change);
     }
 
-    /// An answer that is under way is of no use any more.
-    pub(super) fn outdate(&mut self, id: &str) {
-        if let Some(since) = self.under_way.get_mut(id) {
+    /// The container has changed: an answer that is under way is not used.
+    pub(super) fn invalidate(&mut self, id: &str) {
+        if let Some(since) = self.running.get_mut(id) {
             *since = Since::Change;
         }
     }
 
     fn start(&mut self, id: Arc<str>, why: Since) {
-        if let Some(since) = self.under_way.get_mut(&id) {
+        if let Some(since) = self.running.get_mut(&id) {
             *since = why.max(*since);
         } else if self.has_room() {
-            self.under_way.insert(id.clone(), Since::Nothing);
+            self.running.insert(id.clone(), Since::Nothing);
             let docker = self.docker.clone();
             self.tasks.spawn(async move {
                 let answer = docker.inspect_container(&id, None).await;
@@ -74,16 +74,16 @@ impl Lookups {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.under_way.len() < MAX_LOOKUPS
+        self.running.len() < MAX_LOOKUPS
     }
 
-    /// The next one that is found, with its addresses; `None` when no question is under way any more.
+    /// The next container that is found, with its addresses; `None` when no look-up runs any more.
     pub(super) async fn next(&mut self) -> Option<(Container, Vec<IpAddr>)> {
         loop {
             let Ok((id, answer)) = self.tasks.join_next().await? else {
                 continue;
             };
-            let since = self.under_way.remove(&id);
+            let since = self.running.remove(&id);
             match answer {
                 _ if since == Some(Since::Change) => self.changed(id),
                 Ok(details) => {
@@ -92,8 +92,8 @@ impl Lookups {
                     let addresses = networks.map(addresses).unwrap_or_default();
                     return Some((from_inspection(id, details, self.runtime), addresses));
                 }
-                Err(_) if since == Some(Since::Question) => self.ask(id),
-                // Not found is normal: of another runtime, or removed already.
+                Err(_) if since == Some(Since::Request) => self.request(id),
+                // This is normal: the container belongs to another runtime, or was removed.
                 Err(error) => debug!(%id, %error, "docker container not looked up"),
             }
         }

@@ -1,7 +1,5 @@
-//! The watcher beside a daemon that answers what the test says.
+//! The watcher with a fake daemon, which answers what the test says.
 
-use super::*;
-use crate::Identity;
 use lightmon_event::{Container, Event, Record};
 use std::{
     fs,
@@ -17,10 +15,13 @@ use std::{
 use tempfile::TempDir;
 use tokio::runtime;
 
+use super::*;
+use crate::Identity;
+
 const A: &str = "3f4e8d0c5b6a79881726354433221100ffeeddccbbaa99887766554433221100";
 
 #[test]
-fn one_daemon_of_two_names_is_watched_once() {
+fn a_daemon_with_two_paths_is_watched_once() {
     let folder = TempDir::new().unwrap();
     let [real, link] = ["real", "link"].map(|name| folder.path().join(name));
     fs::write(&real, "").unwrap();
@@ -33,7 +34,7 @@ fn one_daemon_of_two_names_is_watched_once() {
     assert!(hosts(Vec::new()).contains(&DEFAULT_SOCKET.to_owned()));
 }
 
-/// A Docker daemon that answers what the test says. Dropped: nobody listens any more.
+/// A Docker daemon that answers what the test says. After it is dropped, nobody listens.
 struct Fake {
     folder: TempDir,
     requests: mpsc::Receiver<(String, UnixStream)>,
@@ -78,14 +79,14 @@ impl Fake {
         answer(&self.expect(path), status, body);
     }
 
-    /// The first requests of a session, with no containers; the stream for the events.
+    /// Answers the first requests of a session, without containers. Returns the stream for the events.
     fn connect(&self) -> UnixStream {
         self.connect_with("[]")
     }
 
-    /// The same with this list of containers.
+    /// As [`connect`](Self::connect), with this list of containers.
     fn connect_with(&self, list: &str) -> UnixStream {
-        for _to_agree_and_for_the_name in 0..2 {
+        for _negotiation_then_runtime_name in 0..2 {
             self.answer("/version", "200 OK", r#"{"ApiVersion":"1.41"}"#);
         }
         self.answer("/containers/json?all=true", "200 OK", list);
@@ -96,7 +97,7 @@ impl Fake {
 }
 
 fn answer(mut stream: &UnixStream, status: &str, body: &str) {
-    // The other side may have gone.
+    // The watcher may have closed the connection.
     let _ = write!(
         stream,
         "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
@@ -116,7 +117,7 @@ fn inspection(name: &str) -> String {
     )
 }
 
-/// Runs a watcher in the background until the result is dropped.
+/// Runs a watcher in the background until the returned runtime is dropped.
 fn watching(containers: &Containers, socket: String) -> runtime::Runtime {
     background(watch(containers.clone(), socket))
 }
@@ -154,7 +155,7 @@ fn is_named(name: &str) -> impl Fn(&Container) -> bool {
 }
 
 #[test]
-fn stale_answer_does_not_undo_a_rename() {
+fn a_late_answer_does_not_undo_a_rename() {
     let docker = Fake::start();
     let containers = Containers::new();
     let _watching = watching(&containers, docker.socket());
@@ -175,35 +176,35 @@ fn stale_answer_does_not_undo_a_rename() {
     assert_eq!(containers.by_id(A).name.as_deref(), Some("new"));
 }
 
-/// A container is being made, and connects before there is an answer to the first question about it.
+/// A container is created, and connects before the first look-up is answered.
 #[track_caller]
-fn asked_twice(docker: &Fake, containers: &Containers) -> UnixStream {
-    containers.made(4711, format!("/docker/{A}").as_bytes());
+fn requested_twice(docker: &Fake, containers: &Containers) -> UnixStream {
+    containers.cgroup_created(4711, format!("/docker/{A}").as_bytes());
     let first = docker.expect("/json");
     containers.by_id(A);
     first
 }
 
 #[test]
-fn answer_serves_those_who_asked_meanwhile() {
+fn one_answer_serves_all_requests() {
     let docker = Fake::start();
     let containers = Containers::new();
     let _watching = watching(&containers, docker.socket());
     let _events = docker.connect();
-    let first = asked_twice(&docker, &containers);
+    let first = requested_twice(&docker, &containers);
     answer(&first, "200 OK", &inspection("web"));
     wait(&containers, is_named("web"));
-    assert!(docker.requests.try_recv().is_err(), "asked for twice");
+    assert!(docker.requests.try_recv().is_err(), "looked up twice");
 }
 
 #[test]
-fn question_that_came_too_early_is_asked_again() {
+fn a_look_up_that_came_too_early_is_repeated() {
     let docker = Fake::start();
     let containers = Containers::new();
     let _watching = watching(&containers, docker.socket());
     let _events = docker.connect();
-    let first = asked_twice(&docker, &containers);
-    // Until the second question has come.
+    let first = requested_twice(&docker, &containers);
+    // Until the second request has come.
     thread::sleep(Duration::from_millis(100));
     answer(
         &first,
@@ -215,7 +216,7 @@ fn question_that_came_too_early_is_asked_again() {
 }
 
 #[test]
-fn unknown_container_is_asked_for_once() {
+fn an_unknown_container_is_looked_up_once() {
     let docker = Fake::start();
     let containers = Containers::new();
     let _watching = watching(&containers, docker.socket());
@@ -229,70 +230,70 @@ fn unknown_container_is_asked_for_once() {
         r#"{"message":"No such container"}"#,
     );
     containers.by_id(&other);
-    // What comes next is the question for A: no second one for the other.
+    // The next look-up is for A. There is no second one for the other container.
     wait(&containers, |container| container.name.is_none());
     docker.answer(A, "200 OK", &inspection("web"));
     wait(&containers, is_named("web"));
     assert_eq!(containers.by_id(&other).name, None);
-    // The stream breaks: all is asked again, and what is gone by then has ended.
+    // The stream breaks: the watcher connects again and lists all containers.
     events.write_all(b"{\n").unwrap();
     drop(events);
     docker.connect();
 }
 
 #[test]
-fn who_is_seen_before_the_list_waits_for_it() {
+fn an_event_before_the_list_waits_for_it() {
     let docker = Fake::start();
     let containers = Containers::new();
-    let mut enrich = Identity::new(containers.clone());
+    let mut identity = Identity::new(containers.clone());
     let version = r#"{"ApiVersion":"1.41"}"#;
     let list =
         |id: &str, name: &str| format!(r#"[{{"Id":"{id}","Names":["/{name}"],"Image":"bb"}}]"#);
 
-    // Nobody has even connected yet.
+    // The watcher has not connected yet.
     let watcher = watch(containers.clone(), docker.socket());
-    see(&mut enrich, A);
+    see(&mut identity, A);
     let _watching = background(watcher);
     let stream = docker.connect_with(&list(A, "web"));
     wait_for(&containers, A, is_named("web"));
-    assert_eq!(released(&mut enrich).as_deref(), Some("web"));
+    assert_eq!(released(&mut identity).as_deref(), Some("web"));
 
-    // It has gone and comes back. Who is on the list is not asked for any more.
+    // The daemon goes and comes back. A container on the list is not looked up.
     drop(stream);
     let asked = docker.expect("/version");
     let other = A.replace('f', "0");
-    see(&mut enrich, &other);
+    see(&mut identity, &other);
     answer(&asked, "200 OK", version);
     docker.answer("/version", "200 OK", version);
     let all = list(&other, "db");
     docker.answer("/containers/json?all=true", "200 OK", &all);
     docker.expect("/events?since=");
     wait_for(&containers, &other, is_named("db"));
-    assert_eq!(released(&mut enrich).as_deref(), Some("db"));
+    assert_eq!(released(&mut identity).as_deref(), Some("db"));
 }
 
-/// The first connection of a new container, which must wait.
+/// The first connection of a new container. Its event must wait.
 #[track_caller]
-fn see(enrich: &mut Identity, id: &str) {
+fn see(identity: &mut Identity, id: &str) {
     let event = Event {
         cgroup_id: 4711,
         container: None,
         ..Event::sample()
     };
-    let made = Record::Cgroup {
+    let created = Record::Cgroup {
         id: event.cgroup_id,
         path: format!("/docker/{id}").into_bytes(),
     };
     let mut events = Vec::new();
-    enrich.apply([made, Record::Connection(event)], &mut events);
-    assert_eq!((enrich.held(), events.len()), (1, 0));
+    identity.apply([created, Record::Connection(event)], &mut events);
+    assert_eq!((identity.held(), events.len()), (1, 0));
 }
 
-/// The container's name in the event that has waited.
+/// The name of the container in the event that has waited.
 #[track_caller]
-fn released(enrich: &mut Identity) -> Option<Arc<str>> {
+fn released(identity: &mut Identity) -> Option<Arc<str>> {
     let mut events = Vec::new();
-    enrich.apply([], &mut events);
+    identity.apply([], &mut events);
     let [event] = &events[..] else {
         panic!("one event, not {events:?}");
     };
@@ -300,13 +301,13 @@ fn released(enrich: &mut Identity) -> Option<Arc<str>> {
 }
 
 #[test]
-fn nonsense_ends_the_session_only() {
+fn invalid_answers_end_only_the_session() {
     let docker = Fake::start();
     let containers = Containers::new();
-    let (told, socket) = (containers.clone(), docker.socket());
-    // As `watch`, but without pauses.
+    let (reported, socket) = (containers.clone(), docker.socket());
+    // As `watch`, without pauses.
     let _watching = background(async move {
-        let runtime = told.runtime();
+        let runtime = reported.runtime();
         loop {
             Attempt::new(socket.as_ref(), &runtime, None)
                 .run(&Session)
@@ -329,26 +330,26 @@ fn nonsense_ends_the_session_only() {
     wait(&containers, is_named("web"));
 }
 
-/// As user nobody (only this thread's view of files), also when root runs the test.
+/// Only this thread becomes the user nobody (for access to files), also when root runs the test.
 #[test]
 fn permission_denied_is_recognised() {
     let docker = Fake::start();
     let socket = docker.socket();
     fs::set_permissions(docker.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o000)).unwrap();
-    let recognised = thread::spawn(move || {
+    let results = thread::spawn(move || {
         nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
         let containers = Containers::new();
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let ask = |socket: &str| {
-            let told = containers.runtime();
-            let mut attempt = Attempt::new(socket.as_ref(), &told, None);
+        let is_denied = |socket: &str| {
+            let watched = containers.runtime();
+            let mut attempt = Attempt::new(socket.as_ref(), &watched, None);
             runtime.block_on(attempt.run(&Session)).is_permission()
         };
-        [ask(&socket), ask(&format!("{socket}-missing"))]
+        [is_denied(&socket), is_denied(&format!("{socket}-missing"))]
     });
-    assert_eq!(recognised.join().unwrap(), [true, false]);
+    assert_eq!(results.join().unwrap(), [true, false]);
 }

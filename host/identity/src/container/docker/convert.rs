@@ -1,4 +1,4 @@
-//! What the API's answers and events tell of a container.
+//! Converts the answers and events of Docker's API to containers and addresses.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -9,15 +9,15 @@ use bollard::models::{
 use super::cgroup;
 use lightmon_event::Container;
 
-/// What Podman is called among the runtimes.
+/// The name of Podman as a runtime.
 pub(super) const PODMAN: &str = "podman";
 
-/// From the list. Its image is the name that was given, unless that name has another image by now: then it is the
-/// image's id, which nobody would recognise.
+/// A container of the list. In the list, `image` is the name that the user gave. If that name belongs to another image by now,
+/// `image` is the image's id, which users do not recognise, so it is left out.
 pub(super) fn from_summary(summary: ContainerSummary, runtime: &str) -> Option<Container> {
     let id = summary.id.filter(|id| cgroup::is_id(id.as_bytes()))?;
     let names = summary.names.unwrap_or_default();
-    // A legacy link adds a name `/other/alias`.
+    // A link (a legacy feature) adds a name `/other/alias`.
     let name = names
         .iter()
         .map(|name| bare(name))
@@ -35,6 +35,7 @@ pub(super) fn from_summary(summary: ContainerSummary, runtime: &str) -> Option<C
     })
 }
 
+/// A container as `inspect` describes it.
 pub(super) fn from_inspection(
     id: Arc<str>,
     details: ContainerInspectResponse,
@@ -54,6 +55,7 @@ pub(super) fn from_inspection(
     }
 }
 
+/// A container as an event describes it.
 pub(super) fn from_attributes(
     id: &str,
     mut attributes: HashMap<String, String>,
@@ -86,7 +88,7 @@ fn container(
     }
 }
 
-/// On all its networks. One that does not run has none, one that has the host's network neither.
+/// The addresses of a container on all its networks. There are none if the container does not run, or has the host's network.
 pub(super) fn addresses(networks: &HashMap<String, EndpointSettings>) -> Vec<IpAddr> {
     let texts = networks
         .values()
@@ -94,7 +96,7 @@ pub(super) fn addresses(networks: &HashMap<String, EndpointSettings>) -> Vec<IpA
     texts.flatten().filter_map(|it| it.parse().ok()).collect()
 }
 
-/// Podman says so among its components.
+/// The name of the runtime: Podman names itself among its components.
 pub(super) fn runtime_name(version: &SystemVersion) -> &'static str {
     let mut components = version.components.iter().flatten();
     match components.any(|component| component.name.contains("Podman")) {
@@ -103,7 +105,7 @@ pub(super) fn runtime_name(version: &SystemVersion) -> &'static str {
     }
 }
 
-/// Of an image, in one form: Podman leaves out the algorithm in places.
+/// The digest of an image with its algorithm, which Podman leaves out in some answers.
 fn digest(image: Option<String>) -> Option<Arc<str>> {
     let image = image?;
     match image.strip_prefix("sha256:").unwrap_or(&image) {
@@ -112,7 +114,7 @@ fn digest(image: Option<String>) -> Option<Arc<str>> {
     }
 }
 
-/// Docker writes a slash before names.
+/// A name without the slash that Docker puts before it.
 pub(super) fn bare(name: &str) -> &str {
     name.strip_prefix('/').unwrap_or(name)
 }
