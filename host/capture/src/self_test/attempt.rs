@@ -36,7 +36,7 @@ pub(super) struct Attempt {
     /// The address that is passed to the kernel. An IPv4-mapped address must be reported as an IPv4 address.
     address: IpAddr,
     outcome: Outcome,
-    /// Hooks that must be attached, named as in [`hooks`](crate::ebpf::hooks), and [`BTF`].
+    /// Hooks that must be attached, named as in [`hooks`](fn@crate::ebpf::hooks), and [`BTF`].
     pub(super) needs: &'static [&'static str],
 }
 
