@@ -184,7 +184,7 @@ fn files(root: &Path) -> BTreeMap<Module, File> {
             false => path.with_extension(""),
         };
         for child in &file.children {
-            let module = [&module[..], &[child.clone()]].concat();
+            let module = [&module[..], std::slice::from_ref(child)].concat();
             todo.push((module, folder.join(format!("{child}.rs"))));
         }
         files.insert(module, file);

@@ -37,7 +37,7 @@ pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, Reason> {
     }
     ComponentEncoder::default()
         .module(module)
-        .and_then(|encoder| encoder.encode())
+        .and_then(|mut encoder| encoder.encode())
         .map_err(|error| Reason::Encode(printable(&format!("{error:#}"))))
 }
 

@@ -87,7 +87,7 @@ pub(crate) fn typed(module: &[u8], wit: &str) -> Vec<u8> {
         .select_world(&[package], Some("plugin"))
         .expect("a world");
     let mut module = module.to_vec();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .expect("a section");
     module
 }

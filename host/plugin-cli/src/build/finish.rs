@@ -96,15 +96,14 @@ fn embed(wasm: &mut Vec<u8>, exports: &BTreeSet<String>) -> anyhow::Result<()> {
             "it exports no function of lightmon:plugin/filter@0.1.0; are the language's helper files among the sources?"
         );
     }
-    embed_component_metadata(wasm, &resolve, world, StringEncoding::UTF8, false)
+    embed_component_metadata(wasm, &resolve, world, StringEncoding::UTF8)
 }
 
 fn encode(wasm: &[u8], imports_wasi: bool) -> anyhow::Result<Vec<u8>> {
-    let mut encoder = ComponentEncoder::default();
-    encoder.validate(true).module(wasm)?;
+    let mut encoder = ComponentEncoder::default().validate(true).module(wasm)?;
     if imports_wasi {
         // Go's allocator can't be asked for the adapter's memory before Go itself has started.
-        encoder
+        encoder = encoder
             .adapter(WASI, ADAPTER)?
             .realloc_via_memory_grow(true);
     }
