@@ -1,5 +1,5 @@
-//! Gathers what `lightmon plugin new` writes: the templates, the helpers of each language and the contract, as they are in
-//! this tree. Changes nothing outside Cargo's own folder.
+//! Collects the files that `lightmon plugin new` writes: the templates, the SDK of each language, and the contract. Writes only
+//! to cargo's output folder.
 
 use std::{
     env,
@@ -8,10 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Besides Rust, whose helper is a crate.
+/// The languages besides Rust, whose SDK is a crate.
 const LANGUAGES: [&str; 4] = ["c", "go", "js", "python"];
 
-/// What building in place leaves behind.
+/// Files and folders that a build in plugin-sdk leaves behind.
 const NOT_SOURCES: [&str; 5] = [
     "build",
     "node_modules",
@@ -30,7 +30,7 @@ fn main() -> io::Result<()> {
         println!("cargo::rerun-if-changed={}", from.display());
         let mut files = Vec::new();
         if from.exists() {
-            gather(&from, to.to_owned(), &mut files)?;
+            collect(&from, to.to_owned(), &mut files)?;
         }
         files.sort();
         for (to, from) in files {
@@ -57,7 +57,7 @@ fn main() -> io::Result<()> {
         add(language, folder.join("template"), "", true)?;
         for helper in names(&folder)? {
             let from = folder.join(&helper);
-            // C's are many files, Go's are a folder already.
+            // The SDK for C is several files; the SDK for Go is a folder.
             let is_c = language == "c" && [".c", ".h"].iter().any(|end| helper.ends_with(end));
             if is_c {
                 add(language, from, &format!("lightmon/{helper}"), false)?;
@@ -65,7 +65,7 @@ fn main() -> io::Result<()> {
                 add(language, from, &helper, false)?;
             }
         }
-        // A helper that is new here.
+        // Rerun if a file is added.
         println!("cargo::rerun-if-changed={}", folder.display());
         add(language, root.join("wit/v0.1"), "wit", false)?;
     }
@@ -74,8 +74,8 @@ fn main() -> io::Result<()> {
     fs::write(out.join("templates.rs"), table)
 }
 
-/// All files in it, or itself, with the path that they get in a project.
-fn gather(from: &Path, to: String, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+/// Collects a file, or all files of a folder, with their paths in a project.
+fn collect(from: &Path, to: String, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
     if from.is_file() {
         files.push((to, from.to_owned()));
         return Ok(());
@@ -86,7 +86,7 @@ fn gather(from: &Path, to: String, files: &mut Vec<(String, PathBuf)>) -> io::Re
                 "" => name.clone(),
                 to => format!("{to}/{name}"),
             };
-            gather(&from.join(name), to, files)?;
+            collect(&from.join(name), to, files)?;
         }
     }
     Ok(())

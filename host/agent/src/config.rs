@@ -1,8 +1,10 @@
-//! All settings in one place: flag, environment, file, default, the first that says something wins.
-//! The only reader of config.yaml; stages get what they need as values.
+//! All settings in one place. The first source that sets an option wins: flag, environment, config.yaml, default.
+//! Only this module reads config.yaml; the stages get values.
 
 mod buffer_size;
+mod flags;
 mod plugins;
+mod time;
 
 use std::{
     fs, io,
@@ -14,62 +16,61 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
-pub use self::buffer_size::BufferSize;
 use self::plugins::Plugin;
-use crate::cli::{self, Args};
+pub use self::{buffer_size::BufferSize, flags::Flags, time::duration};
 use lightmon_filter::Exclude;
 use lightmon_output::Format;
 
-/// Read when no file is named.
+/// The file that is read if the user names none.
 const DEFAULT_FILE: &str = "config.yaml";
 
-/// `ipv6: false` as an exclude expression; IPv4-mapped addresses are IPv4.
-const ALL_OF_IPV6: &str = "dip='::/0'";
+/// `ipv6: false` as an exclude expression. IPv4-mapped addresses are IPv4.
+const EXCLUDE_IPV6: &str = "dip='::/0'";
 
-/// What lightmon is to do.
+/// All settings of a run.
 #[derive(Debug)]
 pub struct Config {
-    /// Of the output.
+    /// Format of the output.
     pub format: Format,
-    /// Folder for files instead of stdout.
+    /// Directory for files; stdout if none.
     pub log_path: Option<PathBuf>,
-    /// What to leave out.
+    /// Events to leave out.
     pub exclude: Exclude,
-    /// The chain, in order.
+    /// The plugins, in the order of the chain.
     pub plugins: Vec<lightmon_plugin_host::Spec>,
-    /// Folder for compiled plugins; they are not kept without.
+    /// Directory for compiled plugins; if none, they are not kept.
     pub cache_dir: Option<PathBuf>,
-    /// Whether plugins are loaded again when their files change.
+    /// Whether plugins are reloaded when their files change.
     pub watch: bool,
-    /// File for events that plugins fail on; they are not kept without.
+    /// File of the dead-letter queue; if none, dead letters are not kept.
     pub dead_letters: Option<PathBuf>,
-    /// Events to write before the end.
+    /// Number of events after which the run stops.
     pub count: Option<u64>,
-    /// Time to run.
+    /// Time after which the run stops.
     pub duration: Option<Duration>,
-    /// Recording to read instead of the kernel.
+    /// Recording that is read instead of the kernel.
     pub replay: Option<PathBuf>,
-    /// Bytes of the kernel's ring buffer.
+    /// Size of the ring buffer, in bytes.
     pub buffer_size: Option<u32>,
-    /// How often to try whether connections are seen; not at all without.
+    /// Interval of the self-test; if none, there is no self-test.
     pub canary_interval: Option<Duration>,
-    /// Sockets of daemons that speak Docker's API; the usual ones when empty.
+    /// Sockets of daemons that speak Docker's API; if empty, the usual ones.
     pub docker_host: Vec<String>,
-    /// Whether a table shows pods.
+    /// Whether a table shows pods as namespace/pod/container.
     pub k8s: bool,
-    /// The labels of containers that a log has.
+    /// Labels of containers that the log has.
     pub label: Vec<String>,
-    /// Whether the container that a connection goes to is looked for.
+    /// Whether lightmon names the local container or pod at the destination.
     pub resolve_peers: bool,
-    /// Sockets of runtimes that speak Kubernetes' CRI; the usual ones when empty.
+    /// Sockets of runtimes that speak the CRI; if empty, the usual ones.
     pub cri_socket: Vec<String>,
-    /// Kernel object to load.
+    /// Kernel object to load instead of the embedded one.
     pub ebpf_object: Option<PathBuf>,
-    /// What the user should know about settings that no longer do anything.
+    /// Warnings about settings that have no effect.
     pub notes: Vec<&'static str>,
 }
 
-/// config.yaml; the first eight are the original's.
+/// The keys of config.yaml. The first eight are those of the original lightmon.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct File {
@@ -130,23 +131,22 @@ fn canary_interval<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    cli::canary_interval(&text)
+    time::self_test_interval(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
 }
 
 impl Config {
-    /// Puts flags (and the environment, which clap has read) over the file over the defaults.
+    /// Merges flags, the environment (which clap has read), config.yaml and defaults.
     ///
     /// # Errors
-    /// When the file can't be read or understood, or an exclude expression is wrong.
-    pub fn layered(args: Args) -> anyhow::Result<Self> {
-        let file = match &args.config {
+    /// When config.yaml cannot be read or has an error, or an exclude expression has one.
+    pub fn layered(flags: Flags) -> anyhow::Result<Self> {
+        let file = match &flags.config {
             Some(path) => read(path)?,
             None => read_default()?,
         };
-        let Args {
-            command: _,
+        let Flags {
             config: _,
             format,
             log_path,
@@ -170,32 +170,32 @@ impl Config {
             docker_data,
             ebpf_type,
             ebpf_object,
-        } = args;
+        } = flags;
         let mut exclude = if exclude.is_empty() {
             file.exclude.into_iter().collect()
         } else {
             exclude
         };
         let hides_ipv6 = !v6 && file.ipv6 == Some(false);
-        exclude.extend(hides_ipv6.then(|| ALL_OF_IPV6.to_owned()));
+        exclude.extend(hides_ipv6.then(|| EXCLUDE_IPV6.to_owned()));
         let canary_interval = canary_interval.or(file.canary_interval);
         let notes = [
             (
                 canary_interval.is_some() && replay.is_some(),
-                "canary_interval: has no effect on a recording",
+                "canary_interval: has no effect with --replay",
             ),
             (
                 hides_ipv6,
-                "ipv6: false: connections over IPv6 are not reported; they are counted as excluded",
+                "ipv6: false: IPv6 connections are not reported; they are counted as excluded",
             ),
             (
                 docker_runtime.or(file.docker_runtime).is_some()
                     || docker_data.or(file.docker_data).is_some(),
-                "docker_runtime, docker_data: no longer used: containers are named by the Docker daemon (--docker-host)",
+                "docker_runtime, docker_data: have no effect; the Docker daemon names containers (--docker-host)",
             ),
             (
                 ebpf_type.or(file.ebpf_type).is_some(),
-                "ebpf_type: no longer used: there is one kernel program for all kernels",
+                "ebpf_type: has no effect; there is one kernel program for all kernels",
             ),
         ];
         Ok(Self {
@@ -249,8 +249,8 @@ fn read(path: &Path) -> anyhow::Result<File> {
     parse(path, &text)
 }
 
-/// The file in the working folder, unless it is somebody else's: it could hide connections from a root that
-/// happens to stand in /tmp.
+/// Reads config.yaml in the working directory. Refuses a file that another user can write: in /tmp, it could hide connections
+/// from root.
 fn read_default() -> anyhow::Result<File> {
     let path = Path::new(DEFAULT_FILE);
     let metadata = match fs::metadata(path) {
@@ -263,7 +263,7 @@ fn read_default() -> anyhow::Result<File> {
     let (owner, me) = (metadata.uid(), nix::unistd::geteuid().as_raw());
     if (owner != 0 && owner != me) || metadata.permissions().mode() & 0o022 != 0 {
         bail!(
-            "{DEFAULT_FILE} in this folder belongs to or can be written by others; if it is yours, say `-c {DEFAULT_FILE}`"
+            "{DEFAULT_FILE} in the working directory: another user owns it or can write it; to use it anyway, pass `-c {DEFAULT_FILE}`"
         );
     }
     read(path)
@@ -277,7 +277,7 @@ fn parse(path: &Path, text: &str) -> anyhow::Result<File> {
         let place = error.location().map_or(String::new(), |at| {
             format!(":{}:{}", at.line(), at.column())
         });
-        // The place stands before it, where editors and terminals look for it.
+        // File, line and column come first, where editors and terminals look for them.
         let text = error.without_snippet().to_string();
         let reason = text
             .rsplit_once(" at line ")

@@ -1,10 +1,10 @@
-//! `lightmon doctor`: says before anything runs whether this machine lets lightmon do its work, and what is lost where it
-//! does so in part only. Looks and tries; apart from mounting tracefs, as the monitor does, it changes nothing.
+//! `lightmon doctor`: checks whether lightmon works on this machine, and says what is lost if something is missing. Mounts
+//! tracefs if needed, as the monitor does; changes nothing else.
 //!
 //! ```text
 //! kernel                     fine      6.18.44
 //! cgroups                    degraded  hybrid; lost: the container of … that end at once
-//! CAP_BPF, CAP_PERFMON       missing   not there; to do: run as root, or …
+//! CAP_BPF, CAP_PERFMON       missing   missing; to do: run as root, or …
 //! sock:inet_sock_set_state   unknown   not tried
 //! ```
 
@@ -27,18 +27,20 @@ use self::report::{Check, Report};
 use lightmon_capture::ebpf;
 use lightmon_output::Terminal;
 
-/// Check whether lightmon can do its work here, and what is lost where it can't do all of it
+/// Check whether lightmon works here, and what is lost
 ///
-/// Looks at the kernel, rights, namespaces and container runtimes, attaches each hook, and makes connections over the
-/// loopback device that must come out right. Takes at most some seconds.
+/// Checks the kernel, capabilities, namespaces and container runtimes. Attaches each hook, and runs the self-test: connections
+/// over loopback that lightmon must report correctly. Takes a few seconds.
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Args {
-    /// Write one JSON object instead of lines
+    /// Write one JSON object
     #[arg(long)]
     json: bool,
 
-    /// Ask this Docker daemon [default: unix:///var/run/docker.sock]
+    /// Check this Docker daemon
+    ///
+    /// Default: unix:///var/run/docker.sock.
     #[arg(
         long,
         value_name = "unix://SOCKET",
@@ -47,18 +49,20 @@ pub struct Args {
     )]
     docker_host: Option<String>,
 
-    /// Ask this containerd or CRI-O; may be repeated [default: containerd, CRI-O and k3s at their usual sockets in /run]
+    /// Check this containerd or CRI-O
+    ///
+    /// May be repeated. Default: containerd, CRI-O and k3s at their usual sockets in /run.
     #[arg(long, value_name = "PATH", env = "LIGHTMON_CRI_SOCKET", value_delimiter = ',', hide_env = true, value_hint = ValueHint::FilePath)]
     cri_socket: Vec<String>,
 
-    /// Load this kernel object instead of the one in the binary
+    /// Load this kernel object instead of the embedded one
     #[arg(long, value_name = "FILE", env = "LIGHTMON_EBPF_OBJECT", hide = true, value_hint = ValueHint::FilePath)]
     ebpf_object: Option<PathBuf>,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 fine, 1 lightmon can't do its work here, 2 wrong usage, 3 it can, but something is lost.";
+const EXIT_CODES: &str = "Exit codes: 0 lightmon works here, 1 lightmon does not work here, 2 wrong usage, 3 lightmon works, but something is lost.";
 
-/// Examines and reports; the exit code is the verdict.
+/// Runs all checks and prints the report. The exit code is the verdict.
 pub fn run(args: Args) -> ExitCode {
     let Args {
         json,
@@ -78,7 +82,7 @@ pub fn run(args: Args) -> ExitCode {
         true => report.json(),
         false => report.text(Terminal::of_stdout().color),
     };
-    // Nobody is left to tell when stdout is closed.
+    // If stdout is closed, there is nobody to tell.
     let _ = io::stdout().write_all(text.as_bytes());
     report.exit_code()
 }
@@ -88,7 +92,7 @@ fn examine(
     cri_sockets: Vec<String>,
     options: &ebpf::Options,
 ) -> Report {
-    // Runtimes may take their time, the others go on meanwhile.
+    // Runtimes may answer slowly; the other checks run meanwhile.
     let runtimes = thread::spawn(move || containers::runtimes(docker_host.as_deref(), cri_sockets));
     let mut checks = kernel::checks();
     checks.extend(rights::checks());
@@ -97,7 +101,7 @@ fn examine(
     checks.extend(runtimes.join().unwrap_or_else(|_| {
         vec![Check::unknown(
             "container runtimes",
-            "the question has panicked; this is a bug",
+            "the check panicked; report this as a bug",
         )]
     }));
     checks.extend(traced);

@@ -1,5 +1,5 @@
-//! `lightmon record`: events in a file, for tests of plugins. lightmon itself does the watching, in a process of its own; here
-//! its lines are redacted and written.
+//! `lightmon record`: records events to a file, for tests of plugins. Starts the monitor as a process of its own, and redacts
+//! and writes its lines.
 
 mod redact;
 
@@ -23,52 +23,57 @@ use nix::{
 use tokio::signal::unix::{SignalKind, signal};
 
 pub use self::redact::{Keep, Redact};
-use crate::cli;
+use crate::config;
 use lightmon_event::{Record, escape::printable, json};
 use lightmon_thread::stderr;
 
-/// Record events to a file, without what is nobody's business, for tests of plugins
+/// Record events to a file and redact them
 ///
-/// Writes JSON lines that `--replay` and `lightmon plugin test` read. Values of arguments, names of users, containers (ids, names,
-/// images, labels' values), values of tags and public addresses become stand-ins, the same one for the same thing; names of programs, flags and
-/// labels, user ids, private addresses and ports stay. Look at the file before you give it away. config.yaml is not read.
+/// Writes JSON lines, which `--replay` and `lightmon plugin test` read. Replaces values of arguments, user names, containers (id,
+/// name, image, label values), values of tags, and public addresses. The same value always gets the same replacement. Names of
+/// programs, flags and labels, user ids, private addresses and ports stay. Read the file before you share it. `lightmon record`
+/// does not read config.yaml.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 fine, 1 failed while running, 2 wrong usage.")]
+#[command(after_help = "Exit codes: 0 success, 1 failed while running, 2 wrong usage.")]
 pub struct Args {
     /// Write to FILE, which only its owner can read
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     out: PathBuf,
 
-    /// Write over FILE if it is there
+    /// Overwrite FILE if it exists
     #[arg(long)]
     force: bool,
 
-    /// Redact; this is what happens anyhow
+    /// Redact, which is the default
     #[arg(long, conflicts_with = "keep")]
     redact: bool,
 
-    /// Leave these as they are
+    /// Do not redact these
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     keep: Vec<What>,
 
-    /// End after N events
+    /// Stop after N events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// End after this time, such as 30s, 5m or 1h30m
+    /// Stop after TIME, such as 30s, 5m or 1h30m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<String>,
 
-    /// Leave out events that match; may be repeated
+    /// Leave out events that match EXPRESSION
+    ///
+    /// May be repeated. `lightmon help filters` describes the language.
     #[arg(long, value_name = "EXPRESSION")]
     exclude: Vec<String>,
 
-    /// Take events from a recording instead of the kernel; - is stdin
+    /// Read events from FILE instead of the kernel
+    ///
+    /// FILE has the JSON lines that `-f json` writes; - is stdin.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     replay: Option<PathBuf>,
 }
 
-/// What can be left as it is.
+/// Parts of events that can stay as they are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum What {
     Args,
@@ -79,21 +84,19 @@ enum What {
     All,
 }
 
-/// Only checks it: lightmon itself reads it.
+/// Checks the text, which the monitor parses again.
 fn duration(text: &str) -> Result<String, String> {
-    cli::duration(text).map(|_| text.to_owned())
+    config::duration(text).map(|_| text.to_owned())
 }
 
-/// Records until a limit or a signal.
+/// Records until a limit is reached or a signal arrives.
 pub fn run(args: Args) -> ExitCode {
     let file = match create(&args.out, args.force) {
         Ok(file) => file,
         Err(error) => {
             let path = printable(&args.out.to_string_lossy());
             let hint = match error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    "it is there already; --force writes over it".to_owned()
-                }
+                io::ErrorKind::AlreadyExists => "the file exists; --force overwrites it".to_owned(),
                 _ => error.to_string(),
             };
             stderr::log(format_args!("lightmon: record to {path}: {hint}"));
@@ -106,14 +109,14 @@ pub fn run(args: Args) -> ExitCode {
         1
     });
     if code == 2 {
-        // Nothing was recorded, since something was wrong with the usage.
+        // Wrong usage: nothing was recorded.
         let _ = fs::remove_file(&args.out);
     }
     stderr::finish();
     ExitCode::from(code)
 }
 
-/// A new file in any case: what was there may be a link, or open to others.
+/// Creates a new file. An existing one may be a link, or readable by other users.
 fn create(path: &Path, force: bool) -> io::Result<File> {
     if force {
         match fs::remove_file(path) {
@@ -128,13 +131,13 @@ fn create(path: &Path, force: bool) -> io::Result<File> {
         .open(path)
 }
 
-/// Returns the exit code of the lightmon that watches.
+/// Returns the exit code of the monitor.
 fn record(args: &Args, file: File) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("start the runtime")?;
-    // Before it is started: from then on signals end it, not us.
+        .context("start tokio")?;
+    // Before the monitor starts: signals end the monitor, and the recorder ends after it.
     let (mut interrupt, mut terminate) = {
         let _in_runtime = runtime.enter();
         (
@@ -142,7 +145,7 @@ fn record(args: &Args, file: File) -> anyhow::Result<u8> {
             signal(SignalKind::terminate())?,
         )
     };
-    let mut child = lightmon(args)?.spawn().context("run lightmon")?;
+    let mut child = monitor(args)?.spawn().context("run lightmon")?;
     let lines = child.stdout.take().context("read from lightmon")?;
     let mut redact = Redact::new(keep(&args.keep));
     let (done, ended) = tokio::sync::oneshot::channel();
@@ -165,7 +168,7 @@ fn record(args: &Args, file: File) -> anyhow::Result<u8> {
     });
     let written = writer
         .join()
-        .map_err(|_| anyhow::anyhow!("the recorder has panicked; this is a bug"))?;
+        .map_err(|_| anyhow::anyhow!("the recorder panicked; report this as a bug"))?;
     if written.is_err() {
         end(&child);
     }
@@ -174,18 +177,20 @@ fn record(args: &Args, file: File) -> anyhow::Result<u8> {
     let count = written.with_context(|| format!("record to {path}"))?;
     let code = u8::try_from(status.code().unwrap_or(1)).unwrap_or(1);
     if code != 2 {
-        let left = match args.keep.contains(&What::All) {
-            true => "as they are",
-            false => "redacted; look at it before you give it away",
+        let redaction = match args.keep.contains(&What::All) {
+            true => "not redacted",
+            false => "redacted; read the file before you share it",
         };
-        stderr::log(format_args!("lightmon: {count} events in {path}, {left}"));
+        stderr::log(format_args!(
+            "lightmon: {count} events in {path}, {redaction}"
+        ));
     }
     Ok(code)
 }
 
-/// lightmon as it is without a user's settings, writing all that it sees.
-fn lightmon(args: &Args) -> anyhow::Result<Command> {
-    let mut command = Command::new(env::current_exe().context("find lightmon itself")?);
+/// Returns the command of a monitor without the user's settings, which writes all events.
+fn monitor(args: &Args) -> anyhow::Result<Command> {
+    let mut command = Command::new(env::current_exe().context("find the lightmon executable")?);
     for name in [
         "CONFIG", "FORMAT", "LOG_PATH", "EXCLUDE", "PLUGIN", "COUNT", "DURATION", "REPLAY",
     ] {
@@ -209,11 +214,11 @@ fn lightmon(args: &Args) -> anyhow::Result<Command> {
 }
 
 fn end(child: &Child) {
-    // It may have ended by itself.
+    // The monitor may have ended already.
     let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
 }
 
-/// Writes each event; what is between them is about that run, not about a plugin's events.
+/// Writes each event. Skips notices, which are about the run.
 fn write(lines: ChildStdout, file: File, redact: &mut Redact) -> io::Result<u64> {
     let mut file = BufWriter::new(file);
     let (mut lines, mut line, mut count) = (BufReader::new(lines), Vec::new(), 0);
@@ -226,7 +231,7 @@ fn write(lines: ChildStdout, file: File, redact: &mut Redact) -> io::Result<u64>
             count += 1;
         }
         line.clear();
-        // What has come so far is there, also while nothing comes.
+        // Flush before waiting for more, so that the file has all events so far.
         if lines.buffer().is_empty() {
             file.flush()?;
         }

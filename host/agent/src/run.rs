@@ -1,5 +1,5 @@
-//! One run of lightmon: builds the stages from the settings, runs them on a thread of their own, and watches over
-//! signals, time limits and the containers' runtimes meanwhile.
+//! One run of lightmon: builds the stages from the settings and runs them on a thread of their own. Meanwhile, handles signals,
+//! the time limit and the connections to container runtimes.
 
 mod reload;
 
@@ -23,10 +23,7 @@ use crate::{
     config::Config,
     pipeline::{self, Pipeline},
 };
-use lightmon_capture::{
-    Source, ebpf, replay,
-    self_test::{self, SelfTest},
-};
+use lightmon_capture::{Source, ebpf, replay, self_test::SelfTest};
 use lightmon_event::{Notice, Stats};
 use lightmon_identity::{
     Identity,
@@ -40,28 +37,28 @@ use lightmon_thread::{
     stderr,
 };
 
-/// What the pipeline is given beyond the output's time: it may be inside of a plugin.
-const SPARE: Duration = Duration::from_millis(300);
+/// Time for the pipeline to end after the output has ended: a plugin may still run.
+const PIPELINE_END_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// What it takes to read other processes, folders of containers, plugins, and the kernel program's maps: before Linux 5.19
-/// those need CAP_BPF where only root may use bpf(2).
-const AFTER_THE_START: &[Capability] = &[
+/// Capabilities that the main thread keeps after the start: to read other processes, folders of containers, plugins, and the
+/// maps of the kernel program. Before Linux 5.19, maps need CAP_BPF if only root may use bpf(2).
+const CAPABILITIES_AFTER_START: &[Capability] = &[
     Capability::CAP_SYS_PTRACE,
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_BPF,
 ];
 
-/// All that can be wrong with the settings has been found: only the machine can still object.
+/// A run whose settings, plugins and recording are valid. Nothing is attached yet.
 pub struct Prepared {
     config: Config,
     replay: Option<replay::Replay>,
     plugins: Chain,
 }
 
-/// Builds what needs neither kernel nor daemon.
+/// Builds everything that needs neither kernel nor daemon.
 ///
 /// # Errors
-/// When a plugin or a recording can't be used.
+/// When a plugin or a recording cannot be used.
 pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
     for note in &config.notes {
         tracing::warn!("{note}");
@@ -70,7 +67,7 @@ pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
         ebpf::prefetch();
     }
     let limits = Limits::default();
-    // What is in the files meets no capability: it is looked at on a thread that has none.
+    // Plugins compile and start on a thread without capabilities, since their content is not trusted.
     let files = Files::read(&config.plugins, &limits, config.cache_dir.as_deref());
     let mut plugins = privileges::without("plugin-start", || {
         files.load(&limits, lightmon_plugin_host::when)
@@ -92,19 +89,19 @@ pub fn prepare(config: Config) -> anyhow::Result<Prepared> {
 }
 
 impl Prepared {
-    /// Runs until the source ends, a limit is reached or a signal comes, and says what became of all events.
+    /// Runs until the source ends, a limit is reached or a signal arrives. Then writes the summary of all events.
     ///
     /// # Errors
-    /// When the machine does not allow it, or something failed on the way.
+    /// When the kernel refuses a hook, or a stage fails.
     pub fn run(mut self) -> anyhow::Result<()> {
         let runtime = runtime::Builder::new_multi_thread()
             .enable_all()
             .on_thread_start(|| privileges::give_up_all_but(FOR_THINGS_OF_OTHERS))
             .build()
-            .context("start the runtime")?;
+            .context("start tokio")?;
         let stop = Stop::new().context("create an eventfd")?;
         let stats = Arc::new(Stats::new(self.plugins.names()));
-        // Before anything is attached, so that no signal can end us between the two.
+        // Before anything is attached, so that a signal always ends with a summary.
         let mut signals = {
             let _in_runtime = runtime.enter();
             (
@@ -114,7 +111,7 @@ impl Prepared {
         };
         let hangup = Stop::new().context("create an eventfd")?;
         let reload = self.plugins.reload();
-        // Without plugins it ends lightmon, as it does others that have nothing to load again.
+        // Without plugins, SIGHUP ends lightmon.
         if reload.is_some() {
             let (_in_runtime, hangup) = (runtime.enter(), hangup.clone());
             let mut hangups = signal(SignalKind::hangup())?;
@@ -127,10 +124,10 @@ impl Prepared {
         let (duration, watch) = (self.config.duration, self.config.watch);
         let (pipeline, counters) = self.pipeline(&runtime, &stop, &stats)?;
         let output = pipeline.output.handle();
-        privileges::give_up_all_but(AFTER_THE_START);
+        privileges::give_up_all_but(CAPABILITIES_AFTER_START);
         if let Some(reload) = reload {
             reload::start(reload, hangup, watch)
-                .context("start the thread that loads plugins again")?;
+                .context("start the thread that reloads plugins")?;
         }
 
         let (done, mut ended) = oneshot::channel();
@@ -153,15 +150,20 @@ impl Prepared {
             if !has_ended {
                 output.end_within(DRAIN_TIMEOUT);
             }
-            has_ended || timeout(DRAIN_TIMEOUT + SPARE, ended).await.is_ok()
+            has_ended
+                || timeout(DRAIN_TIMEOUT + PIPELINE_END_TIMEOUT, ended)
+                    .await
+                    .is_ok()
         });
         runtime.shutdown_background();
         let result = if has_ended {
             stages.join().unwrap_or_else(|_| {
-                Err(anyhow::anyhow!("the pipeline has panicked; this is a bug"))
+                Err(anyhow::anyhow!(
+                    "the pipeline panicked; report this as a bug"
+                ))
             })
         } else {
-            // What the kernel program has sent and nobody has read is lost as well.
+            // Events that are still in the ring buffer are lost too.
             if let Some(counters) = counters {
                 stats.seen.fetch_max(counters.connections()?, Relaxed);
                 stats
@@ -170,8 +172,8 @@ impl Prepared {
             }
             stats.lost_output.fetch_add(stats.unaccounted(), Relaxed);
             Err(anyhow::anyhow!(
-                "the pipeline does not end; what it had not written after {:?} is lost",
-                DRAIN_TIMEOUT + SPARE
+                "the pipeline did not end within {:?}; events that it had not written are lost",
+                DRAIN_TIMEOUT + PIPELINE_END_TIMEOUT
             ))
         };
         for plugin in &stats.plugins {
@@ -180,12 +182,12 @@ impl Prepared {
         stderr::log(format_args!("lightmon: {stats}"));
         result?;
         if stats.malformed.load(Relaxed) > 0 {
-            bail!("some of the input was malformed and skipped");
+            bail!("lightmon skipped malformed lines of the input");
         }
         Ok(())
     }
 
-    /// All stages, and the counters of a live source.
+    /// Builds all stages. Returns the counters of a live source too.
     fn pipeline(
         self,
         runtime: &Runtime,
@@ -236,10 +238,10 @@ impl Prepared {
                 let own = config
                     .canary_interval
                     .map(|interval| {
-                        watched(SelfTest::new(&source.degraded), interval, stop, &output)
+                        start_self_test(SelfTest::new(&source.degraded), interval, stop, &output)
                     })
                     .transpose()
-                    .context("start the canary")?;
+                    .context("start the self-test")?;
                 tracing::info!("watching");
                 let (counters, moves) = (source.counters(), source.cgroup_migrations());
                 let enrich = Identity::new(containers).counting_migrations(move || moves.now());
@@ -260,25 +262,31 @@ impl Prepared {
     }
 }
 
-/// Flies the canary until `stop`, and says where the events go when it is not seen. Gives the eye to see it with.
-fn watched(
-    canary: SelfTest,
+/// Runs the self-test at each interval until `stop`, and writes a notice when it fails or passes again. Returns the observer of
+/// lightmon's own connections.
+fn start_self_test(
+    self_test: SelfTest,
     interval: Duration,
     stop: &Stop,
     output: &Output,
 ) -> std::io::Result<pipeline::Watcher> {
     let output = output.handle();
-    let eye = self_test::periodic::start(canary, interval, stop.clone(), move |sight| {
-        let time = Timestamp::now();
-        output.notice(match sight {
-            Ok(()) => Notice::Sighted { time },
-            Err(reason) => Notice::Blind { time, reason },
-        });
-    })?;
-    Ok(Box::new(move |event| eye.observe(event)))
+    let observer = lightmon_capture::self_test::periodic::start(
+        self_test,
+        interval,
+        stop.clone(),
+        move |result| {
+            let time = Timestamp::now();
+            output.notice(match result {
+                Ok(()) => Notice::Sighted { time },
+                Err(reason) => Notice::Blind { time, reason },
+            });
+        },
+    )?;
+    Ok(Box::new(move |event| observer.observe(event)))
 }
 
-/// For ever without a duration.
+/// Sleeps for this duration; without a duration, forever.
 async fn sleep(duration: Option<Duration>) {
     match duration {
         Some(duration) => tokio::time::sleep(duration).await,

@@ -1,4 +1,4 @@
-//! The commands for authors of plugins, on real plugins. Those that need a compiler are ignored until it is there: `make test`
+//! The commands for plugin authors, with real plugins. Tests that need a compiler are ignored by default: `make test`
 //! sees to that.
 
 #[path = "plugins/guest.rs"]
@@ -68,9 +68,9 @@ fn a_plugin_is_checked_line_by_line() {
     for line in [
         "fine     format      a component",
         "fine     contract    version 0.1.0",
-        "fine     export      filter: it gets events",
-        "warning  manifest    there is none",
-        "fine     start       it starts, with these settings",
+        "fine     export      filter: lightmon passes events",
+        "warning  manifest    none",
+        "fine     start       the plugin starts with these settings",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
@@ -96,7 +96,7 @@ fn a_plugin_is_checked_line_by_line() {
 }
 
 #[test]
-fn what_is_wrong_with_a_start_is_what_a_run_says() {
+fn check_reports_the_same_start_error_as_a_run() {
     let folder = with_plugin();
     fs::write(
         folder.path().join("no.wasm"),
@@ -119,7 +119,7 @@ fn what_is_wrong_with_a_start_is_what_a_run_says() {
 }
 
 #[test]
-fn a_plugin_is_described_without_running_it() {
+fn inspect_does_not_run_the_plugin() {
     let folder = with_plugin();
     // Its init never ends.
     fs::write(
@@ -156,7 +156,7 @@ fn what_comes_out_is_compared_with_what_should() {
         1,
     );
     assert!(
-        text.contains("there is no tests/drop.expected.jsonl"),
+        text.contains("tests/drop.expected.jsonl does not exist"),
         "{text}"
     );
     out(
@@ -253,7 +253,7 @@ fn a_plugin_is_measured() {
         &mut lightmon(folder.path(), &["plugin", "bench", "trap.wasm"]),
         1,
     );
-    assert!(text.contains("what it costs can't be said"), "{text}");
+    assert!(text.contains("its cost cannot be measured"), "{text}");
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn a_recording_is_redacted_and_its_owners() {
         );
     }
 
-    assert!(record(&[], 2).contains("--force writes over it"));
+    assert!(record(&[], 2).contains("--force overwrites it"));
     record(&["--force", "--keep", "all"], 0);
     let kept = fs::read_to_string(&file).expect("a recording");
     let replayed = out(
@@ -363,10 +363,10 @@ fn a_project_is_begun_once() {
         );
     }
     let text = out(&mut lightmon(folder.path(), &["plugin", "build", "."]), 2);
-    assert!(text.contains("is no plugin's project"), "{text}");
+    assert!(text.contains("is not a plugin project"), "{text}");
 }
 
-/// From nothing to a plugin that is known to work.
+/// Creates, builds, checks, tests and replays a project.
 fn from_new_to_replay(language: &str, environment: &[(String, String)]) {
     let folder = tempfile::tempdir().expect("a folder");
     let project = folder.path().join("mine");
@@ -416,7 +416,7 @@ fn root() -> PathBuf {
 
 #[test]
 #[ignore = "needs the compiler for WebAssembly"]
-fn from_nothing_to_a_plugin_in_rust() {
+fn a_new_project_builds_and_passes_in_rust() {
     let output = Command::new(root().join("plugins/build.sh"))
         .arg("--env")
         .output()
@@ -436,24 +436,24 @@ fn from_nothing_to_a_plugin_in_rust() {
 
 #[test]
 #[ignore = "needs clang and wasm-ld"]
-fn from_nothing_to_a_plugin_in_c() {
+fn a_new_project_builds_and_passes_in_c() {
     from_new_to_replay("c", &toolchains());
 }
 
 #[test]
 #[ignore = "needs Go"]
-fn from_nothing_to_a_plugin_in_go() {
+fn a_new_project_builds_and_passes_in_go() {
     from_new_to_replay("go", &toolchains());
 }
 
 #[test]
 #[ignore = "needs node, npm and its registry"]
-fn from_nothing_to_a_plugin_in_javascript() {
+fn a_new_project_builds_and_passes_in_javascript() {
     from_new_to_replay("js", &toolchains());
 }
 
 #[test]
 #[ignore = "needs componentize-py"]
-fn from_nothing_to_a_plugin_in_python() {
+fn a_new_project_builds_and_passes_in_python() {
     from_new_to_replay("python", &toolchains());
 }

@@ -1,4 +1,4 @@
-//! `lightmon doctor` on this machine: with all rights, with none, and with a runtime that does not answer.
+//! `lightmon doctor` on this machine: with all capabilities, with none, and with a runtime that does not answer.
 
 use std::{
     os::unix::{fs::PermissionsExt as _, net::UnixListener, process::CommandExt as _},
@@ -22,12 +22,12 @@ fn doctor(program: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Runs it; all that it says is on stdout, and it does not take long.
+/// Runs the command. Checks that it writes to stdout only, and ends in time.
 #[track_caller]
 fn run(mut command: Command) -> (Output, String) {
     let begun = Instant::now();
     let output = command.output().unwrap();
-    // Five seconds, and the machine may be busy.
+    // It takes five seconds; the machine may be busy.
     assert!(begun.elapsed() < Duration::from_secs(20), "{command:?}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     let text = String::from_utf8(output.stdout.clone()).unwrap();
@@ -38,7 +38,7 @@ fn lightmon() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_lightmon"))
 }
 
-/// The check of that name.
+/// Returns the check of this name.
 #[track_caller]
 fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
     let checks = report["checks"].as_array().unwrap();
@@ -52,11 +52,11 @@ fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn root_is_told_each_hook_and_the_canary() {
+fn root_gets_all_hooks_and_the_self_test() {
     let (output, text) = run(doctor(lightmon(), &["--json"]));
     let report: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["v"], 1);
-    // 3: something of this machine, such as its cgroups, may cost something.
+    // 3: something is lost on this machine, for example because of its cgroups.
     let expected = match report["state"].as_str().unwrap() {
         "fine" => 0,
         "degraded" | "unknown" => 3,
@@ -66,9 +66,9 @@ fn root_is_told_each_hook_and_the_canary() {
     for (hook, _) in ebpf::hooks() {
         assert_eq!(check(&report, &hook)["state"], "fine", "{hook}");
     }
-    let canary = check(&report, "canary");
-    assert_eq!(canary["state"], "fine", "{canary}");
-    // Nobody listens on a pipe's colours.
+    let self_test = check(&report, "canary");
+    assert_eq!(self_test["state"], "fine", "{self_test}");
+    // No colours in a pipe.
     let (output, lines) = run(doctor(lightmon(), &[]));
     assert_eq!(output.status.code(), Some(expected));
     assert!(!lines.contains('\x1b'), "{lines}");
@@ -85,8 +85,8 @@ fn root_is_told_each_hook_and_the_canary() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_user_without_rights_is_told_what_to_do() {
-    // The program, and the folders above it, need not be readable for everybody where it was built.
+fn a_user_without_capabilities_gets_advice() {
+    // Other users may not be able to read the build folder.
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("lightmon");
     std::fs::copy(lightmon(), &program).unwrap();
@@ -112,7 +112,7 @@ fn a_user_without_rights_is_told_what_to_do() {
 }
 
 #[test]
-fn a_runtime_that_says_nothing_is_degraded() {
+fn a_runtime_that_does_not_answer_is_degraded() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("docker\x1b[31m.sock");
     let _listener = UnixListener::bind(&socket).unwrap();

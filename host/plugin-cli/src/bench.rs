@@ -1,5 +1,5 @@
-//! `lightmon plugin bench`: what a plugin costs, with all that protects lightmon from it switched on as in a run. Compares
-//! with a closure in lightmon itself, since machines differ and ratios do so less.
+//! `lightmon plugin bench`: measures the cost of a plugin under the limits and checks of a run. Compares with a closure in
+//! lightmon, because such a ratio depends less on the machine than times do.
 
 mod sample;
 
@@ -15,42 +15,44 @@ use clap::ValueHint;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
-use super::{Done, Usage, load, project::Plugin, recording, say, size};
+use super::{Done, Usage, load, plugin::Plugin, print, recording, size};
 use lightmon_event::{Event, Stats};
 use lightmon_plugin_host::Limits;
 
-/// Events in a call.
-const BATCHES: [usize; 4] = [1, 8, 64, 256];
+/// Batch sizes that are measured, in events.
+const BATCH_SIZES: [usize; 4] = [1, 8, 64, 256];
 
-/// Events between two looks at the clock, which costs about as much as a small plugin.
-const SAMPLE: usize = 256;
+/// Events between two readings of the clock: a reading costs about as much as a call of a small plugin.
+const EVENTS_PER_SAMPLE: usize = 256;
 
-/// For each size of a batch.
-const TIME: Duration = Duration::from_millis(800);
+/// Measuring time for each batch size.
+const MEASURE_TIME: Duration = Duration::from_millis(800);
 
-/// Fewest and most measurements of each.
-const ROUNDS: std::ops::Range<usize> = 10..4000;
+/// Fewest and most samples for each batch size.
+const SAMPLES: std::ops::Range<usize> = 10..4000;
 
-/// Measure what a plugin costs an event, by size of the batch
+/// Measure the cost of a plugin for each event
 ///
-/// Takes some seconds. Times are those of the processor, with deadlines, limits of memory and all checks as in a run. `native` is
-/// what the same machine needs to drop events by their port in lightmon itself.
+/// Takes a few seconds. Times are CPU times, with the deadlines, limits and checks of a run. `native` is the time that the same
+/// machine needs to drop events by port in lightmon itself.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The plugin: a .wasm file or a project's folder, which is built; with settings if it needs some
+    /// Use this plugin: a .wasm file, or a project to build
     #[arg(value_name = "PLUGIN[:KEY=VALUE,…]", default_value = ".")]
     plugin: String,
 
-    /// Events as `-f json` and `lightmon record` write them [default: made up, with processes and containers]
+    /// Read events from FILE
+    ///
+    /// FILE has JSON lines, as `-f json` and `lightmon record` write them. Default: generated events with processes and containers.
     #[arg(value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
 
-    /// Write one JSON object instead of lines
+    /// Write one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Nanoseconds an event.
+/// Cost of an event, in nanoseconds.
 struct Cost {
     batch: usize,
     median: f64,
@@ -64,10 +66,10 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
         None => sample::events(),
     };
     if events.is_empty() {
-        return Err(Usage("there are no events in the recording".to_owned()).into());
+        return Err(Usage("the recording has no events".to_owned()).into());
     }
     let limits = Limits::default();
-    let cache = Folder(env::temp_dir().join(format!("lightmon-bench-{}", std::process::id())));
+    let cache = CacheFolder(env::temp_dir().join(format!("lightmon-bench-{}", std::process::id())));
     let began = Instant::now();
     drop(load::load_with(&plugin.spec, &limits, &cache.0)?);
     let cold = began.elapsed();
@@ -76,7 +78,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
     let warm = began.elapsed();
     let stats = Stats::new(chain.names());
     let mut costs = Vec::new();
-    for batch in BATCHES {
+    for batch in BATCH_SIZES {
         let mut result = Ok(());
         costs.push(measure(&events, batch, |events| {
             result = chain.run(events, &stats)
@@ -89,14 +91,14 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
     let count = &stats.plugins[0];
     let faults = count.faults.load(Relaxed);
     if faults > 0 {
-        bail!("the plugin has failed on {faults} batches; what it costs can't be said");
+        bail!("the plugin failed on {faults} batches; its cost cannot be measured");
     }
     let fuel = fuel(&plugin, &events, &cache)?;
     let memory = count.memory.load(Relaxed);
     let bytes = fs::metadata(&plugin.spec.path)
         .context("read the plugin")?
         .len();
-    say(&if args.json {
+    print(&if args.json {
         let costs: Vec<_> = costs.iter().map(|cost| json!({"batch": cost.batch, "p50Ns": cost.median.round(), "p99Ns": cost.p99.round()})).collect();
         format!(
             "{}\n",
@@ -114,7 +116,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
         )
     } else {
         let mut text = format!(
-            "{}, {} of memory, {fuel:.0} instructions an event in batches of 64\nloaded in {cold:.1?}, and in {warm:.1?} from the cache of compiled plugins\n\nbatch   ns/event     p99   × native\n",
+            "{}, {} of memory, {fuel:.0} instructions per event in batches of 64\nloaded in {cold:.1?}, and in {warm:.1?} from the cache of compiled plugins\n\nbatch   ns/event     p99   × native\n",
             size(bytes),
             size(memory),
         );
@@ -127,14 +129,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
         }
         text + &format!("native  {:>8.1} {:>7.1}\n", native.median, native.p99)
     })?;
-    Ok(Done::Fine)
+    Ok(Done::Success)
 }
 
-/// WebAssembly's instructions an event, of one pass over the events. Unlike times they are the same on every machine.
-fn fuel(plugin: &Plugin, events: &[Event], cache: &Folder) -> anyhow::Result<f64> {
+/// Returns the WebAssembly instructions for each event, in one pass over the events. Unlike times, they are the same on every
+/// machine.
+fn fuel(plugin: &Plugin, events: &[Event], cache: &CacheFolder) -> anyhow::Result<f64> {
     let limits = Limits {
         metered: true,
-        // It is slower, and nobody waits.
+        // Metering is slower.
         batch: Duration::from_secs(10),
         ..Limits::default()
     };
@@ -146,7 +149,7 @@ fn fuel(plugin: &Plugin, events: &[Event], cache: &Folder) -> anyhow::Result<f64
     Ok(stats.plugins[0].fuel.load(Relaxed) as f64 / events.len() as f64)
 }
 
-/// Hands the events over again and again, in batches of this size.
+/// Runs the events repeatedly, in batches of this size.
 fn measure(
     events: &[Event],
     batch: usize,
@@ -155,20 +158,20 @@ fn measure(
     let mut costs = Vec::new();
     let mut pool = events.iter().cycle();
     let began = Instant::now();
-    // The first rounds warm caches up.
-    let warm_up = ROUNDS.start;
-    while costs.len() < warm_up + ROUNDS.start
-        || (costs.len() < ROUNDS.end && began.elapsed() < TIME)
+    // The first samples warm the caches up.
+    let warm_up = SAMPLES.start;
+    while costs.len() < warm_up + SAMPLES.start
+        || (costs.len() < SAMPLES.end && began.elapsed() < MEASURE_TIME)
     {
-        let mut batches: Vec<Vec<Event>> = (0..SAMPLE.div_ceil(batch))
+        let mut batches: Vec<Vec<Event>> = (0..EVENTS_PER_SAMPLE.div_ceil(batch))
             .map(|_| pool.by_ref().take(batch).cloned().collect())
             .collect();
-        let time = processor_time()?;
+        let time = cpu_time()?;
         for batch in &mut batches {
             run(batch);
         }
-        let time = processor_time()?.saturating_sub(time);
-        costs.push(time.as_nanos() as f64 / SAMPLE as f64);
+        let time = cpu_time()?.saturating_sub(time);
+        costs.push(time.as_nanos() as f64 / EVENTS_PER_SAMPLE as f64);
     }
     costs.drain(..warm_up);
     costs.sort_by(f64::total_cmp);
@@ -180,17 +183,16 @@ fn measure(
     })
 }
 
-/// Of this thread: others on the machine do not count.
-fn processor_time() -> anyhow::Result<Duration> {
-    let time =
-        clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).context("read the processor's time")?;
+/// Returns the CPU time of this thread.
+fn cpu_time() -> anyhow::Result<Duration> {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).context("read the CPU time")?;
     Ok(time.into())
 }
 
-/// For what is compiled.
-struct Folder(PathBuf);
+/// The cache of compiled plugins. Dropping deletes it.
+struct CacheFolder(PathBuf);
 
-impl Drop for Folder {
+impl Drop for CacheFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -201,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_event_is_handed_over_in_batches_of_the_size() {
+    fn all_batches_have_the_given_size() {
         let events = sample::events();
         let (mut calls, mut seen) = (0, 0);
         let cost = measure(&events, 8, |events| {
@@ -209,7 +211,7 @@ mod tests {
             (calls, seen) = (calls + 1, seen + events.len());
         })
         .unwrap();
-        assert!(calls >= SAMPLE / 8 * ROUNDS.start && seen == calls * 8);
+        assert!(calls >= EVENTS_PER_SAMPLE / 8 * SAMPLES.start && seen == calls * 8);
         assert!(cost.p99 >= cost.median);
     }
 }

@@ -1,5 +1,5 @@
-//! `lightmon plugin build`: from a project to build/NAME.wasm, with the language's own compiler. What comes out of that is
-//! finished here, so that no other tool of the component model is needed.
+//! `lightmon plugin build`: builds a project to build/NAME.wasm with the compiler of its language. lightmon makes the
+//! component itself, so an author needs no other tool of the component model.
 
 mod c;
 mod finish;
@@ -18,22 +18,23 @@ use anyhow::{Context as _, bail};
 use clap::ValueHint;
 
 use super::{
-    Done, manifest,
+    Done, manifest, print,
     project::{Language, Project},
-    say,
 };
 
 /// Build a plugin's project to build/NAME.wasm
 ///
-/// Runs the compiler of its language (cargo, clang, go, npm, componentize-py), makes a component of what it has made, and puts
-/// plugin.json into it as the manifest.
+/// Runs the compiler of the language (cargo, clang, go, npm or componentize-py), makes a component of the result, and adds
+/// plugin.json as the manifest.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The project's folder
+    /// Build the project in DIR
     #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     folder: PathBuf,
 
-    /// Write the plugin to FILE [default: build/NAME.wasm in the folder]
+    /// Write the plugin to FILE
+    ///
+    /// Default: build/NAME.wasm in the project's folder.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     out: Option<PathBuf>,
 }
@@ -42,15 +43,15 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
     let project = Project::open(&args.folder)?;
     let built = build(&project, args.out.as_deref())?;
     let size = fs::metadata(&built).map_or(0, |file| file.len());
-    say(&format!("{}  {}\n", built.display(), super::size(size)))?;
-    Ok(Done::Fine)
+    print(&format!("{}  {}\n", built.display(), super::size(size)))?;
+    Ok(Done::Success)
 }
 
-/// Builds it. Returns the file.
+/// Builds a project. Returns the path of the plugin.
 pub(super) fn build(project: &Project, out: Option<&Path>) -> anyhow::Result<PathBuf> {
     let folder = project.folder.join("build");
-    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let raw = Raw(folder.join("raw.wasm"));
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    let raw = RawOutput(folder.join("raw.wasm"));
     let name = match project.language {
         Language::Rust => rust::build(project, &raw.0)?,
         Language::C => c::build(project, &raw.0)?,
@@ -62,10 +63,10 @@ pub(super) fn build(project: &Project, out: Option<&Path>) -> anyhow::Result<Pat
     let manifest = project.manifest.clone().map(manifest::section);
     let plugin = match finish::finish(module, manifest.as_deref()) {
         Ok(plugin) => plugin,
-        Err(error) => bail!("what the compiler has made is no plugin: {error:#}"),
+        Err(error) => bail!("the compiler's output is not a plugin: {error:#}"),
     };
     let out = out.map_or_else(|| folder.join(format!("{name}.wasm")), Path::to_owned);
-    // In one step: a running lightmon may look at it.
+    // Atomically: a running lightmon may read the file.
     let new = out.with_extension("wasm.new");
     fs::write(&new, plugin)
         .and_then(|()| fs::rename(&new, &out))
@@ -73,10 +74,10 @@ pub(super) fn build(project: &Project, out: Option<&Path>) -> anyhow::Result<Pat
     Ok(out)
 }
 
-/// What the compiler makes; of no use afterwards.
-struct Raw(PathBuf);
+/// The compiler's output. Dropping deletes the file.
+struct RawOutput(PathBuf);
 
-impl Drop for Raw {
+impl Drop for RawOutput {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }

@@ -1,29 +1,27 @@
-//! `lightmon plugin check`: whether lightmon will take a plugin, and what to do where it won't. Reads the file first, then
-//! loads it as a run does: what this says is what a run says.
+//! `lightmon plugin check`: says whether lightmon accepts a plugin, and what to do if not. Reads the file first, then loads the
+//! plugin as a run does.
 
 use serde_json::json;
 
-use super::{Done, file::File, load, manifest, project::Plugin, say, size};
+use super::{Done, file::File, load, manifest, plugin::Plugin, print, size};
 use lightmon_event::escape::printable;
 use lightmon_plugin_host::{Limits, Reason};
 
-/// More of a file than most plugins have; those from Python and JavaScript bring their language along.
-const LARGE: u64 = 32 << 20;
+/// A larger file gets a warning. Plugins in Python and JavaScript contain the runtime of their language.
+const LARGE_FILE_BYTES: u64 = 32 << 20;
 
-/// Check whether lightmon will take a plugin, and say what to do where not
+/// Check whether lightmon accepts a plugin
 ///
-/// Reads its file (contract, imports, exports, manifest, size), and loads and starts it under the limits of a run, with the
-/// settings that are given.
+/// Reads contract, imports, exports, manifest and size of the file. Then loads and starts the plugin under the limits of a run,
+/// with the given settings. Says what to do about each defect.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exit codes: 0 fine, perhaps with warnings, 1 lightmon will not take it, 2 wrong usage."
-)]
+#[command(after_help = "Exit codes: 0 accepted, perhaps with warnings, 1 rejected, 2 wrong usage.")]
 pub(super) struct Args {
-    /// The plugin: a .wasm file or a project's folder, which is built; with settings if it needs some
+    /// Use this plugin: a .wasm file, or a project to build
     #[arg(value_name = "PLUGIN[:KEY=VALUE,…]", default_value = ".")]
     plugin: String,
 
-    /// Write one JSON object instead of lines
+    /// Write one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -45,12 +43,12 @@ impl Verdict {
     }
 }
 
-/// One line.
+/// One line of the result.
 struct Check {
     what: &'static str,
     verdict: Verdict,
     text: String,
-    /// What to do, unless it is fine.
+    /// What to do, unless the verdict is `fine`.
     fix: Option<String>,
 }
 
@@ -91,7 +89,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
     checks.extend(exports(&file));
     checks.extend(self::manifest(&file));
     checks.push(match load::load(&plugin.spec, &Limits::default()) {
-        Ok(_) => Check::fine("start", "it starts, with these settings"),
+        Ok(_) => Check::fine("start", "the plugin starts with these settings"),
         Err(error) => start(&error.reason),
     });
     let is_wrong = checks.iter().any(|check| check.verdict == Verdict::Wrong);
@@ -99,8 +97,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
         true => as_json(&file, &checks),
         false => checks.iter().map(line).collect(),
     };
-    say(&text)?;
-    Ok(if is_wrong { Done::Wrong } else { Done::Fine })
+    print(&text)?;
+    Ok(if is_wrong {
+        Done::Defects
+    } else {
+        Done::Success
+    })
 }
 
 fn format(file: &File) -> Check {
@@ -108,12 +110,12 @@ fn format(file: &File) -> Check {
         (true, _) => Check::fine("format", "a component"),
         (false, true) => Check::fine(
             "format",
-            "a core module, of which lightmon makes a component",
+            "a core module, which lightmon converts to a component",
         ),
         (false, false) => Check::wrong(
             "format",
             "not WebAssembly",
-            "give the .wasm file that building the plugin has made",
+            "pass the .wasm file that the build wrote",
         ),
     }
 }
@@ -124,13 +126,13 @@ fn bytes(file: &File) -> Check {
     match bytes {
         n if n > limit => Check::wrong(
             "size",
-            format!("{}, {} is the limit", size(n), size(limit)),
-            "build it with optimisation and without debug information",
+            format!("{}, the limit is {}", size(n), size(limit)),
+            "build with optimisation and without debug information",
         ),
-        n if n > LARGE => Check::warning(
+        n if n > LARGE_FILE_BYTES => Check::warning(
             "size",
-            format!("{}: compiling it will take long, once", size(n)),
-            "build it with optimisation and without debug information",
+            format!("{}: the first start compiles it and takes long", size(n)),
+            "build with optimisation and without debug information",
         ),
         n => Check::fine("size", size(n)),
     }
@@ -141,8 +143,8 @@ fn contract(file: &File) -> Check {
         Some(version) => Check::fine("contract", format!("version {}", printable(version))),
         None => Check::wrong(
             "contract",
-            "it doesn't export lightmon:plugin/filter",
-            "build it with `lightmon plugin build`, or the language's own SDK",
+            "the file does not export lightmon:plugin/filter",
+            "build with `lightmon plugin build`, or with the SDK of the language",
         ),
     }
 }
@@ -153,25 +155,25 @@ fn import(name: &str) -> Check {
     match known.strip_prefix("lightmon:plugin/") {
         Some("types") => Check::fine("import", format!("{shown}: types only")),
         Some("log" | "counter" | "kv") => {
-            Check::fine("import", format!("{shown}: every plugin has it"))
+            Check::fine("import", format!("{shown}: available to every plugin"))
         }
         Some("tables") => Check::fine(
             "import",
-            format!("{shown}: look-up files, if the user grants them"),
+            format!("{shown}: look-up tables, if the user grants them"),
         ),
         Some(_) => Check::wrong(
             "import",
-            format!("{shown}: this lightmon doesn't have it"),
-            "build it for the contract in `wit/`, or upgrade lightmon",
+            format!("{shown}: not in this version of lightmon"),
+            "build for the contract in `wit/`, or upgrade lightmon",
         ),
         None if lightmon_plugin_host::is_provided(name) => Check::fine(
             "import",
-            format!("{shown}: clock, random and output to the log, no files and no network"),
+            format!("{shown}: clock, random numbers and log; no files, no network"),
         ),
         None => Check::wrong(
             "import",
-            format!("{shown}: plugins don't get it"),
-            "build it without; a plugin reaches nothing but the contract",
+            format!("{shown}: not available to plugins"),
+            "build without this import; plugins can use the contract only",
         ),
     }
 }
@@ -180,13 +182,13 @@ fn exports(file: &File) -> Vec<Check> {
     let exports = file.exports.iter().filter_map(|name| {
         let (known, _) = name.split_once('@')?;
         Some(match known.strip_prefix("lightmon:plugin/")? {
-            "filter" => Check::fine("export", "filter: it gets events"),
-            "tick" => Check::fine("export", "tick: it is called now and then"),
-            "stop" => Check::fine("export", "stop: it is called at the end"),
+            "filter" => Check::fine("export", "filter: lightmon passes events"),
+            "tick" => Check::fine("export", "tick: lightmon calls it periodically"),
+            "stop" => Check::fine("export", "stop: lightmon calls it at the end"),
             _ => Check::warning(
                 "export",
-                format!("{}: lightmon doesn't call it", printable(name)),
-                "leave it out, or upgrade lightmon",
+                format!("{}: lightmon does not call it", printable(name)),
+                "remove this export, or upgrade lightmon",
             ),
         })
     });
@@ -198,7 +200,7 @@ fn manifest(file: &File) -> Vec<Check> {
         None => {
             return vec![Check::warning(
                 "manifest",
-                "there is none: lightmon calls it by its file, and shows neither version nor settings",
+                "none: lightmon names the plugin after its file, and shows neither version nor settings",
                 "add plugin.json to the project; in Rust, `register!` writes it",
             )];
         }
@@ -206,7 +208,7 @@ fn manifest(file: &File) -> Vec<Check> {
             return vec![Check::wrong(
                 "manifest",
                 printable(reason),
-                "build it again",
+                "build the plugin again",
             )];
         }
         Some(Ok(manifest)) => manifest,
@@ -217,7 +219,7 @@ fn manifest(file: &File) -> Vec<Check> {
             Check::wrong(
                 "manifest",
                 printable(problem),
-                "correct plugin.json, and build it again",
+                "correct plugin.json, and build the plugin again",
             )
         })
         .collect();
@@ -234,10 +236,10 @@ fn manifest(file: &File) -> Vec<Check> {
             let (text, fix) = match key {
                 "config" => (
                     "no schema of the settings",
-                    "add `config`, a JSON Schema; one without properties if there are none",
+                    "add `config`, a JSON Schema; without properties if there are no settings",
                 ),
-                "license" => ("no licence", "say under which licence others may use it"),
-                _ => ("no description", "say in a line what it does"),
+                "license" => ("no licence", "add `license`, the licence of the plugin"),
+                _ => ("no description", "add `description`, one line"),
             };
             checks.push(Check::warning("manifest", text, fix));
         }
@@ -247,7 +249,7 @@ fn manifest(file: &File) -> Vec<Check> {
         let need = if is_optional { "asks for" } else { "needs" };
         checks.push(Check::fine(
             "permission",
-            format!("{need} the table `{table}`: {why}; granted by table.{table}=FILE"),
+            format!("{need} the table `{table}`: {why}; grant it with table.{table}=FILE"),
         ));
     }
     checks
@@ -255,7 +257,7 @@ fn manifest(file: &File) -> Vec<Check> {
 
 fn start(reason: &Reason) -> Check {
     let text = reason.to_string();
-    // The host's own words say what to do, behind the colon.
+    // The host's text says what to do, behind the colon.
     match text.split_once(": ") {
         Some((what, fix)) if !matches!(reason, Reason::Refused(_) | Reason::Init(_)) => {
             Check::wrong("start", what, fix)
@@ -263,12 +265,12 @@ fn start(reason: &Reason) -> Check {
         _ => Check::wrong(
             "start",
             text,
-            "give the settings that it wants, as in `FILE:KEY=VALUE`, or correct it",
+            "pass the settings that the plugin needs, as in `FILE:KEY=VALUE`, or correct the plugin",
         ),
     }
 }
 
-/// `fine     contract    version 0.1.0`.
+/// Formats `fine     contract    version 0.1.0`.
 fn line(check: &Check) -> String {
     let Check {
         what,

@@ -1,10 +1,10 @@
-//! What has become of an event: two JSON values, field by field. Knows neither events nor plugins.
+//! Compares two JSON values field by field. Knows neither events nor plugins.
 
 use serde_json::Value;
 
 use lightmon_event::escape::printable;
 
-/// Each field that differs, in words: `+ tags.slow "23 ms"`, `- user "root"`, `procArgs[1] "x" → "***"`.
+/// Describes each field that differs: `+ tags.slow "23 ms"`, `- user "root"`, `procArgs[1] "x" → "***"`.
 pub(super) fn fields(before: &Value, after: &Value) -> Vec<String> {
     let mut fields = Vec::new();
     compare("", Some(before), Some(after), &mut fields);
@@ -24,7 +24,7 @@ fn compare(path: &str, before: Option<&Value>, after: Option<&Value>, fields: &m
                 compare(&path, before.get(key), after.get(key), fields);
             }
         }
-        // What comes in whole is said part by part.
+        // A new object is reported field by field.
         (None, Some(Value::Object(after))) => {
             for (key, value) in after {
                 compare(&format!("{path}.{key}"), None, Some(value), fields);
@@ -53,7 +53,7 @@ fn shown(value: &Value) -> String {
     printable(&value.to_string())
 }
 
-/// Which of `before` are which of `after`: the longest run of keys that both have in the same order.
+/// Pairs the keys of `before` and `after` by their longest common subsequence.
 pub(super) fn align<K: PartialEq>(
     before: &[K],
     after: &[K],
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_named() {
+    fn differing_fields_are_described() {
         let before = json!({"user": "root", "procArgs": ["curl", "x"], "uid": 0, "gone": 1});
         let after = json!({"user": "user1", "procArgs": ["curl", "***"], "uid": 0, "tags": {"a": "\u{202e}"}});
         assert_eq!(
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_and_what_is_new() {
+    fn missing_and_new_keys_have_no_partner() {
         let (before, after) = (["a", "b", "c"], ["a", "c", "d"]);
         assert_eq!(
             align(&before, &after),

@@ -1,4 +1,4 @@
-//! A plugin's file, read and not run: what it imports and exports, what it says of itself, what it was made with.
+//! Reads a plugin's file: imports, exports, manifest, and the tools that built it. Does not run the plugin.
 
 use std::{
     collections::BTreeSet,
@@ -15,40 +15,40 @@ use super::{Usage, manifest};
 
 use lightmon_event::escape::printable;
 
-/// The exported interface, before its version.
+/// The interface that a plugin exports, without the version.
 const FILTER: &str = "lightmon:plugin/filter@";
 
-/// What is in the file.
+/// Content of a plugin's file.
 pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
     /// Full names of interfaces and functions, sorted.
     pub(super) imports: BTreeSet<String>,
     pub(super) exports: BTreeSet<String>,
-    /// The first of what it was made with, such as `Rust 1.96.0`.
+    /// The language or tool that built the file, such as `Rust 1.96.0`.
     pub(super) language: Option<String>,
-    /// As text if it is damaged.
+    /// The error is what is wrong with the manifest.
     pub(super) manifest: Option<Result<Map<String, Value>, String>>,
     pub(super) is_component: bool,
 }
 
 impl File {
-    /// Reads it; what is no WebAssembly has neither imports nor exports.
+    /// Reads the file. A file that is not WebAssembly has neither imports nor exports.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let shown = printable(&path.to_string_lossy());
         let is_file = path
             .metadata()
-            .map_err(|error| Usage(format!("plugin {shown}: can't be read: {error}")))?
+            .map_err(|error| Usage(format!("plugin {shown}: cannot be read: {error}")))?
             .is_file();
         if !is_file {
             return Err(Usage(format!(
-                "plugin {shown}: is neither a file nor a project's folder"
+                "plugin {shown}: is neither a .wasm file nor the folder of a project"
             ))
             .into());
         }
         let bytes = fs::read(path).with_context(|| format!("read {shown}"))?;
         let is_component = Parser::is_component(&bytes);
-        // What is damaged is for the loader to judge.
+        // If the file is damaged, the loader reports it.
         let (imports, exports) = match is_component {
             true => names(&bytes).unwrap_or_default(),
             false => lightmon_plugin_host::component(&bytes)
@@ -67,14 +67,14 @@ impl File {
         })
     }
 
-    /// The version of the contract that it names.
+    /// The version of the contract that the file exports.
     pub(super) fn contract(&self) -> Option<&str> {
         self.exports
             .iter()
             .find_map(|name| name.strip_prefix(FILTER))
     }
 
-    /// By its manifest, or else by the file.
+    /// The name in the manifest, or else of the file.
     pub(super) fn name(&self) -> String {
         self.text("name").unwrap_or_else(|| {
             let stem = self.path.file_stem().unwrap_or(self.path.as_os_str());
@@ -82,13 +82,13 @@ impl File {
         })
     }
 
-    /// A text of the manifest, fit to be shown.
+    /// Returns a text of the manifest, escaped for display.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         let manifest = self.manifest.as_ref()?.as_ref().ok()?;
         manifest.get(key)?.as_str().map(printable)
     }
 
-    /// What `sha256=` wants.
+    /// The digest for the key `sha256=`.
     pub(super) fn sha256(&self) -> String {
         let digest = Sha256::digest(&self.bytes);
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -97,7 +97,7 @@ impl File {
 
 type Names = (BTreeSet<String>, BTreeSet<String>);
 
-/// What a component imports and exports; not what is inside of it does.
+/// Returns the imports and exports of a component, without those of nested components.
 fn names(component: &[u8]) -> Result<Names, BinaryReaderError> {
     let (mut names, mut depth) = (Names::default(), 0_u32);
     for payload in Parser::new(0).parse_all(component) {
@@ -120,7 +120,7 @@ fn names(component: &[u8]) -> Result<Names, BinaryReaderError> {
     Ok(names)
 }
 
-/// By the sections `producers`: Rust, C11, Go… with its version; else by the tool that has made it.
+/// Returns language and version from the sections `producers`, or else the tool that built the file.
 fn language(wasm: &[u8]) -> Option<String> {
     let mut tool = None;
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {

@@ -1,28 +1,28 @@
-//! `lightmon plugin inspect`: what a plugin is and says of itself, without running any of it.
+//! `lightmon plugin inspect`: shows a plugin's manifest and interface. Does not run the plugin.
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use wit_component::{DecodedWasm, WitPrinter};
 
-use super::{Done, file::File, manifest, project::Plugin, say, size};
+use super::{Done, file::File, manifest, plugin::Plugin, print, size};
 
 use lightmon_event::escape::printable;
 
-/// Show what a plugin is, without running it
+/// Show a plugin's manifest and interface, without running it
 ///
-/// Name, version, settings and permissions are what its manifest says; which fields and events it asks for is only known when it
-/// runs, and not shown.
+/// Name, version, settings and permissions come from the manifest. The fields and events that a plugin asks for are known only
+/// when it runs, so they are not shown.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The plugin: a .wasm file or a project's folder, which is built
+    /// Use this plugin: a .wasm file, or a project to build
     #[arg(value_name = "PLUGIN", default_value = ".")]
     plugin: String,
 
-    /// Write one JSON object instead of lines
+    /// Write one JSON object
     #[arg(long)]
     json: bool,
 
-    /// Write its interface as WIT instead
+    /// Write the interface as WIT
     #[arg(long, conflicts_with = "json")]
     wit: bool,
 }
@@ -32,16 +32,16 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
     let file = File::read(&plugin.spec.path)?;
     if !file.bytes.starts_with(b"\0asm") {
         bail!(
-            "{} is not WebAssembly: give the .wasm file that building the plugin has made",
+            "{} is not WebAssembly; pass the .wasm file that the build wrote",
             printable(&file.path.to_string_lossy())
         );
     }
-    say(&match (args.wit, args.json) {
+    print(&match (args.wit, args.json) {
         (true, _) => wit(&file)?,
         (false, true) => format!("{}\n", as_json(&file)),
         (false, false) => as_text(&file),
     })?;
-    Ok(Done::Fine)
+    Ok(Done::Success)
 }
 
 fn as_text(file: &File) -> String {
@@ -64,7 +64,7 @@ fn as_text(file: &File) -> String {
         for (name, setting) in settings(manifest) {
             line(
                 "setting",
-                Some(format!("{} {}", printable(name), described(setting))),
+                Some(format!("{} {}", printable(name), describe(setting))),
             );
         }
         for (table, why, is_optional) in manifest::tables(manifest) {
@@ -115,7 +115,7 @@ fn as_json(file: &File) -> Value {
     })
 }
 
-/// Of the schema.
+/// The settings in the manifest's JSON Schema.
 fn settings(manifest: &serde_json::Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
     let properties = manifest
         .get("config")
@@ -123,15 +123,12 @@ fn settings(manifest: &serde_json::Map<String, Value>) -> impl Iterator<Item = (
     properties.and_then(Value::as_object).into_iter().flatten()
 }
 
-/// `integer, 100 if nothing is said: milliseconds that are slow`.
-fn described(setting: &Value) -> String {
+/// Describes a setting: `integer, default 100: milliseconds that are slow`.
+fn describe(setting: &Value) -> String {
     let text = |key: &str| setting.get(key).and_then(Value::as_str).map(printable);
     let mut described = text("type").unwrap_or("any".to_owned());
     if let Some(default) = setting.get("default") {
-        described.push_str(&format!(
-            ", {} if nothing is said",
-            printable(&default.to_string())
-        ));
+        described.push_str(&format!(", default {}", printable(&default.to_string())));
     }
     if let Some(description) = text("description") {
         described.push_str(&format!(": {description}"));
@@ -145,18 +142,18 @@ fn wit(file: &File) -> anyhow::Result<String> {
         true => &file.bytes,
         false => {
             encoded = lightmon_plugin_host::component(&file.bytes)
-                .map_err(|reason| anyhow::anyhow!("it {reason}"))?;
+                .map_err(|reason| anyhow::anyhow!("the file {reason}"))?;
             &encoded
         }
     };
-    let decoded = wit_component::decode(component).context("read its interface")?;
+    let decoded = wit_component::decode(component).context("read the interface")?;
     let mut printer = WitPrinter::default();
     let DecodedWasm::Component(resolve, world) = &decoded else {
-        bail!("it is an interface, not a plugin");
+        bail!("the file is an interface, not a plugin");
     };
     let package = resolve.worlds[*world]
         .package
-        .context("its world has no package")?;
+        .context("the world has no package")?;
     let others: Vec<_> = resolve
         .packages
         .iter()

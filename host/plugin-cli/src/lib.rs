@@ -1,5 +1,5 @@
-//! `lightmon plugin …`: what the author of a plugin needs, from an empty folder to a plugin that is known to work. Builds and
-//! asks; what a plugin may do is the host's own business ([`lightmon_plugin_host`]), and so the verdicts here are those at run time.
+//! `lightmon plugin …`: commands for plugin authors, from an empty folder to a tested plugin. They load plugins with
+//! [`lightmon_plugin_host`], as a run does, so their verdicts are those of a run.
 
 mod bench;
 mod build;
@@ -10,6 +10,7 @@ mod inspect;
 mod load;
 mod manifest;
 mod new;
+mod plugin;
 mod project;
 mod recording;
 mod replay;
@@ -25,14 +26,14 @@ use clap::Subcommand;
 
 use lightmon_thread::stderr;
 
-/// Write plugins: begin, build, check, test and measure them
+/// Create, build, check, test and measure plugins
 ///
-/// A PLUGIN is a .wasm file or a project's folder, which is built first, with settings if it needs some:
+/// PLUGIN is a .wasm file, or the folder of a project, which lightmon builds first. Settings follow a colon:
 /// `redact.wasm:keys=token`, `.:keys=token`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXIT_CODES, disable_help_subcommand = true)]
 pub struct Args {
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     verb: Verb,
 }
@@ -50,22 +51,22 @@ enum Verb {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 fine, 1 something is wrong with the plugin, or failed, 2 wrong usage, or the plugin can't be used.";
+Exit codes: 0 success, 1 the plugin has a defect or the command failed, 2 wrong usage or the plugin does not load.";
 
-/// How a command has ended that could do its work.
+/// Result of a command that did its work.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Done {
-    Fine,
-    /// It has found what it looked for, and that is not good.
-    Wrong,
+    Success,
+    /// The command found defects in the plugin.
+    Defects,
 }
 
-/// Wrong usage: nothing was done.
+/// Wrong usage. The command did nothing.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
 
-/// Does it; says on stderr what is wrong.
+/// Runs the command. Errors go to stderr.
 pub fn run(args: Args) -> ExitCode {
     let result = match args.verb {
         Verb::New(args) => new::run(args),
@@ -78,27 +79,27 @@ pub fn run(args: Args) -> ExitCode {
         Verb::Run(args) => run::run(args),
     };
     let code = match result {
-        Ok(Done::Fine) => 0,
-        Ok(Done::Wrong) => 1,
+        Ok(Done::Success) => 0,
+        Ok(Done::Defects) => 1,
         Err(error) => {
             stderr::log(format_args!("lightmon: {error:#}"));
-            let is_use = error.is::<Usage>() || error.is::<lightmon_plugin_host::Error>();
-            if is_use { 2 } else { 1 }
+            let is_usage = error.is::<Usage>() || error.is::<lightmon_plugin_host::Error>();
+            if is_usage { 2 } else { 1 }
         }
     };
     stderr::finish();
     ExitCode::from(code)
 }
 
-/// Writes to stdout. Nobody is left to tell when it is closed.
-fn say(text: &str) -> io::Result<()> {
+/// Writes to stdout. Ignores that stdout is closed: the reader has seen enough.
+fn print(text: &str) -> io::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }
 }
 
-/// `812 bytes`, `53 KiB`, `18.3 MiB`.
+/// Formats a size: `812 bytes`, `53 KiB`, `18.3 MiB`.
 fn size(bytes: u64) -> String {
     match bytes {
         0..10_240 => format!("{bytes} bytes"),

@@ -1,10 +1,10 @@
-//! Loads a plugin as a run of lightmon does. The one place in which the author's commands meet the host.
+//! Loads a plugin as a run of lightmon does.
 
 use std::path::Path;
 
 use lightmon_plugin_host::{Chain, Error, Limits, Spec, folders, when};
 
-/// With the user's cache of compiled plugins.
+/// Loads a plugin with the user's cache of compiled plugins.
 pub(super) fn load(spec: &Spec, limits: &Limits) -> Result<Chain, Error> {
     Chain::load(
         std::slice::from_ref(spec),
@@ -14,7 +14,7 @@ pub(super) fn load(spec: &Spec, limits: &Limits) -> Result<Chain, Error> {
     )
 }
 
-/// With a cache of one's own.
+/// Loads a plugin with another cache folder.
 pub(super) fn load_with(spec: &Spec, limits: &Limits, cache: &Path) -> Result<Chain, Error> {
     Chain::load(std::slice::from_ref(spec), limits, Some(cache), when)
 }

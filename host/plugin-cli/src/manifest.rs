@@ -1,13 +1,13 @@
-//! What a plugin says of itself, as the author's commands read it: whole, and with what is wrong in it. What the host
-//! believes of it is `plugin/manifest.rs`'s business.
+//! Reads and validates a plugin's manifest for its author, who sees every defect. The plugin host has a reader of its own, which
+//! takes only the keys that it needs.
 
 use serde_json::{Map, Value};
 use wasmparser::{Parser, Payload};
 
-/// The custom section.
+/// Name of the custom section with the manifest.
 pub(super) const SECTION: &str = "lightmon:manifest";
 
-/// For `lightmon plugin build` only: which world the plugin is made for.
+/// Key that only `lightmon plugin build` reads: the world of the plugin.
 const WORLD: &str = "world";
 
 const TEXTS: [&str; 7] = [
@@ -22,7 +22,7 @@ const TEXTS: [&str; 7] = [
 const ROLES: [&str; 3] = ["filter", "redactor", "formatter"];
 const WORLDS: [&str; 2] = ["plugin", "complete-plugin"];
 
-/// The manifest of a WebAssembly file.
+/// Returns the manifest of a WebAssembly file.
 pub(super) fn of(wasm: &[u8]) -> Option<&[u8]> {
     let mut sections = Parser::new(0).parse_all(wasm).map_while(Result::ok);
     sections.find_map(|payload| match payload {
@@ -31,16 +31,16 @@ pub(super) fn of(wasm: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// Reads it, if it is a JSON object at all.
+/// Parses a manifest, which must be a JSON object.
 pub(super) fn parse(json: &[u8]) -> Result<Map<String, Value>, String> {
     match serde_json::from_slice(json) {
         Ok(Value::Object(manifest)) => Ok(manifest),
-        Ok(_) => Err("is no JSON object".to_owned()),
-        Err(error) => Err(format!("is no JSON: {error}")),
+        Ok(_) => Err("is not a JSON object".to_owned()),
+        Err(error) => Err(format!("is not JSON: {error}")),
     }
 }
 
-/// All that is wrong with it: which key, and what is expected there.
+/// Returns all defects: the key, and what is expected.
 pub(super) fn problems(manifest: &Map<String, Value>) -> Vec<String> {
     let mut problems = Vec::new();
     for (key, value) in manifest {
@@ -50,27 +50,27 @@ pub(super) fn problems(manifest: &Map<String, Value>) -> Vec<String> {
             WORLD => one_of(value, &WORLDS).ok_or("plugin or complete-plugin"),
             "config" => schema(value).ok_or("a JSON Schema of an object"),
             "permissions" => permissions(value).ok_or(
-                r#"a list of {"table": "NAME", "why": "…"}, each with "optional": true if it likes"#,
+                r#"a list of {"table": "NAME", "why": "…"}, with "optional": true where the plugin works without the table"#,
             ),
             _ => {
-                problems.push(format!("`{key}` is no key of a manifest"));
+                problems.push(format!("`{key}` is not a key of a manifest"));
                 continue;
             }
         };
         if let Err(expected) = expected {
-            problems.push(format!("`{key}` should be {expected}"));
+            problems.push(format!("`{key}` must be {expected}"));
         }
     }
     problems
 }
 
-/// As it goes into the file: without what is for the build only.
+/// Returns the manifest as it is embedded: without the keys for the build.
 pub(super) fn section(mut manifest: Map<String, Value>) -> Vec<u8> {
     manifest.remove(WORLD);
     Value::Object(manifest).to_string().into_bytes()
 }
 
-/// The world that a plugin in Python or JavaScript is made for.
+/// Returns the world of a plugin in Python or JavaScript.
 pub(super) fn world(manifest: &Map<String, Value>) -> &str {
     match manifest.get(WORLD) {
         Some(Value::String(world)) => world,
@@ -78,7 +78,7 @@ pub(super) fn world(manifest: &Map<String, Value>) -> &str {
     }
 }
 
-/// What it wants to look up in: name, reason, and whether it goes without.
+/// Returns the tables that the plugin asks for: name, reason, and whether the table is optional.
 pub(super) fn tables(manifest: &Map<String, Value>) -> impl Iterator<Item = (&str, &str, bool)> {
     let permissions = manifest.get("permissions").and_then(Value::as_array);
     permissions.into_iter().flatten().filter_map(|permission| {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn each_defect_names_its_key() {
         assert!(check("{}").is_empty());
         let good = r#"{"name":"a","version":"1","role":"redactor","world":"complete-plugin","config":{"type":"object","properties":{}},
             "permissions":[{"table":"country","why":"to tag","optional":true},{"table":"x","why":""}]}"#;
@@ -130,19 +130,19 @@ mod tests {
                 r#"{"name":1,"role":"king","rolle":"x","permissions":[{"table":"x"}],"config":[]}"#
             ),
             [
-                "`config` should be a JSON Schema of an object",
-                "`name` should be a text",
-                r#"`permissions` should be a list of {"table": "NAME", "why": "…"}, each with "optional": true if it likes"#,
-                "`role` should be filter, redactor or formatter",
-                "`rolle` is no key of a manifest",
+                "`config` must be a JSON Schema of an object",
+                "`name` must be a text",
+                r#"`permissions` must be a list of {"table": "NAME", "why": "…"}, with "optional": true where the plugin works without the table"#,
+                "`role` must be filter, redactor or formatter",
+                "`rolle` is not a key of a manifest",
             ]
         );
-        assert_eq!(parse(b"[]"), Err("is no JSON object".to_owned()));
-        assert!(parse(b"{").unwrap_err().starts_with("is no JSON: "));
+        assert_eq!(parse(b"[]"), Err("is not a JSON object".to_owned()));
+        assert!(parse(b"{").unwrap_err().starts_with("is not JSON: "));
     }
 
     #[test]
-    fn what_is_for_the_build_stays_there() {
+    fn keys_for_the_build_are_not_embedded() {
         let manifest = parse(br#"{"name":"a","world":"complete-plugin"}"#).unwrap();
         assert_eq!(world(&manifest), "complete-plugin");
         assert_eq!(section(manifest), br#"{"name":"a"}"#);

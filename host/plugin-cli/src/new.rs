@@ -1,4 +1,4 @@
-//! `lightmon plugin new`: a project that has all it needs in its own folder, from the templates in the binary.
+//! `lightmon plugin new`: creates a self-contained project from the templates in the binary.
 
 use std::{
     fs,
@@ -9,17 +9,16 @@ use anyhow::Context as _;
 use clap::ValueHint;
 
 use super::{
-    Done, Usage,
+    Done, Usage, print,
     project::{Language, is_name},
-    say,
 };
 use lightmon_event::escape::printable;
 
-/// Stands for the plugin's name in templates: in text, and in names of files.
+/// Placeholder of the plugin's name in templates, in text and in file names.
 const NAME: &str = "{{name}}";
 
-/// Names that Cargo, Go or Python keep for themselves, or that are in the way of one's own files.
-const TAKEN: [&str; 10] = [
+/// Names that Cargo, Go or Python reserve, or that collide with files of a project.
+const RESERVED: [&str; 10] = [
     "test",
     "core",
     "std",
@@ -32,22 +31,26 @@ const TAKEN: [&str; 10] = [
     "node-modules",
 ];
 
-/// Begin a plugin: a project that builds, with a test, and with all that it needs in its own folder
+/// Create a plugin project that builds, with a test
+///
+/// The project's folder has everything that the build needs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The plugin's name: small letters, digits and hyphens
+    /// Name the plugin: lower-case letters, digits and hyphens
     name: String,
 
-    /// The language it is written in
+    /// Select the language
     #[arg(long, short, default_value = "rust")]
     lang: Language,
 
-    /// Write it to DIR, which is made [default: a folder NAME in this one]
+    /// Create the project in DIR
+    ///
+    /// Default: NAME in the working directory.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     dir: Option<PathBuf>,
 }
 
-/// A file of a project.
+/// A file of a new project.
 struct File {
     language: &'static str,
     path: &'static str,
@@ -55,7 +58,7 @@ struct File {
     is_template: bool,
 }
 
-/// From `plugin-sdk/` and `wit/`.
+/// Files from `plugin-sdk/` and `wit/`, which build.rs collects.
 static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/templates.rs"));
 
 pub(super) fn run(Args { name, lang, dir }: Args) -> anyhow::Result<Done> {
@@ -63,23 +66,23 @@ pub(super) fn run(Args { name, lang, dir }: Args) -> anyhow::Result<Done> {
     let folder = dir.unwrap_or_else(|| name.clone().into());
     write(&name, lang, &folder)?;
     let shown = printable(&folder.to_string_lossy());
-    say(&format!(
-        "{shown} is a plugin in {}. Next:\n\n    cd {shown}\n    lightmon plugin build\n    lightmon plugin test\n    sudo lightmon plugin run\n",
+    print(&format!(
+        "{shown}: created a plugin in {}. Next:\n\n    cd {shown}\n    lightmon plugin build\n    lightmon plugin test\n    sudo lightmon plugin run\n",
         lang.as_str()
     ))?;
-    Ok(Done::Fine)
+    Ok(Done::Success)
 }
 
 fn check(name: &str) -> Result<(), Usage> {
     let shown = printable(name);
     if !is_name(name) {
         return Err(Usage(format!(
-            "`{shown}` can't be a plugin's name: use small letters, digits and hyphens, a letter first"
+            "`{shown}` is not a valid plugin name; use lower-case letters, digits and hyphens, and start with a letter"
         )));
     }
-    if TAKEN.contains(&name) {
+    if RESERVED.contains(&name) {
         return Err(Usage(format!(
-            "`{shown}` can't be a plugin's name: it has a meaning already"
+            "`{shown}` is not a valid plugin name: it is reserved; choose another"
         )));
     }
     Ok(())
@@ -89,7 +92,7 @@ fn write(name: &str, language: Language, folder: &Path) -> anyhow::Result<()> {
     let shown = printable(&folder.to_string_lossy());
     if folder.exists() && (!folder.is_dir() || fs::read_dir(folder)?.next().is_some()) {
         return Err(Usage(format!(
-            "{shown} is there already, and not empty: choose another folder"
+            "{shown} exists and is not empty; choose another folder"
         ))
         .into());
     }
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_project_has_all_it_needs() {
+    fn a_project_has_its_files() {
         for language in [Language::Rust] {
             let folder = tempfile::tempdir().unwrap();
             let folder = folder.path().join("x");
@@ -137,14 +140,14 @@ mod tests {
             assert!(
                 again
                     .to_string()
-                    .ends_with("is there already, and not empty: choose another folder"),
+                    .ends_with("exists and is not empty; choose another folder"),
                 "{again}"
             );
         }
     }
 
     #[test]
-    fn nothing_is_left_of_the_template() {
+    fn no_placeholder_is_left() {
         for file in FILES.iter().filter(|file| file.is_template) {
             let text = String::from_utf8(file.bytes.to_owned()).unwrap();
             assert!(
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_have_a_meaning_are_refused() {
+    fn reserved_and_invalid_names_are_rejected() {
         assert!(check("no-dns").is_ok());
         for name in ["std", "No", "a/b", ""] {
             assert!(check(name).is_err(), "{name}");

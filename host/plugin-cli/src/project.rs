@@ -1,4 +1,4 @@
-//! A plugin's folder: in which language it is, and what it is called. Builds nothing, reads no more than it must.
+//! Reads the folder of a plugin's project: its language, name and manifest. Does not build it.
 
 use std::{
     fs, io,
@@ -8,11 +8,11 @@ use std::{
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-use super::{Usage, build, manifest};
+use super::{Usage, manifest};
 
 use lightmon_event::escape::printable;
 
-/// What a plugin can be written in with `lightmon plugin new`.
+/// Languages of `lightmon plugin new`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(super) enum Language {
     /// Cargo, for wasm32-unknown-unknown
@@ -28,7 +28,7 @@ pub(super) enum Language {
 }
 
 impl Language {
-    /// The word for it.
+    /// The name on the command line.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Rust => "rust",
@@ -39,7 +39,7 @@ impl Language {
         }
     }
 
-    /// By the file that each language's tools look for.
+    /// Detects the language by the files of its tools.
     fn of(folder: &Path) -> io::Result<Option<Self>> {
         for (file, language) in [
             ("Cargo.toml", Self::Rust),
@@ -56,18 +56,18 @@ impl Language {
     }
 }
 
-/// A plugin's folder.
+/// The folder of a plugin's project.
 #[derive(Debug)]
 pub(super) struct Project {
     /// Absolute.
     pub(super) folder: PathBuf,
     pub(super) language: Language,
-    /// What plugin.json says; Rust says it in the code.
+    /// The content of plugin.json. A plugin in Rust has its manifest in the code.
     pub(super) manifest: Option<Map<String, Value>>,
 }
 
 impl Project {
-    /// Finds out what is in the folder.
+    /// Opens the project in a folder.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
         let shown = printable(&folder.to_string_lossy());
         let folder = folder
@@ -76,7 +76,7 @@ impl Project {
         let language = Language::of(&folder).with_context(|| format!("read the folder {shown}"))?;
         let language = language.ok_or_else(|| {
             Usage(format!(
-                "{shown} is no plugin's project: it has no Cargo.toml, go.mod, package.json, plugin.py or C file; begin one with `lightmon plugin new NAME`"
+                "{shown} is not a plugin project: no Cargo.toml, go.mod, package.json, plugin.py or C file; create a project with `lightmon plugin new NAME`"
             ))
         })?;
         let manifest = match language {
@@ -90,7 +90,7 @@ impl Project {
         })
     }
 
-    /// By plugin.json, or else by the folder.
+    /// The name in plugin.json, or else of the folder.
     pub(super) fn name(&self) -> String {
         let said = self
             .manifest
@@ -110,17 +110,17 @@ fn read_manifest(path: &Path) -> anyhow::Result<Option<Map<String, Value>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
     };
-    let wrong = |what: String| anyhow::anyhow!("plugin.json: {}", printable(&what));
-    let manifest = manifest::parse(&json).map_err(wrong)?;
+    let invalid = |what: String| anyhow::anyhow!("plugin.json: {}", printable(&what));
+    let manifest = manifest::parse(&json).map_err(invalid)?;
     let problems = manifest::problems(&manifest);
     if problems.is_empty() {
         Ok(Some(manifest))
     } else {
-        Err(wrong(problems.join("; ")))
+        Err(invalid(problems.join("; ")))
     }
 }
 
-/// Whether crates, modules and packages may be called so.
+/// Whether a name is valid for crates, modules and packages of all languages.
 pub(super) fn is_name(name: &str) -> bool {
     let is_letter = |c: char| c.is_ascii_lowercase();
     name.len() <= 64
@@ -131,12 +131,12 @@ pub(super) fn is_name(name: &str) -> bool {
             .all(|c| is_letter(c) || c.is_ascii_digit() || c == '-')
 }
 
-/// The files with this ending in a folder, sorted.
-pub(super) fn sources(folder: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
+/// Returns the files with this extension in a folder, sorted.
+pub(super) fn sources(folder: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|have| have == ending) && path.is_file() {
+        if path.extension().is_some_and(|found| found == extension) && path.is_file() {
             files.push(path);
         }
     }
@@ -144,39 +144,12 @@ pub(super) fn sources(folder: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A plugin that a command is given: a .wasm file, or a project, which is built.
-pub(super) struct Plugin {
-    pub(super) spec: lightmon_plugin_host::Spec,
-    pub(super) project: Option<Project>,
-}
-
-impl Plugin {
-    /// `FILE[:KEY=VALUE,…]` or `FOLDER[:KEY=VALUE,…]`.
-    pub(super) fn open(text: &str) -> anyhow::Result<Self> {
-        let mut spec: lightmon_plugin_host::Spec = text
-            .parse()
-            .map_err(|error: lightmon_plugin_host::BadSpec| Usage(error.to_string()))?;
-        if !spec.path.is_dir() {
-            return Ok(Self {
-                spec,
-                project: None,
-            });
-        }
-        let project = Project::open(&spec.path)?;
-        spec.path = build::build(&project, None)?;
-        Ok(Self {
-            spec,
-            project: Some(project),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_that_all_package_managers_take() {
+    fn names_are_valid_for_all_package_managers() {
         for name in ["a", "no-dns", "x2"] {
             assert!(is_name(name), "{name}");
         }
@@ -187,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn languages_are_known_by_their_files() {
+    fn languages_are_detected_by_their_files() {
         for (file, language) in [
             ("Cargo.toml", Some(Language::Rust)),
             ("plugin.c", Some(Language::C)),
@@ -203,14 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_plugin_json_is_named() {
+    fn a_defect_of_plugin_json_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("plugin.c"), "").unwrap();
         fs::write(folder.path().join("plugin.json"), r#"{"role": "king"}"#).unwrap();
         let error = Project::open(folder.path()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "plugin.json: `role` should be filter, redactor or formatter"
+            "plugin.json: `role` must be filter, redactor or formatter"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Recorded events in memory, and as JSON values that can be compared.
+//! Reads a recording into memory, and converts events to JSON values for comparison.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use lightmon_capture::{MAX_BATCH, Next, Source as _, replay::Replay};
 use lightmon_event::{Event, Record, Stats, json};
 use lightmon_thread::Stop;
 
-/// Reads them all; notices among them are left out.
+/// Reads all events of a recording. Skips notices.
 pub(super) fn events(path: &Path) -> anyhow::Result<Vec<Event>> {
     let mut replay = Replay::open(path).map_err(|error| Usage(error.to_string()))?;
     let (stop, stats) = (Stop::new()?, Stats::default());
@@ -27,7 +27,7 @@ pub(super) fn events(path: &Path) -> anyhow::Result<Vec<Event>> {
     }
 }
 
-/// The event as `-f json` writes it, whatever its line is.
+/// Returns the event as `-f json` writes it, without a plugin's own line.
 pub(super) fn value(event: &Event) -> Value {
     let mut line = Vec::new();
     json::event(event, &TimeZone::UTC, &mut line);

@@ -1,38 +1,42 @@
-//! `lightmon plugin replay`: what a plugin makes of recorded events, one by one, before and after.
+//! `lightmon plugin replay`: shows what a plugin does to each recorded event.
 
 use std::path::PathBuf;
 
 use clap::ValueHint;
 use serde_json::{Value, json};
 
-use super::{Done, difference, load, project::Plugin, recording, say};
+use super::{Done, difference, load, plugin::Plugin, print, recording};
 use lightmon_event::{Event, Stats, escape::printable};
 use lightmon_plugin_host::Limits;
 
-/// Show what a plugin does to recorded events: dropped, tagged, changed, written as another line
+/// Show what a plugin does to recorded events
 ///
-/// Events that it leaves as they are, are counted only.
+/// Shows each event that the plugin drops, tags, changes or writes as a line of its own. Unchanged events are only counted.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The plugin: a .wasm file or a project's folder, which is built; with settings if it needs some
+    /// Use this plugin: a .wasm file, or a project to build
     #[arg(value_name = "PLUGIN[:KEY=VALUE,…]")]
     plugin: String,
 
-    /// Events as `-f json` and `lightmon record` write them; - is stdin
+    /// Read events from FILE
+    ///
+    /// FILE has JSON lines, as `-f json` and `lightmon record` write them; - is stdin.
     #[arg(value_hint = ValueHint::FilePath)]
     file: PathBuf,
 
-    /// Write a JSON object for each changed event, and one for the sum
+    /// Write a JSON object for each changed event
+    ///
+    /// The last object has the totals.
     #[arg(long)]
     json: bool,
 }
 
-/// What has become of one event.
+/// What the plugin did to one event.
 struct Change<'a> {
-    /// In the recording, from 1.
+    /// Position in the recording, from 1.
     number: usize,
     event: &'a Event,
-    /// None: it was dropped.
+    /// None if the plugin dropped the event.
     after: Option<&'a Event>,
     fields: Vec<String>,
 }
@@ -47,7 +51,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
     for (n, events) in before.chunks(limits.events).enumerate() {
         let first = n * limits.events;
         let mut batch: Vec<Event> = events.to_vec();
-        // Nothing that a plugin sees or sets: it says which is which when some are dropped.
+        // Plugins neither see nor set this field: it identifies the events that remain.
         for (i, event) in batch.iter_mut().enumerate() {
             event.exec_id = (first + i) as u64;
         }
@@ -85,8 +89,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
             format!("{all} events: {dropped} dropped, {changed} changed, {unchanged} unchanged\n")
         }
     });
-    say(&text)?;
-    Ok(Done::Fine)
+    print(&text)?;
+    Ok(Done::Success)
 }
 
 fn change<'a>(number: usize, event: &'a Event, after: Option<&'a Event>) -> Option<Change<'a>> {
@@ -108,7 +112,7 @@ fn change<'a>(number: usize, event: &'a Event, after: Option<&'a Event>) -> Opti
     })
 }
 
-/// `   4  systemd-resolve → 192.0.2.53:53  dropped`.
+/// Formats `   4  systemd-resolve → 192.0.2.53:53  dropped`.
 fn as_text(change: &Change<'_>) -> String {
     let Change {
         number,

@@ -1,5 +1,5 @@
-//! `lightmon plugin run`: lightmon as ever, with the plugin that is being written: when a source changes, the plugin is built
-//! again, and lightmon puts the new one in the old one's place.
+//! `lightmon plugin run`: runs lightmon with the plugin of a project. When a source file changes, it builds the plugin again,
+//! and lightmon reloads it.
 
 use std::{
     ffi::OsString,
@@ -20,59 +20,57 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use super::{
-    Done, build,
-    project::{Plugin, Project},
-};
+use super::{Done, build, plugin::Plugin, project::Project};
 use lightmon_plugin_host::Spec;
 use lightmon_thread::stderr;
 
-/// How often sources are looked at.
-const TURN: Duration = Duration::from_millis(300);
+/// How often the source files are checked for changes.
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// What building makes, and what is large and seldom one's own.
+/// Folders that are not checked: what a build creates, and large folders of dependencies.
 const NOT_SOURCES: [&str; 4] = ["build", "target", "node_modules", "__pycache__"];
 
-/// Build a plugin, and run lightmon with it, as a table
+/// Run lightmon with a plugin, and reload it on changes
 ///
-/// A project is built again when one of its files changes, and the running plugin replaced; one that doesn't build or start
-/// leaves the old one in its place.
+/// The format is `table` unless an option says otherwise. When a file of the project changes, lightmon builds the plugin again
+/// and reloads it. If the new plugin does not build or start, the old one keeps running.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The plugin: a .wasm file or a project's folder, which is built; with settings if it needs some
+    /// Use this plugin: a .wasm file, or a project to build
     #[arg(value_name = "PLUGIN[:KEY=VALUE,…]", default_value = ".")]
     plugin: String,
 
-    /// More options of lightmon's, behind `--`
+    /// Pass these options to lightmon
     #[arg(last = true, value_name = "OPTION")]
     options: Vec<OsString>,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<Done> {
     let Plugin { spec, project } = Plugin::open(&args.plugin)?;
-    // As it was given, with the file in the folder's place.
+    // As the user gave it, with the file in place of the folder.
     let mut text = spec.path.into_os_string();
     if let Some(settings) = settings(&args.plugin) {
         text.push(":");
         text.push(settings);
     }
-    let mut command = Command::new(std::env::current_exe().context("find lightmon itself")?);
+    let mut command =
+        Command::new(std::env::current_exe().context("find the lightmon executable")?);
     command.arg("--watch").arg("--plugin").arg(text);
     if !has_format(&args.options) {
         command.args(["--format", "table"]);
     }
     command.args(args.options);
-    let status = attend(&mut command, project.as_ref())?;
-    // What was wrong was said already.
+    let status = supervise(&mut command, project.as_ref())?;
+    // lightmon has reported the error.
     Ok(if status.success() {
-        Done::Fine
+        Done::Success
     } else {
-        Done::Wrong
+        Done::Defects
     })
 }
 
-/// Until it ends; signals are for it.
-fn attend(command: &mut Command, project: Option<&Project>) -> anyhow::Result<ExitStatus> {
+/// Runs lightmon until it ends, and passes signals on to it.
+fn supervise(command: &mut Command, project: Option<&Project>) -> anyhow::Result<ExitStatus> {
     let runtime = Runtime::new().context("start the runtime")?;
     let (mut interrupt, mut terminate) = {
         let _in_runtime = runtime.enter();
@@ -89,40 +87,42 @@ fn attend(command: &mut Command, project: Option<&Project>) -> anyhow::Result<Ex
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            // It may have ended by itself.
+            // lightmon may have ended already.
             let _ = kill(pid, Signal::SIGTERM);
         }
     });
     let status = match project {
-        Some(project) => build_again(&mut child, project),
+        Some(project) => rebuild_on_change(&mut child, project),
         None => child.wait(),
     };
     runtime.shutdown_background();
     status.context("wait for lightmon")
 }
 
-fn build_again(child: &mut Child, project: &Project) -> io::Result<ExitStatus> {
+fn rebuild_on_change(child: &mut Child, project: &Project) -> io::Result<ExitStatus> {
     let mut built = newest(&project.folder);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        thread::sleep(TURN);
+        thread::sleep(POLL_INTERVAL);
         let now = newest(&project.folder);
-        // Still changing: the next time.
+        // Wait while files are still changing.
         if now == built || now != newest(&project.folder) {
             continue;
         }
         built = now;
         let again = Project::open(&project.folder).and_then(|project| build::build(&project, None));
         match again {
-            Ok(_) => stderr::log("lightmon: the plugin was built again"),
-            Err(error) => stderr::log(format_args!("lightmon: the old plugin stays: {error:#}")),
+            Ok(_) => stderr::log("lightmon: plugin rebuilt"),
+            Err(error) => stderr::log(format_args!(
+                "lightmon: plugin not rebuilt, the old one keeps running: {error:#}"
+            )),
         }
     }
 }
 
-/// When the latest of the sources was changed.
+/// Returns the time of the latest change of a source file.
 fn newest(folder: &Path) -> Option<SystemTime> {
     let entries = fs::read_dir(folder).ok()?;
     entries
@@ -142,7 +142,7 @@ fn newest(folder: &Path) -> Option<SystemTime> {
         .max()
 }
 
-/// What stands behind the file or folder.
+/// Returns the settings behind the file or folder.
 fn settings(plugin: &str) -> Option<&str> {
     let path = plugin.parse::<Spec>().ok()?.path;
     plugin.strip_prefix(path.to_str()?)?.strip_prefix(':')
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_of_the_users_is_kept() {
+    fn a_format_option_is_recognised() {
         for (option, has) in [
             ("-f", true),
             ("-fjson", true),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_building_makes_is_no_source() {
+    fn build_output_is_not_a_source() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str| {
             let path = folder.path().join(name);

@@ -1,5 +1,5 @@
-//! `lightmon plugin test`: recorded events through a plugin, and what comes out against what should. A run of lightmon itself
-//! does it, so that what is tested is what happens: limits, ticks and last words included.
+//! `lightmon plugin test`: runs recorded events through a plugin, and compares the output with the expected one. Runs lightmon
+//! itself, so that a test includes limits, ticks and the plugin's stop.
 
 use std::{
     env, fs,
@@ -10,32 +10,30 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value, json};
 
-use super::{
-    Done, Usage, difference,
-    project::{Plugin, sources},
-    say,
-};
+use super::{Done, Usage, difference, plugin::Plugin, print, project::sources};
 use lightmon_event::escape::printable;
 use lightmon_plugin_host::Spec;
 
 /// Most lines of differences for one recording.
-const MOST: usize = 40;
+const MAX_DIFFERENCES: usize = 40;
 
-/// Send recorded events through a plugin, and compare what comes out with what should
+/// Run recorded events through a plugin and compare the output
 ///
-/// Each tests/NAME.jsonl holds events as `-f json` and `lightmon record` write them, tests/NAME.expected.jsonl what must come
-/// out, and tests/NAME.config.json, if it is there, the settings: a JSON object, in which `table.COUNTRY` and other keys of
-/// lightmon's own mean what they mean on the command line; files are in the project's folder.
+/// tests/NAME.jsonl has the events, as `-f json` and `lightmon record` write them. tests/NAME.expected.jsonl has the expected
+/// output. tests/NAME.config.json, if it exists, has the settings: a JSON object. In it, `table.NAME` and lightmon's other keys
+/// mean the same as on the command line. Paths are relative to the project's folder.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 all is as expected, 1 something differs, 2 wrong usage, or the plugin can't be used."
+    after_help = "Exit codes: 0 all output is as expected, 1 some output differs, 2 wrong usage or the plugin does not load."
 )]
 pub(super) struct Args {
-    /// The plugin: a project's folder, which is built, or a .wasm file, whose tests are beside it or beside its folder build
+    /// Use this plugin: a .wasm file, or a project to build
+    ///
+    /// The tests of a .wasm file are in the folder tests beside the file, or beside its folder build.
     #[arg(value_name = "PLUGIN[:KEY=VALUE,…]", default_value = ".")]
     plugin: String,
 
-    /// Write what comes out as what should
+    /// Write the output as the expected output
     #[arg(long)]
     update: bool,
 }
@@ -44,60 +42,60 @@ pub(super) fn run(args: Args) -> anyhow::Result<Done> {
     let plugin = Plugin::open(&args.plugin)?;
     let folder = folder(&plugin)?;
     let recordings = recordings(&folder.join("tests"))?;
-    let mut done = Done::Fine;
+    let mut done = Done::Success;
     for recording in recordings {
         let expected = recording.with_extension("expected.jsonl");
         let name = shown(&recording);
-        let lines = pass(&plugin.spec, &recording, &folder)?;
+        let lines = run_recording(&plugin.spec, &recording, &folder)?;
         if args.update {
             let was = fs::read(&expected).unwrap_or_default();
             if was != lines.as_bytes() {
                 fs::write(&expected, &lines)
                     .with_context(|| format!("write {}", shown(&expected)))?;
-                say(&format!("{name}: written to {}\n", shown(&expected)))?;
+                print(&format!("{name}: written to {}\n", shown(&expected)))?;
             } else {
-                say(&format!("{name}: as expected\n"))?;
+                print(&format!("{name}: as expected\n"))?;
             }
             continue;
         }
         let Ok(wanted) = fs::read_to_string(&expected) else {
-            say(&format!(
-                "{name}: there is no {}; `lightmon plugin test --update` writes it\n",
+            print(&format!(
+                "{name}: {} does not exist; `lightmon plugin test --update` writes it\n",
                 shown(&expected)
             ))?;
-            done = Done::Wrong;
+            done = Done::Defects;
             continue;
         };
         let differences = compare(&wanted, &lines);
         if differences.is_empty() {
-            say(&format!(
+            print(&format!(
                 "{name}: as expected, {} lines\n",
                 lines.lines().count()
             ))?;
             continue;
         }
-        done = Done::Wrong;
-        let more = differences.len().saturating_sub(MOST);
+        done = Done::Defects;
+        let more = differences.len().saturating_sub(MAX_DIFFERENCES);
         let mut text = format!("{name}: differs\n");
-        for difference in differences.iter().take(MOST) {
+        for difference in differences.iter().take(MAX_DIFFERENCES) {
             text.push_str(&format!("  {difference}\n"));
         }
         if more > 0 {
             text.push_str(&format!("  and {more} more\n"));
         }
-        say(&text)?;
+        print(&text)?;
     }
     Ok(done)
 }
 
-/// In which `tests` is.
+/// Returns the folder that has `tests`.
 fn folder(plugin: &Plugin) -> anyhow::Result<PathBuf> {
     if let Some(project) = &plugin.project {
         return Ok(project.folder.clone());
     }
     let path = plugin.spec.path.canonicalize().map_err(|error| {
         let path = printable(&plugin.spec.path.to_string_lossy());
-        Usage(format!("plugin {path}: can't be read: {error}"))
+        Usage(format!("plugin {path}: cannot be read: {error}"))
     })?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     Ok(match (folder.ends_with("build"), folder.parent()) {
@@ -114,7 +112,7 @@ fn recordings(tests: &Path) -> anyhow::Result<Vec<PathBuf>> {
     recordings.retain(|path| !path.to_string_lossy().ends_with(".expected.jsonl"));
     if recordings.is_empty() {
         return Err(Usage(format!(
-            "there are no recorded events in {}: record some with `lightmon record -o tests/NAME.jsonl`, then say `lightmon plugin test --update`",
+            "{} has no recordings; record events with `lightmon record -o tests/NAME.jsonl`, then run `lightmon plugin test --update`",
             printable(&tests.to_string_lossy())
         ))
         .into());
@@ -122,13 +120,13 @@ fn recordings(tests: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(recordings)
 }
 
-/// What comes out of a run.
-fn pass(spec: &Spec, recording: &Path, folder: &Path) -> anyhow::Result<String> {
+/// Runs lightmon over a recording. Returns its output.
+fn run_recording(spec: &Spec, recording: &Path, folder: &Path) -> anyhow::Result<String> {
     let settings = recording.with_extension("config.json");
     let entry = entry(spec, &settings)?;
     // JSON is YAML.
     let config = env::temp_dir().join(format!("lightmon-test-{}.yaml", std::process::id()));
-    let config = Temporary(config);
+    let config = TemporaryFile(config);
     fs::write(&config.0, json!({"plugins": [entry]}).to_string())
         .with_context(|| format!("write {}", config.0.display()))?;
     let output = lightmon()?
@@ -140,34 +138,34 @@ fn pass(spec: &Spec, recording: &Path, folder: &Path) -> anyhow::Result<String> 
         .stdin(Stdio::null())
         .output()
         .context("run lightmon")?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let log = String::from_utf8_lossy(&output.stderr);
     let name = shown(recording);
     match output.status.code() {
         Some(0) => {}
         Some(2) => {
-            let said = said.trim().trim_start_matches("lightmon: ").to_owned();
-            return Err(Usage(format!("{name}: {said}")).into());
+            let reason = log.trim().trim_start_matches("lightmon: ").to_owned();
+            return Err(Usage(format!("{name}: {reason}")).into());
         }
-        _ => bail!("{name}: lightmon has failed:\n{}", said.trim_end()),
+        _ => bail!("{name}: lightmon failed:\n{}", log.trim_end()),
     }
-    // Faults and messages of the plugin, but not the summary.
-    for line in said.lines().filter(|line| !line.starts_with("lightmon: ")) {
+    // Faults and messages of the plugin, without the summary.
+    for line in log.lines().filter(|line| !line.starts_with("lightmon: ")) {
         lightmon_thread::stderr::log(line);
     }
-    String::from_utf8(output.stdout).context("read what comes out")
+    String::from_utf8(output.stdout).context("read the output")
 }
 
-struct Temporary(PathBuf);
+struct TemporaryFile(PathBuf);
 
-impl Drop for Temporary {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// lightmon itself, without settings of its user's, in a time zone that is everywhere the same.
-pub(super) fn lightmon() -> anyhow::Result<Command> {
-    let mut command = Command::new(env::current_exe().context("find lightmon itself")?);
+/// Returns the command `lightmon` without the user's settings, in UTC.
+fn lightmon() -> anyhow::Result<Command> {
+    let mut command = Command::new(env::current_exe().context("find the lightmon executable")?);
     for (name, _) in env::vars_os() {
         let is_setting = name.to_string_lossy().starts_with("LIGHTMON_");
         if is_setting && name != "LIGHTMON_CACHE_DIR" {
@@ -180,7 +178,7 @@ pub(super) fn lightmon() -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// The plugin as config.yaml has it: settings from the command line, and over them those from the file.
+/// Returns the plugin's entry for config.yaml. Settings in the file override those of the command line.
 fn entry(spec: &Spec, settings: &Path) -> anyhow::Result<Value> {
     let path = spec.path.canonicalize().context("find the plugin")?;
     let mut config = spec.config.clone();
@@ -188,11 +186,11 @@ fn entry(spec: &Spec, settings: &Path) -> anyhow::Result<Value> {
         let name = shown(settings);
         let json = fs::read(settings).with_context(|| format!("read {name}"))?;
         let more: Map<String, Value> = serde_json::from_slice(&json)
-            .map_err(|error| Usage(format!("{name} is no JSON object: {error}")))?;
+            .map_err(|error| Usage(format!("{name} is not a JSON object: {error}")))?;
         config.extend(more);
     }
-    let mut entry = json!({"path": path.to_str().context("the plugin's path is no UTF-8")?});
-    let mut own = Map::new();
+    let mut entry = json!({"path": path.to_str().context("the plugin's path is not UTF-8")?});
+    let mut settings = Map::new();
     for (key, value) in config {
         match key.split_once('.') {
             Some(("table", table)) => entry["grant"]["tables"][table] = value,
@@ -200,14 +198,14 @@ fn entry(spec: &Spec, settings: &Path) -> anyhow::Result<Value> {
             _ if ["on_fault", "optional", "sha256", "when"].contains(&&*key) => {
                 entry[&*key] = value
             }
-            _ => _ = own.insert(key, value),
+            _ => _ = settings.insert(key, value),
         }
     }
-    entry["config"] = own.into();
+    entry["config"] = settings.into();
     Ok(entry)
 }
 
-/// What differs, a line each, with the fields of what is there but not the same indented under it.
+/// Describes the differences, one line each. The differing fields of an event are indented below its line.
 fn compare(wanted: &str, lines: &str) -> Vec<String> {
     let parse = |text: &str| -> Vec<(String, Value)> {
         text.lines()
@@ -243,17 +241,17 @@ fn compare(wanted: &str, lines: &str) -> Vec<String> {
     differences
 }
 
-/// What makes a line the one that was meant.
+/// Identifies a line.
 fn key(line: &Value) -> String {
     match (&line["id"], &line["notice"]) {
         (Value::String(id), _) => format!("{id} {}", line["outcome"]),
         (_, Value::String(notice)) => format!("{notice} {}", line["report"]),
-        // Lines that a plugin has written: the place is all there is.
+        // A line that a plugin wrote has no identity but its position.
         _ => String::new(),
     }
 }
 
-/// What a line is about.
+/// Names a line for people.
 fn name(line: &Value) -> String {
     let text = |key: &str| match &line[key] {
         Value::String(text) => printable(text),
@@ -286,7 +284,7 @@ mod tests {
     const B: &str = r#"{"id":"1-2","comm":"nc","daddr":"192.0.2.2","dport":53,"outcome":"sent"}"#;
 
     #[test]
-    fn differences_are_said_by_event_and_field() {
+    fn differences_name_event_and_field() {
         let tagged = A.replace('}', r#","tags":{"a":"b"}}"#);
         assert!(compare(A, A).is_empty());
         assert_eq!(
@@ -308,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_lightmons_own_are_told_apart() {
+    fn keys_of_lightmon_are_separated_from_settings() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.config.json");
         fs::write(&file, r#"{"drop_port": 53, "table.country": "x.csv", "on_fault": "drop", "limits.batch": "1s"}"#).unwrap();

@@ -1,11 +1,11 @@
 use super::*;
 
-fn config(file: &str, args: Args) -> Config {
+fn config(file: &str, flags: Flags) -> Config {
     let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
     fs::write(&path, file).unwrap();
-    Config::layered(Args {
+    Config::layered(Flags {
         config: Some(path.to_path_buf()),
-        ..args
+        ..flags
     })
     .unwrap()
 }
@@ -15,10 +15,10 @@ fn error(text: &str) -> String {
 }
 
 #[test]
-fn the_originals_keys_keep_working() {
+fn the_keys_of_the_original_work() {
     let file = "ipv6: true\nk8s: false\nformat: table\ndocker_runtime: /run/docker\ndocker_data: /var/lib/docker\n\
                     exclude: 'dport=80'\nlogPath: /tmp/logs\nebpfType: 1\n";
-    let config = config(file, Args::default());
+    let config = config(file, Flags::default());
     assert_eq!(config.format, Format::Table);
     assert_eq!(config.log_path, Some("/tmp/logs".into()));
     assert!(!config.exclude.is_empty());
@@ -26,12 +26,12 @@ fn the_originals_keys_keep_working() {
 }
 
 #[test]
-fn a_flag_is_stronger_than_the_file() {
-    let args = Args {
+fn a_flag_overrides_the_file() {
+    let args = Flags {
         format: Some(Format::Json),
         exclude: vec![" ".into()],
         v6: true,
-        ..Args::default()
+        ..Flags::default()
     };
     let config = config("format: table\nexclude: dport=80\nipv6: false", args);
     assert_eq!(config.format, Format::Json);
@@ -39,59 +39,59 @@ fn a_flag_is_stronger_than_the_file() {
 }
 
 #[test]
-fn the_buffers_size_is_a_number_or_a_text() {
+fn the_buffer_size_is_a_number_or_a_text() {
     for (file, bytes) in [
         ("buffer_size: 16M", 16 << 20),
         ("buffer_size: 65536", 65_536),
     ] {
-        let config = config(file, Args::default());
+        let config = config(file, Flags::default());
         assert_eq!(config.buffer_size, Some(bytes), "{file}");
     }
     assert_eq!(
         error("format: json\nbuffer_size: 5M\n"),
         "config.yaml:2:14: must be a power of two: use 4M or 8M"
     );
-    let args = Args {
+    let args = Flags {
         buffer_size: Some("1M".parse().unwrap()),
-        ..Args::default()
+        ..Flags::default()
     };
     let config = config("buffer_size: 16M", args);
     assert_eq!(config.buffer_size, Some(1 << 20));
 }
 
 #[test]
-fn the_canarys_interval_is_a_time_of_a_second_or_more() {
-    let config = config("canary_interval: 1m", Args::default());
+fn the_self_test_interval_is_at_least_a_second() {
+    let config = config("canary_interval: 1m", Flags::default());
     assert_eq!(config.canary_interval, Some(Duration::from_secs(60)));
     assert!(error("canary_interval: 10ms").ends_with("must be at least 1s"));
 }
 
 #[test]
-fn defaults_hold_without_a_file() {
-    let config = config("", Args::default());
+fn defaults_apply_without_a_file() {
+    let config = config("", Flags::default());
     assert_eq!((config.format, config.count), (Format::Log, None));
     assert!(config.exclude.is_empty() && config.plugins.is_empty() && config.notes.is_empty());
 }
 
 #[test]
-fn the_cache_can_be_chosen_and_switched_off() {
+fn the_cache_can_be_set_and_disabled() {
     let file = "cache_dir: /x\n";
-    let asked = |folder: &str| Args {
+    let asked = |folder: &str| Flags {
         cache_dir: Some(folder.into()),
-        ..Args::default()
+        ..Flags::default()
     };
-    assert_eq!(config(file, Args::default()).cache_dir, Some("/x".into()));
+    assert_eq!(config(file, Flags::default()).cache_dir, Some("/x".into()));
     assert_eq!(config(file, asked("/y")).cache_dir, Some("/y".into()));
     assert_eq!(config(file, asked("none")).cache_dir, None);
-    assert_eq!(config("cache_dir: none", Args::default()).cache_dir, None);
+    assert_eq!(config("cache_dir: none", Flags::default()).cache_dir, None);
 }
 
 #[test]
-fn dead_letters_and_watching_can_be_chosen() {
-    let off = config("dead_letters: none", Args::default());
+fn dead_letters_and_watch_can_be_set() {
+    let off = config("dead_letters: none", Flags::default());
     assert_eq!((off.watch, off.dead_letters), (false, None));
     let file = "watch: true\ndead_letters: /x/letters\n";
-    let on = config(file, Args::default());
+    let on = config(file, Flags::default());
     assert_eq!(
         (on.watch, on.dead_letters),
         (true, Some("/x/letters".into()))
@@ -100,9 +100,9 @@ fn dead_letters_and_watching_can_be_chosen() {
 
 #[test]
 fn cri_sockets_are_one_or_more() {
-    let asked = Args {
+    let asked = Flags {
         cri_socket: vec!["/c".into()],
-        ..Args::default()
+        ..Flags::default()
     };
     assert_eq!(config("cri_socket: /a", asked).cri_socket, ["/c"]);
     for (file, sockets) in [
@@ -110,7 +110,7 @@ fn cri_sockets_are_one_or_more() {
         ("cri_socket: /a", &["/a"]),
         ("cri_socket: [/a, unix:///b]", &["/a", "unix:///b"]),
     ] {
-        assert_eq!(config(file, Args::default()).cri_socket, sockets, "{file}");
+        assert_eq!(config(file, Flags::default()).cri_socket, sockets, "{file}");
     }
     assert!(error("cri_socket: {}").starts_with("config.yaml:1:"));
 }
@@ -118,7 +118,7 @@ fn cri_sockets_are_one_or_more() {
 #[test]
 fn plugins_have_settings_of_any_type() {
     let file = "plugins:\n  - path: a.wasm\n  - path: b.wasm\n    config: {keys: [token], n: 3}\n    on_fault: drop\n";
-    let [a, b] = config(file, Args::default()).plugins.try_into().unwrap();
+    let [a, b] = config(file, Flags::default()).plugins.try_into().unwrap();
     assert_eq!((a.path, a.on_fault), ("a.wasm".into(), None));
     assert_eq!(
         (b.config["keys"][0].as_str(), b.config["n"].as_i64()),
@@ -128,13 +128,13 @@ fn plugins_have_settings_of_any_type() {
 }
 
 #[test]
-fn plugins_have_all_that_the_command_line_has() {
+fn an_entry_of_plugins_has_all_keys_of_the_command_line() {
     let hex = "0123456789abcdef".repeat(4);
     let file = format!(
         "plugins:\n  - path: a.wasm\n    sha256: '{hex}'\n    grant: {{tables: {{t: a.csv}}}}\n    \
              limits: {{batch: 200ms, memory: 128M, events: 64}}\n    when: dport=53\n    optional: true\n    on_fault: halt\n"
     );
-    let [spec] = config(&file, Args::default()).plugins.try_into().unwrap();
+    let [spec] = config(&file, Flags::default()).plugins.try_into().unwrap();
     let text = format!(
         "a.wasm:sha256={hex},table.t=a.csv,limits.batch=200ms,limits.memory=128M,limits.events=64,when=dport=53,optional=true,on_fault=halt"
     );
@@ -171,9 +171,9 @@ fn errors_name_file_line_and_column() {
 fn a_missing_named_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("config.yaml");
-    let args = Args {
+    let args = Flags {
         config: Some(missing.clone()),
-        ..Args::default()
+        ..Flags::default()
     };
     let error = format!("{:#}", Config::layered(args).unwrap_err());
     assert!(

@@ -1,4 +1,4 @@
-//! What is needed to say which container a process is in: the layout of cgroups, and the runtimes that know names.
+//! What lightmon needs to name the container of a process: the cgroup hierarchies, and the container runtimes.
 
 use std::{
     fs, io,
@@ -15,15 +15,15 @@ use lightmon_identity::container::{
     docker::{DEFAULT_SOCKET, PODMAN_SOCKET},
 };
 
-/// How long a runtime may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest time for an answer of a runtime.
+const RUNTIME_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Of each user's own Podman: `/run/user/UID/` and this.
+/// Socket of a user's Podman, below `/run/user/UID/`.
 const ROOTLESS_PODMAN: &str = "podman/podman.sock";
 const RUN_USER: &str = "/run/user";
-const NAMES: &str = "names, images and labels of its containers; their id is known";
+const NAMES: &str = "names, images and labels of its containers; lightmon reports the ids only";
 
-/// Which hierarchies there are, from the mounts that this process sees.
+/// Checks which cgroup hierarchies are mounted.
 pub(super) fn cgroups() -> Check {
     match fs::read_to_string("/proc/self/mounts") {
         Ok(mounts) => layout(&mounts),
@@ -31,7 +31,7 @@ pub(super) fn cgroups() -> Check {
     }
 }
 
-/// `mounts` as in proc_pid_mounts(5): device, place, kind and options of each.
+/// `mounts` as in proc_pid_mounts(5): device, path, type and options of each.
 fn layout(mounts: &str) -> Check {
     const LOST: &str = "the container of processes that end at once";
     let is_mounted = |wanted: &str| {
@@ -40,43 +40,46 @@ fn layout(mounts: &str) -> Check {
             .any(|line| line.split(' ').nth(2) == Some(wanted))
     };
     match (is_mounted("cgroup2"), is_mounted("cgroup")) {
-        (true, false) => Check::fine("cgroups", "version 2: each has an id that the kernel tells"),
+        (true, false) => Check::fine(
+            "cgroups",
+            "version 2: the kernel gives an id for each cgroup",
+        ),
         (true, true) => Check::degraded(
             "cgroups",
             "hybrid, versions 1 and 2",
-            format!("{LOST}, where a runtime uses version 1 only"),
+            format!("{LOST}, if the runtime uses version 1"),
         )
         .todo("boot with `systemd.unified_cgroup_hierarchy=1`"),
         (false, true) => Check::degraded("cgroups", "version 1", LOST)
             .todo("boot with `systemd.unified_cgroup_hierarchy=1`"),
         (false, false) => Check::degraded(
             "cgroups",
-            "not mounted where lightmon is",
-            format!("{LOST} or that are older than lightmon"),
+            "not mounted in lightmon's mount namespace",
+            format!("{LOST} or started before lightmon"),
         )
         .todo("mount /sys/fs/cgroup into lightmon's container"),
     }
 }
 
-/// What came of asking a runtime.
+/// The answer of a runtime.
 #[derive(Debug)]
 enum Answer {
-    /// Its name and version.
-    Here(String),
+    /// It answered with name and version.
+    Version(String),
     Absent,
     Denied,
     Failed(String),
 }
 
-/// Asks the Docker daemon at `host` (the usual one if `None`), the CRI runtimes at these sockets (the usual ones if empty), and
-/// looks for other runtimes.
+/// Checks the Docker daemon at `host` (if `None`, the usual one), the CRI runtimes at these sockets (if empty, the usual ones),
+/// and other runtimes that it finds.
 pub(super) fn runtimes(host: Option<&str>, cri_sockets: Vec<String>) -> Vec<Check> {
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return vec![Check::unknown(
                 "container runtimes",
-                format!("start the runtime: {error}"),
+                format!("start tokio: {error}"),
             )];
         }
     };
@@ -97,7 +100,7 @@ pub(super) fn runtimes(host: Option<&str>, cri_sockets: Vec<String>) -> Vec<Chec
             .collect();
         let answer = match &docker {
             Some(socket) => ask(socket).await,
-            None => Answer::Failed("only unix sockets can be asked".to_owned()),
+            None => Answer::Failed("lightmon supports unix sockets only".to_owned()),
         };
         (answer, asked.join_all().await, cri.join_all().await)
     });
@@ -109,7 +112,7 @@ pub(super) fn runtimes(host: Option<&str>, cri_sockets: Vec<String>) -> Vec<Chec
             .into_iter()
             .filter_map(|(answer, socket)| of_podman(&socket, &answer, host.is_none())),
     );
-    let is_docker = matches!(answer, Answer::Here(_));
+    let is_docker = matches!(answer, Answer::Version(_));
     checks.extend(
         cri.into_iter()
             .filter_map(|(answer, socket)| of_cri(&socket, answer.as_ref(), are_given, is_docker)),
@@ -117,14 +120,14 @@ pub(super) fn runtimes(host: Option<&str>, cri_sockets: Vec<String>) -> Vec<Chec
     checks
 }
 
-/// The socket that the monitor would watch; `None` when it would not.
+/// Returns the socket that the monitor would watch; `None` if it would watch none.
 fn watched(host: Option<&str>) -> Option<PathBuf> {
     let host = host.unwrap_or(DEFAULT_SOCKET);
     let socket = host.strip_prefix("unix://").unwrap_or(host);
     socket.starts_with('/').then(|| socket.into())
 }
 
-/// Podman's sockets that are there.
+/// Returns the sockets of Podman that exist.
 fn podmen() -> Vec<PathBuf> {
     let users = fs::read_dir(RUN_USER).into_iter().flatten().flatten();
     let rootless = users.map(|user| user.path().join(ROOTLESS_PODMAN));
@@ -146,69 +149,69 @@ async fn ask(socket: &Path) -> Answer {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Answer::Denied,
         _ => {}
     }
-    // bollard says of each failure to connect the same; what connect(2) says is worth more.
-    match timeout(PATIENCE, tokio::net::UnixStream::connect(socket)).await {
+    // bollard has one error for every failure to connect; the error of connect(2) says more.
+    match timeout(RUNTIME_TIMEOUT, tokio::net::UnixStream::connect(socket)).await {
         Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => return Answer::Denied,
         Ok(Err(error)) => return Answer::Failed(error.to_string()),
         _ => {}
     }
     let version = async {
         let socket = socket.to_string_lossy();
-        // Its own time limit is for one question of two.
-        Docker::connect_with_unix(&socket, 2 * PATIENCE.as_secs(), API_DEFAULT_VERSION)?
+        // bollard's timeout is for one of two requests.
+        Docker::connect_with_unix(&socket, 2 * RUNTIME_TIMEOUT.as_secs(), API_DEFAULT_VERSION)?
             .negotiate_version()
             .await?
             .version()
             .await
     };
-    match timeout(PATIENCE, version).await {
+    match timeout(RUNTIME_TIMEOUT, version).await {
         Ok(Ok(told)) => {
             let name = told.platform.map(|platform| platform.name);
             let name = name.filter(|name| !name.is_empty());
             let version = told.version.unwrap_or_default();
-            Answer::Here(match name {
+            Answer::Version(match name {
                 Some(name) => format!("{name} {version}"),
                 None => version,
             })
         }
         Ok(Err(error)) => Answer::Failed(format!("{:#}", anyhow::Error::from(error))),
-        Err(_) => Answer::Failed(format!("no answer within {PATIENCE:?}")),
+        Err(_) => Answer::Failed(format!("no answer within {RUNTIME_TIMEOUT:?}")),
     }
 }
 
-/// `None`: it listens, but its CRI is off.
+/// Returns `None` if the runtime listens, but its CRI is disabled.
 async fn ask_cri(socket: &Path) -> Option<Answer> {
-    Some(match timeout(PATIENCE, cri::version(socket)).await {
-        Ok(Ok(version)) => Answer::Here(version),
+    Some(match timeout(RUNTIME_TIMEOUT, cri::version(socket)).await {
+        Ok(Ok(version)) => Answer::Version(version),
         Ok(Err(error)) if error.is_absent() => Answer::Absent,
         Ok(Err(error)) if error.is_permission() => Answer::Denied,
         Ok(Err(error)) if error.is_unimplemented() => return None,
         Ok(Err(error)) => Answer::Failed(format!("{:#}", anyhow::Error::from(error))),
-        Err(_) => Answer::Failed(format!("no answer within {PATIENCE:?}")),
+        Err(_) => Answer::Failed(format!("no answer within {RUNTIME_TIMEOUT:?}")),
     })
 }
 
 fn of_docker(host: Option<&str>, answer: &Answer) -> Check {
     let at = host.unwrap_or(DEFAULT_SOCKET);
     match answer {
-        Answer::Here(version) => Check::fine("Docker", format!("answers at {at}: {version}")),
-        // Nobody has said that there is one.
+        Answer::Version(version) => Check::fine("Docker", format!("answers at {at}: {version}")),
+        // The user named no daemon.
         Answer::Absent if host.is_none() => Check::fine("Docker", format!("none at {at}")),
-        Answer::Absent => Check::degraded("Docker", format!("nothing is at {at}"), NAMES)
-            .todo("start it, or say where it is with --docker-host"),
+        Answer::Absent => Check::degraded("Docker", format!("no socket at {at}"), NAMES)
+            .todo("start it, or set its socket with --docker-host"),
         Answer::Denied => Check::degraded("Docker", format!("{at}: permission denied"), NAMES)
             .todo("run as root or as a member of the group docker"),
         Answer::Failed(error) => Check::degraded("Docker", format!("{at}: {error}"), NAMES)
-            .todo("start it, or say where it is with --docker-host unix:///path"),
+            .todo("start it, or set its socket with --docker-host unix:///path"),
     }
 }
 
-/// A Podman: the monitor asks root's by itself, other users' and those beside a given daemon only when they are given too.
+/// Checks a Podman. The monitor asks root's Podman by default. It asks other users' Podman only if --docker-host names it.
 fn of_podman(socket: &Path, answer: &Answer, by_itself: bool) -> Option<Check> {
     let at = socket.display();
     if by_itself && socket == Path::new(PODMAN_SOCKET) {
         return match answer {
-            Answer::Here(version) => {
+            Answer::Version(version) => {
                 Some(Check::fine("Podman", format!("answers at {at}: {version}")))
             }
             Answer::Absent => None,
@@ -223,18 +226,18 @@ fn of_podman(socket: &Path, answer: &Answer, by_itself: bool) -> Option<Check> {
         };
     }
     let found = match answer {
-        Answer::Here(version) => format!("answers at {at}: {version}; not the one that is asked"),
-        Answer::Denied => format!("is at {at}, not the one that is asked"),
-        Answer::Failed(error) => format!("{at}: {error}; not the one that is asked"),
+        Answer::Version(version) => format!("answers at {at}: {version}; lightmon does not ask it"),
+        Answer::Denied => format!("found at {at}; lightmon does not ask it"),
+        Answer::Failed(error) => format!("{at}: {error}; lightmon does not ask it"),
         Answer::Absent => return None,
     };
     Some(
         Check::degraded("Podman", found, NAMES)
-            .todo(format!("`--docker-host unix://{at}`, if it is to be asked")),
+            .todo(format!("to ask it, use `--docker-host unix://{at}`")),
     )
 }
 
-/// A runtime of pods. Of those that nobody has promised, only the ones that are there; Docker's own containerd has none.
+/// Checks a CRI runtime. A runtime that the user did not name is reported only if it exists. Docker's containerd has no CRI.
 fn of_cri(
     socket: &Path,
     answer: Option<&Answer>,
@@ -242,20 +245,20 @@ fn of_cri(
     is_docker: bool,
 ) -> Option<Check> {
     const NAME: &str = "CRI";
-    const WHERE: &str = "start it, or say where it is with --cri-socket";
+    const WHERE: &str = "start it, or set its socket with --cri-socket";
     let at = socket.display();
     let lost = |found: String| Check::degraded(NAME, found, NAMES);
     Some(match answer {
-        Some(Answer::Here(version)) => Check::fine(NAME, format!("answers at {at}: {version}")),
+        Some(Answer::Version(version)) => Check::fine(NAME, format!("answers at {at}: {version}")),
         Some(Answer::Absent) if !is_given => return None,
-        Some(Answer::Absent) => lost(format!("nothing is at {at}")).todo(WHERE),
+        Some(Answer::Absent) => lost(format!("no socket at {at}")).todo(WHERE),
         Some(Answer::Denied) => lost(format!("{at}: permission denied")).todo("run as root"),
         Some(Answer::Failed(error)) => lost(format!("{at}: {error}")).todo(WHERE),
         None if is_docker && !is_given => {
-            Check::fine(NAME, format!("off at {at}, which is Docker's"))
+            Check::fine(NAME, format!("disabled at {at}, the containerd of Docker"))
         }
         None => lost(format!("{at} does not speak the CRI v1 API"))
-            .todo("take `cri` out of disabled_plugins in containerd's config.toml"),
+            .todo("remove `cri` from disabled_plugins in containerd's config.toml"),
     })
 }
 

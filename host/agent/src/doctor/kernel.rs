@@ -1,4 +1,4 @@
-//! The kernel: version, eBPF, type information, tracefs, lockdown.
+//! The kernel: version, eBPF, BTF, tracefs, lockdown.
 
 use std::{fs, io};
 
@@ -23,33 +23,33 @@ pub(super) fn checks() -> Vec<Check> {
 fn kernel(release: Result<String, Error>) -> Check {
     match release {
         Ok(release) => Check::fine("kernel", release),
-        Err(error) => Check::missing("kernel", error.to_string(), "use a newer kernel"),
+        Err(error) => Check::missing("kernel", error.to_string(), "use Linux 5.8 or later"),
     }
 }
 
 fn ebpf(lacks: anyhow::Result<Vec<&'static str>>) -> Check {
     match lacks {
         Ok(lacks) if lacks.is_empty() => {
-            Check::fine("eBPF", "ring buffer and programs on tracepoints")
+            Check::fine("eBPF", "supports ring buffer and programs on tracepoints")
         }
         Ok(lacks) => Check::missing(
             "eBPF",
             format!("the kernel lacks {}", lacks.join(", ")),
-            "use a kernel that was built with it",
+            "use a kernel that is built with it",
         ),
-        Err(error) => Check::unknown("eBPF", format!("the kernel does not tell: {error:#}")),
+        Err(error) => Check::unknown("eBPF", format!("the check failed: {error:#}")),
     }
 }
 
 fn btf(missing: io::Result<Vec<String>>) -> Check {
     match missing {
         Ok(missing) if missing.is_empty() => {
-            Check::fine("BTF", "has all members of structures that are needed")
+            Check::fine("BTF", "has all structure members that lightmon reads")
         }
         Ok(missing) => Check::degraded(
             "BTF",
-            format!("does not have {}", missing.join(", ")),
-            "what is read from them",
+            format!("lacks {}", missing.join(", ")),
+            "everything that lightmon reads from them",
         ),
         Err(error) => Check::degraded(
             "BTF",
@@ -63,42 +63,49 @@ fn btf(missing: io::Result<Vec<String>>) -> Check {
 fn tracefs(tracefs: Result<Tracefs, Error>) -> Check {
     match tracefs {
         Ok(Tracefs { path, mounted }) => {
-            let how = if mounted { ", mounted just now" } else { "" };
+            let how = if mounted {
+                ", mounted by this check"
+            } else {
+                ""
+            };
             Check::fine("tracefs", format!("{path}{how}"))
         }
         Err(Error::NoTracefs { source }) => Check::missing(
             "tracefs",
-            format!("is not mounted, and can't be: {source}"),
-            "`mount -t tracefs tracefs /sys/kernel/tracing` as root; the kernel needs CONFIG_FTRACE",
+            format!("not mounted, and mounting failed: {source}"),
+            "run `mount -t tracefs tracefs /sys/kernel/tracing` as root; the kernel needs CONFIG_FTRACE",
         ),
         Err(_) => Check::missing(
             "tracefs",
-            "may not be looked into",
+            "permission denied",
             "run as root, or with CAP_DAC_READ_SEARCH",
         ),
     }
 }
 
-/// From the words of the security module, `none [integrity] confidentiality`, the one in force in brackets.
+/// Reads the list of levels, `none [integrity] confidentiality`. The active one is in brackets.
 fn lockdown(text: io::Result<String>) -> Check {
     let text = match text {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Check::fine("lockdown", "none that securityfs knows of");
+            return Check::fine("lockdown", "none (securityfs has no lockdown file)");
         }
         Err(error) => return Check::unknown("lockdown", format!("read {LOCKDOWN}: {error}")),
     };
-    let in_force = text
+    let active = text
         .split_whitespace()
         .find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
-    match in_force {
+    match active {
         Some("confidentiality") => Check::missing(
             "lockdown",
-            "confidentiality: eBPF may not read what the kernel knows",
+            "confidentiality: eBPF programs cannot read kernel memory",
             "boot with `lockdown=integrity`, or without lockdown",
         ),
         Some(level @ ("none" | "integrity")) => Check::fine("lockdown", level),
-        _ => Check::unknown("lockdown", format!("{LOCKDOWN} says {}", text.trim())),
+        _ => Check::unknown(
+            "lockdown",
+            format!("unknown level in {LOCKDOWN}: {}", text.trim()),
+        ),
     }
 }
 
@@ -130,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn type_information() {
+    fn btf_members() {
         check(&btf(Ok(vec![])), State::Fine, "all members");
         check(
             &btf(Ok(vec!["sock.sk_err".into()])),
@@ -143,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn tracefs_is_told_with_its_place() {
+    fn tracefs_is_reported_with_its_path() {
         let at = |mounted| {
             Ok(Tracefs {
                 path: "/sys/kernel/tracing",
@@ -151,7 +158,7 @@ mod tests {
             })
         };
         check(&tracefs(at(false)), State::Fine, "\"/sys/kernel/tracing\"");
-        check(&tracefs(at(true)), State::Fine, "mounted just now");
+        check(&tracefs(at(true)), State::Fine, "mounted by this check");
         let source = io::ErrorKind::PermissionDenied.into();
         check(
             &tracefs(Err(Error::NoTracefs { source })),
@@ -166,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_strongest_lockdown_is_in_the_way() {
+    fn only_confidentiality_lockdown_is_a_problem() {
         for (text, state) in [
             ("[none] integrity confidentiality\n", State::Fine),
             ("none [integrity] confidentiality\n", State::Fine),

@@ -1,4 +1,4 @@
-//! What was found, as lines for people or as one JSON object. Decides nothing but the exit code.
+//! The results of all checks, as lines for people or as one JSON object, and the exit code.
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -6,17 +6,17 @@ use serde::Serialize;
 
 use lightmon_event::escape;
 
-/// How one thing is; the worst comes last.
+/// Result of a check, in ascending order of severity.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum State {
-    /// As it should be.
+    /// All is as it should be.
     Fine,
-    /// Could not be looked at.
+    /// The check could not be made.
     Unknown,
     /// Something is lost.
     Degraded,
-    /// lightmon can't do its work.
+    /// lightmon does not work.
     Missing,
 }
 
@@ -40,27 +40,27 @@ impl State {
         }
     }
 
-    /// The last line, for people.
+    /// The last line of the report for people.
     const fn verdict(self) -> &'static str {
         match self {
-            Self::Fine => "lightmon can do all of its work here",
-            Self::Unknown => "lightmon works here, as far as can be told",
+            Self::Fine => "lightmon works here",
+            Self::Unknown => "lightmon works here, as far as the checks could tell",
             Self::Degraded => "lightmon works here, but something is lost",
-            Self::Missing => "lightmon can't do its work here",
+            Self::Missing => "lightmon does not work here",
         }
     }
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Check {
     pub(super) check: String,
     pub(super) state: State,
     pub(super) found: String,
-    /// What lightmon does without because of it.
+    /// What lightmon loses because of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lost: Option<String>,
-    /// What would help.
+    /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) todo: Option<String>,
 }
@@ -103,7 +103,7 @@ impl Check {
         Self::new(check, State::Missing, found).todo(todo)
     }
 
-    /// The same, with what would help.
+    /// Adds what to do.
     pub(super) fn todo(self, todo: impl Into<String>) -> Self {
         Self {
             todo: Some(todo.into()),
@@ -112,12 +112,12 @@ impl Check {
     }
 }
 
-/// All that was looked at.
+/// All checks.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Of this form; counts what changes incompatibly.
+    /// Version of this JSON object.
     v: u32,
-    /// The worst of all.
+    /// The most severe state of all checks.
     state: State,
     checks: Vec<Check>,
 }
@@ -132,7 +132,7 @@ impl Report {
         }
     }
 
-    /// See `--help`.
+    /// The exit code, as in `--help`.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code())
     }
@@ -145,7 +145,7 @@ impl Report {
         }
     }
 
-    /// A line each, and the verdict.
+    /// One line for each check, and the verdict.
     pub(super) fn text(&self, color: bool) -> String {
         let width = |text: &str| text.chars().count();
         let widest = self.checks.iter().map(|check| width(&check.check)).max();
@@ -174,7 +174,7 @@ impl Report {
         text
     }
 
-    /// One line; its keys are those of the structures here.
+    /// One line of JSON, with the keys of the structures here.
     pub(super) fn json(&self) -> String {
         let mut out = Vec::new();
         self.serialize(&mut serde_json::Serializer::with_formatter(
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_aligned_and_harmless() {
+    fn lines_are_aligned_and_escaped() {
         insta::assert_snapshot!(report().text(false), @r"
         kernel  fine      6.1
         docker  degraded  says \x1b[2J\n; lost: names; to do: start it
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_the_same() {
+    fn json_has_the_same_content() {
         assert_eq!(
             report().json(),
             concat!(
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_decides() {
+    fn the_most_severe_state_decides() {
         let fine = || Check::fine("a", "");
         let code = |checks: Vec<Check>| Report::new(checks).code();
         assert_eq!(code(vec![fine()]), 0);

@@ -1,4 +1,4 @@
-//! The kernel program: whether it loads, which of its hooks can be attached, and whether it sees the canary.
+//! The kernel program: whether it loads, which hooks attach, and whether the self-test passes.
 
 use std::{thread, time::Duration};
 
@@ -11,11 +11,12 @@ use lightmon_capture::{
 use lightmon_event::{Record, Stats};
 use lightmon_thread::Stop;
 
-/// How long the canary's connections may take to be reported.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Longest time until the connections of the self-test are reported.
+const SELF_TEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 const PROGRAM: &str = "kernel program";
-const CANARY: &str = "canary";
+/// The name of the self-test in `--json`.
+const SELF_TEST: &str = "canary";
 
 pub(super) fn checks(options: &ebpf::Options) -> Vec<Check> {
     match EbpfSource::open(options) {
@@ -23,14 +24,14 @@ pub(super) fn checks(options: &ebpf::Options) -> Vec<Check> {
             let mut checks = attached(&source.degraded);
             let mut expectations = SelfTest::new(&source.degraded).run();
             let listened = listen(&mut source, &mut expectations);
-            checks.push(of_canary(&expectations, listened));
+            checks.push(self_test(&expectations, listened));
             checks
         }
         Err(error) => not_attached(error),
     }
 }
 
-/// A line for each hook, and for whatever else the source says that it does without.
+/// Returns a line for each hook, and for each other thing that the source works without.
 fn attached(degraded: &[Degraded]) -> Vec<Check> {
     let mut checks = vec![Check::fine(PROGRAM, "loaded")];
     checks.extend(ebpf::hooks().map(|(hook, _)| {
@@ -39,7 +40,7 @@ fn attached(degraded: &[Degraded]) -> Vec<Check> {
             Some(Degraded { reason, lost, .. }) => Check::degraded(hook, reason, *lost),
         }
     }));
-    // BTF has got its own line.
+    // BTF has a line of its own.
     let others = degraded.iter().filter(|degraded| {
         degraded.hook != "BTF" && ebpf::hooks().all(|(hook, _)| hook != degraded.hook)
     });
@@ -56,7 +57,7 @@ fn not_attached(error: Error) -> Vec<Check> {
         }
         error => {
             let found = format!("{:#}", anyhow::Error::from(error));
-            let todo = "see the lines above; if they are fine, report it as a bug";
+            let todo = "see the lines above; if all are fine, report this as a bug";
             (Check::missing(PROGRAM, found, todo), None)
         }
     };
@@ -71,24 +72,27 @@ fn not_attached(error: Error) -> Vec<Check> {
             ..Check::missing(
                 hook,
                 reason,
-                "use a kernel that has it; nothing goes without",
+                "use a kernel with this hook; lightmon requires it",
             )
         },
-        Some(_) => Check::unknown(hook, "given up with the one that is missing"),
+        Some(_) => Check::unknown(hook, "not attached, because another hook is missing"),
         None => Check::unknown(hook, "not tried"),
     }));
-    checks.push(Check::unknown(CANARY, "not flown: no hook is attached"));
+    checks.push(Check::unknown(
+        SELF_TEST,
+        "self-test not run: no hook is attached",
+    ));
     checks
 }
 
-/// Reads the source until all of the canary was seen or it took too long, and then what is left: what came twice has come
-/// by then.
+/// Reads the source until it has reported all connections of the self-test, or the timeout ends. Then reads what is left, so that
+/// duplicates are found.
 fn listen(source: &mut impl Source, expectations: &mut Expectations) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     let stop_too = stop.clone();
-    // A source that is blind returns only when it is stopped.
+    // A source that reports nothing returns only when it is stopped.
     thread::spawn(move || {
-        thread::sleep(PATIENCE);
+        thread::sleep(SELF_TEST_TIMEOUT);
         stop_too.set();
     });
     let (mut records, stats) = (Vec::new(), Stats::default());
@@ -108,23 +112,25 @@ fn listen(source: &mut impl Source, expectations: &mut Expectations) -> anyhow::
     }
 }
 
-fn of_canary(expectations: &Expectations, listened: anyhow::Result<()>) -> Check {
-    const TODO: &str = "do not trust what is reported on this kernel; report it as a bug";
+fn self_test(expectations: &Expectations, listened: anyhow::Result<()>) -> Check {
+    const TODO: &str = "do not rely on lightmon with this kernel; report this as a bug";
     let missing = expectations.failures();
     let skipped = match expectations.skipped() {
         [] => String::new(),
-        skipped => format!("; not made: {}", skipped.join(", ")),
+        skipped => format!("; not tested: {}", skipped.join(", ")),
     };
     let made = expectations.made();
     match listened {
-        Err(error) => Check::missing(CANARY, format!("{error:#}"), TODO),
-        Ok(()) if !missing.is_empty() => Check::missing(CANARY, missing.join("; "), TODO),
+        Err(error) => Check::missing(SELF_TEST, format!("{error:#}"), TODO),
+        Ok(()) if !missing.is_empty() => Check::missing(SELF_TEST, missing.join("; "), TODO),
         Ok(()) if made == 0 => {
-            Check::unknown(CANARY, format!("no connection could be made{skipped}"))
+            Check::unknown(SELF_TEST, format!("self-test made no connection{skipped}"))
         }
         Ok(()) => Check::fine(
-            CANARY,
-            format!("{made} connections over loopback came right{skipped}"),
+            SELF_TEST,
+            format!(
+                "self-test passed: {made} connections over loopback reported correctly{skipped}"
+            ),
         ),
     }
 }
@@ -163,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_an_error_is_unknown() {
+    fn checks_after_an_error_are_unknown() {
         let hooks: Vec<_> = ebpf::hooks().map(|(hook, _)| hook).collect();
         let checks = not_attached(Error::NotAllowed);
         assert_eq!(states(&checks), vec![State::Unknown; hooks.len() + 2]);
@@ -185,7 +191,7 @@ mod tests {
         assert_eq!(checks[1].lost.as_deref(), Some("this"));
     }
 
-    /// Brings what it is given, and then nothing until it is stopped.
+    /// Returns the given events, then waits until it is stopped.
     struct Fake(Vec<Event>);
 
     impl Source for Fake {
@@ -196,8 +202,7 @@ mod tests {
             stop: &Stop,
             _: &Stats,
         ) -> anyhow::Result<Next> {
-            let own = Record::FromSelf;
-            batch.extend(self.0.drain(..).map(own));
+            batch.extend(self.0.drain(..).map(Record::FromSelf));
             while batch.is_empty() && !stop.is_set() {
                 thread::yield_now();
             }
@@ -206,20 +211,20 @@ mod tests {
     }
 
     #[test]
-    fn a_blind_source_is_found_out_in_time() {
+    fn a_source_that_reports_nothing_fails_after_the_timeout() {
         let mut expectations = SelfTest::new(&[]).run();
         let begun = Instant::now();
         listen(&mut Fake(vec![Event::sample()]), &mut expectations).unwrap();
-        assert!(begun.elapsed() >= PATIENCE);
-        let check = of_canary(&expectations, Ok(()));
+        assert!(begun.elapsed() >= SELF_TEST_TIMEOUT);
+        let check = self_test(&expectations, Ok(()));
         assert_eq!(check.state, State::Missing);
         assert!(check.found.contains("was not seen"), "{check:?}");
     }
 
     #[test]
-    fn a_source_that_fails_is_no_canary_either() {
+    fn an_error_of_the_source_fails_the_self_test() {
         let expectations = SelfTest::new(&[]).run();
-        let check = of_canary(&expectations, Err(anyhow::anyhow!("gone")));
+        let check = self_test(&expectations, Err(anyhow::anyhow!("gone")));
         assert_eq!((check.state, &*check.found), (State::Missing, "gone"));
     }
 }

@@ -1,5 +1,4 @@
-//! Takes out of events what belongs to nobody but those who were recorded, and leaves what plugins decide by: the same name is
-//! the same stand-in all along. Knows nothing of files.
+//! Redacts events: replaces private values, and keeps what plugins decide by. The same value always gets the same replacement.
 
 use std::{
     collections::HashMap,
@@ -9,10 +8,10 @@ use std::{
 
 use lightmon_event::{Container, Event, Parent, Pod, Process};
 
-/// Instead of a value.
+/// Replacement of a value.
 const HIDDEN: &str = "***";
 
-/// What stays as it is.
+/// Parts of events that are not redacted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Keep {
     /// Values of arguments.
@@ -27,7 +26,7 @@ pub struct Keep {
     pub tags: bool,
 }
 
-/// Remembers which stand-in is whose.
+/// Redacts events, and remembers the replacement of each value.
 #[derive(Debug, Default)]
 pub struct Redact {
     keep: Keep,
@@ -40,11 +39,11 @@ pub struct Redact {
     ipv6: HashMap<Ipv6Addr, Ipv6Addr>,
 }
 
-/// Stand-ins by what they stand for, numbered in the order of their coming.
+/// Numbers of the replacements, by the value that they replace, in order of appearance.
 type Names = HashMap<Arc<str>, usize>;
 
 impl Redact {
-    /// Nothing was seen yet.
+    /// Starts without any replacements.
     pub fn new(keep: Keep) -> Self {
         Self {
             keep,
@@ -54,7 +53,7 @@ impl Redact {
 
     /// Redacts one event.
     pub fn redact(&mut self, event: &mut Event) {
-        // All of them are named, so that nobody adds one and forgets it here.
+        // Lists all fields, so that a new field cannot be forgotten here.
         let Event {
             time: _,
             kernel_time: _,
@@ -133,7 +132,7 @@ impl Redact {
         }
         let mut args = args.iter();
         let program = args.next().map(|program| {
-            // Servers write what they are doing, and for whom, into their first argument.
+            // Servers write their status and users' names into their first argument.
             let word = program.split_whitespace().next().unwrap_or_default();
             let name = self.path(word);
             match word.len() == program.len() {
@@ -147,7 +146,7 @@ impl Redact {
             .collect()
     }
 
-    /// A path with another user's name in it, where it is below /home.
+    /// Replaces the user's name in a path below /home.
     fn path(&mut self, path: &str) -> Arc<str> {
         const HOME: &str = "/home/";
         let Some((before, rest)) = path.split_once(HOME) else {
@@ -180,35 +179,35 @@ impl Redact {
             pod,
             labels,
         } = container;
-        let stand_in = |names: &mut Names, word: &str, of: &Arc<str>| -> Arc<str> {
+        let replacement = |names: &mut Names, word: &str, of: &Arc<str>| -> Arc<str> {
             format!("{word}{}", number(names, of)).into()
         };
         Container {
-            // As long as a real one.
+            // As long as a real id.
             id: match id.is_empty() {
                 true => id.clone(),
                 false => format!("{:064x}", number(&mut self.ids, id)).into(),
             },
             name: name
                 .as_ref()
-                .map(|name| stand_in(&mut self.names, "container", name)),
+                .map(|name| replacement(&mut self.names, "container", name)),
             image: image
                 .as_ref()
-                .map(|image| stand_in(&mut self.images, "image", image)),
+                .map(|image| replacement(&mut self.images, "image", image)),
             image_digest: None,
             runtime: runtime.clone(),
             pod: pod.as_deref().map(|pod| {
                 Arc::new(Pod {
-                    name: stand_in(&mut self.names, "pod", &pod.name),
-                    namespace: stand_in(&mut self.names, "namespace", &pod.namespace),
+                    name: replacement(&mut self.names, "pod", &pod.name),
+                    namespace: replacement(&mut self.names, "namespace", &pod.namespace),
                     uid: Arc::default(),
-                    container: stand_in(&mut self.names, "container", &pod.container),
+                    container: replacement(&mut self.names, "container", &pod.container),
                     labels: Vec::new(),
                 })
             }),
             labels: labels
                 .iter()
-                .map(|(key, value)| (key.clone(), stand_in(&mut self.labels, "label", value)))
+                .map(|(key, value)| (key.clone(), replacement(&mut self.labels, "label", value)))
                 .collect(),
         }
     }
@@ -224,8 +223,8 @@ impl Redact {
             }
             IpAddr::V6(ip) if is_public_ipv6(ip) => {
                 let n = self.ipv6.len() as u128 + 1;
-                let stand_in = Ipv6Addr::from_bits((0x2001_0db8 << 96) | n);
-                IpAddr::V6(*self.ipv6.entry(ip).or_insert(stand_in))
+                let replacement = Ipv6Addr::from_bits((0x2001_0db8 << 96) | n);
+                IpAddr::V6(*self.ipv6.entry(ip).or_insert(replacement))
             }
             _ => return,
         };
@@ -233,7 +232,7 @@ impl Redact {
     }
 }
 
-/// The same one for the same name; from 1.
+/// Returns the number of a name, from 1.
 fn number(names: &mut Names, name: &str) -> usize {
     let next = names.len() + 1;
     match names.get(name) {
@@ -242,7 +241,7 @@ fn number(names: &mut Names, name: &str) -> usize {
     }
 }
 
-/// A flag's name without its value; a value is hidden whole. Of `-psecret`, only `-p` is surely no secret.
+/// Keeps the name of a flag and hides its value. Of `-psecret`, only `-p` is certainly not secret.
 fn flag(arg: &str) -> String {
     match arg.split_once('=') {
         Some((name, _)) if name.starts_with("--") => format!("{name}={HIDDEN}"),
@@ -257,7 +256,7 @@ fn flag(arg: &str) -> String {
     }
 }
 
-/// Also those for documentation: they may stand for something already.
+/// Addresses for documentation count as public: they may be replacements of an earlier run.
 fn is_public_ipv4(ip: Ipv4Addr) -> bool {
     let [a, b, ..] = ip.octets();
     let is_shared = a == 100 && (64..128).contains(&b);
@@ -278,7 +277,7 @@ fn is_public_ipv6(ip: Ipv6Addr) -> bool {
         || ip.is_unspecified())
 }
 
-/// The n-th address that belongs to nobody: the networks for documentation (RFC 5737), then that for benchmarks (RFC 2544).
+/// Returns the n-th replacement: the networks for documentation (RFC 5737), then the network for benchmarks (RFC 2544).
 fn ipv4(n: usize) -> Ipv4Addr {
     const HOSTS: usize = 254;
     const MORE: usize = (1 << 17) - 2;

@@ -1,5 +1,5 @@
-//! When plugins are loaded again: on SIGHUP, and with `--watch` when something has happened to their files. Only says when; a
-//! thread of its own, so that nobody waits for it.
+//! Triggers the reload of plugins: on SIGHUP, and with `--watch` when their files change. Runs on a thread of its own, so that no
+//! stage waits for it.
 
 use std::{
     collections::BTreeSet,
@@ -20,22 +20,22 @@ use nix::{
 use lightmon_plugin_host::{Reload, ReloadReason};
 use lightmon_thread::Stop;
 
-/// A file that nothing has happened to for so long is whole.
-const QUIET: Duration = Duration::from_millis(200);
+/// A file is complete if it has not changed for this time.
+const SETTLE_TIME: Duration = Duration::from_millis(200);
 
-/// Kubernetes changes mounted files by putting another link of this name in their folder.
-const KUBERNETES: &str = "..data";
+/// Kubernetes updates mounted files by replacing the link of this name in their folder.
+const KUBERNETES_DATA_LINK: &str = "..data";
 
-/// Starts the thread, which ends with the process. Each time `hangup` is set, all files are looked at.
+/// Starts the thread, which ends with the process. Each time `hangup` is set, it checks all files.
 pub(super) fn start(mut reload: Reload, hangup: Stop, watch: bool) -> io::Result<()> {
     let watched = watch
         .then(|| Watched::new(reload.files()))
         .transpose()
-        .map_err(|error| io::Error::other(format!("watch the plugins' folders: {error}")))?;
+        .map_err(|error| io::Error::other(format!("watch the folders of the plugins: {error}")))?;
     Builder::new().name("reload".to_owned()).spawn(move || {
         let mut changed: Option<Instant> = None;
         loop {
-            let left = changed.map(|then| QUIET.saturating_sub(then.elapsed()));
+            let left = changed.map(|then| SETTLE_TIME.saturating_sub(then.elapsed()));
             if left == Some(Duration::ZERO) {
                 changed = None;
                 reload.run(ReloadReason::FileChanged);
@@ -43,7 +43,7 @@ pub(super) fn start(mut reload: Reload, hangup: Stop, watch: bool) -> io::Result
             match wait(&hangup, watched.as_ref(), left) {
                 Ok(()) | Err(Errno::EINTR) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "plugins are not loaded again any more");
+                    tracing::warn!(%error, "plugin reload stopped");
                     return;
                 }
             }
@@ -61,14 +61,14 @@ pub(super) fn start(mut reload: Reload, hangup: Stop, watch: bool) -> io::Result
 fn wait(hangup: &Stop, watched: Option<&Watched>, left: Option<Duration>) -> Result<(), Errno> {
     let mut fds = vec![PollFd::new(hangup.as_fd(), PollFlags::POLLIN)];
     fds.extend(watched.map(|watched| PollFd::new(watched.inotify.as_fd(), PollFlags::POLLIN)));
-    // Rounded up, so that it is over then.
+    // Rounded up, so that the time is over when poll returns.
     let timeout = left.map_or(PollTimeout::NONE, |left| {
         PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
     });
     poll(&mut fds, timeout).map(|_| ())
 }
 
-/// The folders of the files, since a file that is put in another's place is another file; and those that links lead to.
+/// Watches the folders of the files, and of the targets of links. A watch on a file would miss that the file is replaced.
 struct Watched {
     inotify: Inotify,
     names: BTreeSet<OsString>,
@@ -77,7 +77,10 @@ struct Watched {
 impl Watched {
     fn new<'a>(files: impl Iterator<Item = &'a Path>) -> nix::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        let (mut names, mut folders) = (BTreeSet::from([KUBERNETES.into()]), BTreeSet::new());
+        let (mut names, mut folders) = (
+            BTreeSet::from([KUBERNETES_DATA_LINK.into()]),
+            BTreeSet::new(),
+        );
         for file in files {
             for path in [Some(file.to_owned()), file.canonicalize().ok()]
                 .into_iter()
@@ -100,14 +103,14 @@ impl Watched {
         Ok(Self { inotify, names })
     }
 
-    /// Whether something has happened to one of the files since it was last asked.
+    /// Whether one of the files changed since the last call.
     fn has_changed(&self) -> bool {
         let mut changed = false;
         while let Ok(events) = self.inotify.read_events() {
             if events.is_empty() {
                 break;
             }
-            // When there was more than the kernel has kept, it may have been anything.
+            // If the kernel's queue overflowed, any file may have changed.
             changed |= events.iter().any(|event| {
                 event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)
                     || event
@@ -127,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writing_moving_and_linking_are_seen_and_other_files_are_not() {
+    fn writes_renames_and_links_are_noticed_but_other_files_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("target")).unwrap();

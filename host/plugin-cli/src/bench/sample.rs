@@ -1,4 +1,4 @@
-//! Made-up events that cost what real ones do: 15 strings and lists in each, processes and containers that come again.
+//! Generates events that cost as much as real ones: 15 strings and lists in each, with recurring processes and containers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,13 +8,13 @@ const EVENTS: usize = 512;
 const PROCESSES: usize = 32;
 const CONTAINERS: usize = 8;
 
-/// The same ones each time.
+/// Returns the same events each time.
 pub(super) fn events() -> Vec<Event> {
     let processes: Vec<Arc<Process>> = (0..PROCESSES).map(|n| Arc::new(process(n))).collect();
     let containers: Vec<Arc<Container>> = (0..CONTAINERS).map(|n| Arc::new(container(n))).collect();
     (0..EVENTS)
         .map(|n| {
-            // Far enough from each other that neighbours differ, as on a busy host.
+            // Neighbouring events have different processes, as on a busy host.
             let place = n * 37 % EVENTS;
             event(
                 n,

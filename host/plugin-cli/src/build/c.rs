@@ -1,4 +1,4 @@
-//! C: all `*.c` of the folder and of `lightmon/`, by clang, without a C library.
+//! Builds a plugin in C with clang, from all `*.c` files of the folder and of `lightmon/`, without a C library.
 
 use std::{env, path::Path, process::Command};
 
@@ -11,7 +11,7 @@ const CLANGS: [&str; 10] = [
     "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16",
     "clang-15", "clang-14",
 ];
-const GET: &str = "get it with `apt-get install clang lld` or from https://releases.llvm.org, or name one by CLANG";
+const GET: &str = "run `apt-get install clang lld`, or get it from https://releases.llvm.org, or set CLANG to its path";
 
 pub(super) fn build(project: &Project, out: &Path) -> anyhow::Result<String> {
     let folder = &project.folder;
@@ -44,7 +44,7 @@ pub(super) fn build(project: &Project, out: &Path) -> anyhow::Result<String> {
     tool::run(&mut command, GET).map_err(|error| match tool::first(&["wasm-ld"]) {
         Some(_) => error,
         None => {
-            error.context("if it misses wasm-ld: that is in the package `lld` of the same version")
+            error.context("if wasm-ld is missing, install the package `lld` of the same version")
         }
     })?;
     Ok(project.name())

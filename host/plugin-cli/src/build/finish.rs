@@ -1,4 +1,4 @@
-//! From what a compiler has made to a plugin: a component with a manifest. Runs nothing of it.
+//! Turns a compiler's output into a plugin: a component with a manifest. Does not run the plugin.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use wit_parser::{Resolve, WorldItem, WorldKey};
 
 use crate::manifest;
 
-/// The contract.
+/// The plugin contract.
 pub(crate) const WIT: &str = include_str!("../../../../wit/v0.1/plugin.wit");
 
-/// What a core module has of what matters here.
+/// The properties of a core module that decide how to encode it.
 #[derive(Default)]
 struct Module {
     exports: BTreeSet<String>,
@@ -23,10 +23,10 @@ struct Module {
     is_typed: bool,
 }
 
-/// Makes a component of a core module, and adds the manifest.
+/// Makes a component of a core module, and adds the manifest. Keeps a component as it is.
 pub(super) fn finish(mut wasm: Vec<u8>, manifest: Option<&[u8]>) -> anyhow::Result<Vec<u8>> {
     if Parser::is_core_wasm(&wasm) {
-        wasmparser::validate(&wasm).context("it is not valid")?;
+        wasmparser::validate(&wasm).context("the WebAssembly is not valid")?;
         let module = read(&wasm)?;
         if !module.is_typed {
             embed(&mut wasm, &module.exports)?;
@@ -37,7 +37,7 @@ pub(super) fn finish(mut wasm: Vec<u8>, manifest: Option<&[u8]>) -> anyhow::Resu
     }
     if let Some(json) = manifest {
         if manifest::of(&wasm).is_some() {
-            bail!("it has a manifest already: plugin.json is not needed then");
+            bail!("it has a manifest already; delete plugin.json");
         }
         append_section(&mut wasm, manifest::SECTION, json);
     }
@@ -67,7 +67,7 @@ fn read(wasm: &[u8]) -> anyhow::Result<Module> {
     Ok(module)
 }
 
-/// Says what the module is: the world with everything, less the interfaces that the module doesn't export.
+/// Adds type information: the world `complete-plugin` without the interfaces that the module does not export.
 fn embed(wasm: &mut Vec<u8>, exports: &BTreeSet<String>) -> anyhow::Result<()> {
     let mut resolve = Resolve::default();
     let package = resolve
@@ -93,7 +93,7 @@ fn embed(wasm: &mut Vec<u8>, exports: &BTreeSet<String>) -> anyhow::Result<()> {
     }
     if !has_filter {
         bail!(
-            "it exports no function of lightmon:plugin/filter@0.1.0; are the language's helper files among the sources?"
+            "it exports no function of lightmon:plugin/filter@0.1.0; add the SDK's files of the language to the sources"
         );
     }
     embed_component_metadata(wasm, &resolve, world, StringEncoding::UTF8)
@@ -102,7 +102,7 @@ fn embed(wasm: &mut Vec<u8>, exports: &BTreeSet<String>) -> anyhow::Result<()> {
 fn encode(wasm: &[u8], imports_wasi: bool) -> anyhow::Result<Vec<u8>> {
     let mut encoder = ComponentEncoder::default().validate(true).module(wasm)?;
     if imports_wasi {
-        // Go's allocator can't be asked for the adapter's memory before Go itself has started.
+        // Before Go has started, its allocator cannot allocate the adapter's memory.
         encoder = encoder
             .adapter(WASI, ADAPTER)?
             .realloc_via_memory_grow(true);
@@ -110,7 +110,7 @@ fn encode(wasm: &[u8], imports_wasi: bool) -> anyhow::Result<Vec<u8>> {
     encoder.encode()
 }
 
-/// A custom section at the end; its size and the length of its name are in LEB128.
+/// Appends a custom section. Its size and the length of its name are in LEB128.
 fn append_section(wasm: &mut Vec<u8>, name: &str, data: &[u8]) {
     let mut content = Vec::with_capacity(data.len() + name.len() + 2);
     leb128(name.len(), &mut content);
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_as_webassembly_writes_them() {
+    fn numbers_are_encoded_as_leb128() {
         for (number, expected) in [
             (0, &[0][..]),
             (127, &[127]),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_exports_nothing_is_no_plugin() {
+    fn a_module_without_exports_is_rejected() {
         let error = finish(wat::parse_str("(module)").unwrap(), None).unwrap_err();
         assert!(
             error
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_types_becomes_what_it_exports() {
+    fn a_module_without_types_gets_the_types_of_its_exports() {
         let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../agent/tests/guests");
         let read = |name: &str| std::fs::read_to_string(format!("{guests}/{name}.wat")).unwrap();
         let text = ["prelude", "init", "keep"].map(read).concat();

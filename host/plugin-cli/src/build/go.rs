@@ -1,4 +1,4 @@
-//! Go: `go build` for wasip1, as a library.
+//! Builds a plugin in Go with `go build` for wasip1, as a library.
 
 use std::{path::Path, process::Command};
 

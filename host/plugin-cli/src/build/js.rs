@@ -1,4 +1,4 @@
-//! JavaScript: the project's own script `build`, which runs componentize-js.
+//! Builds a plugin in JavaScript with the project's script `build`, which runs componentize-js.
 
 use std::{path::Path, process::Command};
 

@@ -1,11 +1,11 @@
-//! Python: componentize-py, with everything of WASI stubbed.
+//! Builds a plugin in Python with componentize-py, with stubs for WASI.
 
 use std::{path::Path, process::Command};
 
 use super::tool;
 use crate::{manifest, project::Project};
 
-const GET: &str = "get it with `pip install componentize-py`";
+const GET: &str = "run `pip install componentize-py`";
 
 pub(super) fn build(project: &Project, out: &Path) -> anyhow::Result<String> {
     let world = project.manifest.as_ref().map_or("plugin", manifest::world);

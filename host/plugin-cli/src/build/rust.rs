@@ -1,4 +1,4 @@
-//! Rust: `cargo build --release --target wasm32-unknown-unknown`.
+//! Builds a plugin in Rust with `cargo build --release --target wasm32-unknown-unknown`.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ use crate::project::Project;
 const TARGET: &str = "wasm32-unknown-unknown";
 const GET_CARGO: &str = "get Rust from https://rustup.rs";
 
-/// A line of what cargo says.
+/// One of cargo's JSON messages.
 #[derive(Deserialize)]
 struct Message {
     reason: String,
@@ -38,7 +38,7 @@ struct Package {
     manifest_path: PathBuf,
 }
 
-/// Returns the package's name.
+/// Builds the plugin. Returns the name of the package.
 pub(super) fn build(project: &Project, out: &Path) -> anyhow::Result<String> {
     let manifest = project.folder.join("Cargo.toml");
     let name = package(project, &manifest)?;
@@ -49,10 +49,10 @@ pub(super) fn build(project: &Project, out: &Path) -> anyhow::Result<String> {
     if !has_built {
         if !has_target(project) {
             bail!(
-                "this Rust has no library for {TARGET}; get it with `rustup target add {TARGET}`, or name another compiler by RUSTC and RUSTFLAGS"
+                "this Rust has no standard library for {TARGET}; run `rustup target add {TARGET}`, or set RUSTC and RUSTFLAGS to another compiler"
             );
         }
-        bail!("cargo has failed; what it says is above");
+        bail!("cargo failed; see its messages above");
     }
     let artifact = messages
         .split(|&byte| byte == b'\n')
@@ -63,7 +63,7 @@ pub(super) fn build(project: &Project, out: &Path) -> anyhow::Result<String> {
         .flat_map(|message| message.filenames)
         .find(|file| file.extension().is_some_and(|ending| ending == "wasm"));
     let artifact = artifact.with_context(|| {
-        "cargo has made no .wasm file: Cargo.toml needs [lib] with crate-type = [\"cdylib\", \"rlib\"]"
+        "cargo built no .wasm file; add [lib] with crate-type = [\"cdylib\", \"rlib\"] to Cargo.toml"
     })?;
     fs::copy(&artifact, out).with_context(|| format!("copy {}", artifact.display()))?;
     Ok(name)
@@ -74,7 +74,7 @@ fn package(project: &Project, manifest: &Path) -> anyhow::Result<String> {
     command.args(["metadata", "--no-deps", "--format-version=1"]);
     let (json, is_fine) = tool::output(&mut command, GET_CARGO)?;
     if !is_fine {
-        bail!("cargo can't read Cargo.toml; what it says is above");
+        bail!("cargo cannot read Cargo.toml; see its messages above");
     }
     let metadata: Metadata = serde_json::from_slice(&json).context("read cargo's metadata")?;
     let mut packages = metadata.packages.into_iter();

@@ -1,4 +1,4 @@
-//! Runs compilers. Their own words go through, so what is added here is only how to get one that is missing.
+//! Runs compilers. Their messages go to stderr. If a compiler is missing, the error says how to get it.
 
 use std::{
     env,
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::bail;
 
-/// The first of these that is in PATH.
+/// Returns the first of these programs that is in PATH.
 pub(super) fn first<'a>(names: &[&'a str]) -> Option<&'a str> {
     let path = env::var_os("PATH")?;
     let folders: Vec<PathBuf> = env::split_paths(&path).collect();
@@ -18,7 +18,7 @@ pub(super) fn first<'a>(names: &[&'a str]) -> Option<&'a str> {
     names.iter().copied().find(is_there)
 }
 
-/// Runs it, what it writes going to stderr: stdout is for the command's own answer. `get` says how to get the program.
+/// Runs the command. Its stdout goes to stderr, since stdout is for lightmon's own result. `get` says how to get the program.
 pub(super) fn run(command: &mut Command, get: &str) -> anyhow::Result<()> {
     let name = name(command);
     let status = command
@@ -27,12 +27,12 @@ pub(super) fn run(command: &mut Command, get: &str) -> anyhow::Result<()> {
         .status()
         .map_err(|error| missing(error, &name, get))?;
     if !status.success() {
-        bail!("{name} has failed ({status}); what it says is above");
+        bail!("{name} failed ({status}); see its messages above");
     }
     Ok(())
 }
 
-/// Runs it, and returns what it writes to stdout, whether it fails or not.
+/// Runs the command. Returns its stdout and whether it succeeded.
 pub(super) fn output(command: &mut Command, get: &str) -> anyhow::Result<(Vec<u8>, bool)> {
     let name = name(command);
     let output = command
@@ -45,7 +45,7 @@ pub(super) fn output(command: &mut Command, get: &str) -> anyhow::Result<(Vec<u8
 
 fn missing(error: io::Error, name: &str, get: &str) -> anyhow::Error {
     match error.kind() {
-        io::ErrorKind::NotFound => anyhow::anyhow!("{name} is not there; {get}"),
+        io::ErrorKind::NotFound => anyhow::anyhow!("{name} is not installed; {get}"),
         _ => anyhow::Error::new(error).context(format!("run {name}")),
     }
 }
