@@ -213,9 +213,9 @@ impl Config {
                     .collect(),
                 false => plugin,
             },
-            cache_dir: lightmon_plugin_host::folders::cache_dir(cache_dir.or(file.cache_dir)),
+            cache_dir: lightmon_plugin_host::default_paths::cache_dir(cache_dir.or(file.cache_dir)),
             watch: watch || file.watch == Some(true),
-            dead_letters: lightmon_plugin_host::folders::dead_letters(
+            dead_letters: lightmon_plugin_host::default_paths::dead_letters(
                 dead_letters.or(file.dead_letters),
             ),
             count: count.or(file.count),

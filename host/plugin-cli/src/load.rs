@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use lightmon_plugin_host::{Chain, Error, Limits, Spec, folders, when};
+use lightmon_plugin_host::{Chain, Error, Limits, Spec, default_paths, when};
 
 /// Loads a plugin with the user's cache of compiled plugins.
 pub(super) fn load(spec: &Spec, limits: &Limits) -> Result<Chain, Error> {
     Chain::load(
         std::slice::from_ref(spec),
         limits,
-        folders::default_cache_dir().as_deref(),
+        default_paths::default_cache_dir().as_deref(),
         when,
     )
 }

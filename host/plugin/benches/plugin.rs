@@ -1,7 +1,7 @@
-//! What a plugin costs an event, beside the same work done natively: drop by port, tag by address, build a JSON line.
-//! With all that keeps plugins in bounds: deadline, limits of memory and stack, checked decisions, counters.
+//! Measures the time of a plugin for an event, and of the same work in native code: drop by port, tag by address, build a JSON line.
+//! All limits are on: deadline, memory, stack, checked actions, counters.
 //!
-//! `make bench-plugins` builds the guest, and prints the table.
+//! `make bench-plugins` builds the plugin and prints the table.
 
 #[path = "../../agent/benches/stages/events.rs"]
 mod events;
@@ -19,19 +19,19 @@ use lightmon_plugin_host::{Chain, Limits, Spec};
 use self::events::event;
 
 /// Events in a batch.
-const SIZES: [usize; 4] = [1, 8, 64, 256];
+const BATCH_SIZES: [usize; 4] = [1, 8, 64, 256];
 
-/// For each figure: the median of so many rounds.
+/// Each figure is the median of this number of rounds.
 const ROUNDS: usize = 41;
 
 fn main() {
     let wasm = std::env::var_os("LIGHTMON_BENCH_GUEST").map(PathBuf::from);
     let Some(wasm) = wasm.filter(|path| path.is_file()) else {
-        say("LIGHTMON_BENCH_GUEST names no file: run `make bench-plugins`");
+        print("LIGHTMON_BENCH_GUEST does not name a file: run `make bench-plugins`");
         return;
     };
     let events: Vec<Event> = (0..256).map(event).collect();
-    say(&format!(
+    print(&format!(
         "{:<8}{:>8}{:>12}{:>12}{:>8}",
         "work", "batch", "plugin ns", "native ns", "ratio"
     ));
@@ -40,32 +40,32 @@ fn main() {
         ("tag", tag_by_address),
         ("line", build_line),
     ] {
-        let mut guest = Runner::load(&wasm, mode);
-        for size in SIZES {
-            let plugin = median(&events[..size], |batch| guest.run(batch));
+        let mut runner = Runner::load(&wasm, mode);
+        for size in BATCH_SIZES {
+            let plugin = median(&events[..size], |batch| runner.run(batch));
             let native = median(&events[..size], native);
-            say(&format!(
+            print(&format!(
                 "{mode:<8}{size:>8}{plugin:>12.0}{native:>12.0}{:>8.1}",
                 plugin / native
             ));
         }
     }
     loads(&wasm);
-    again_after_a_trap(&wasm, &events);
+    batch_after_a_trap(&wasm, &events);
     chains(&wasm, &events);
 }
 
-/// What four plugins in a row take of a core at 50,000 events a second, and whether they grow over ten million.
+/// Measures the share of a core that four plugins in a row need at 50,000 events a second, and their memory over ten million events.
 fn chains(wasm: &Path, events: &[Event]) {
     let of = |file: &str| {
         let plugins = wasm.parent().expect("a folder");
         plugins.join(file).display().to_string()
     };
-    let own = |mode: &str| format!("{}:mode={mode}", wasm.display());
+    let bench_guest = |mode: &str| format!("{}:mode={mode}", wasm.display());
     for (name, specs) in [
         (
             "drop, tag, drop, tag",
-            ["drop", "tag", "drop", "tag"].map(own),
+            ["drop", "tag", "drop", "tag"].map(bench_guest),
         ),
         (
             "geoip, blocklist, redact, dedupe",
@@ -77,38 +77,38 @@ fn chains(wasm: &Path, events: &[Event]) {
             ],
         ),
     ] {
-        let mut guest = Runner::chain(&specs);
+        let mut runner = Runner::chain(&specs);
         let (mut done, mut early) = (0_u64, 0);
         let mut time = Duration::ZERO;
         while done < 10_000_000 {
             let mut batch = events[..64].to_vec();
             let began = Instant::now();
-            guest.run(black_box(&mut batch));
+            runner.run(black_box(&mut batch));
             time += began.elapsed();
             done += 64;
             if done == 1_000_000 / 64 * 64 {
-                early = resident();
+                early = resident_kib();
             }
         }
         let event = time.as_nanos() as f64 / done as f64;
-        say(&format!(
+        print(&format!(
             "{name}: {event:.0} ns an event, {:.1} % of a core at 50,000 a second; resident {} KiB after a million events, {} KiB after ten",
             event * 50_000.0 / 1e7,
             early,
-            resident()
+            resident_kib()
         ));
     }
 }
 
-/// KiB of this process in memory (`VmRSS`, proc_pid_status(5)).
-fn resident() -> u64 {
+/// The resident memory of this process in KiB (`VmRSS`, proc_pid_status(5)).
+fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next());
     number.and_then(|n| n.parse().ok()).expect("VmRSS in KiB")
 }
 
-/// From the file to a plugin that is ready, compiled now and taken from the cache.
+/// Measures the time to load a plugin: compiled, and from the cache.
 fn loads(wasm: &Path) {
     let folder = tempfile::tempdir().expect("a folder");
     let shipped = wasm.parent().expect("a folder");
@@ -129,7 +129,7 @@ fn loads(wasm: &Path) {
             .collect();
         let cold = times.remove(0);
         times.sort_unstable();
-        say(&format!(
+        print(&format!(
             "{name}: ready in {cold:?} compiled, {:?} from the cache (median of {})",
             times[times.len() / 2],
             times.len()
@@ -144,23 +144,23 @@ fn load(specs: &[Spec], cache: Option<&Path>) -> Chain {
     .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What a good batch costs in wall time that comes right after one that trapped, with the new instance that it needs.
-fn again_after_a_trap(wasm: &Path, events: &[Event]) {
+/// Measures the wall time of a batch after a batch that trapped: a new instance is started for it.
+fn batch_after_a_trap(wasm: &Path, events: &[Event]) {
     let mut times: Vec<Duration> = (0..21)
         .map(|_| {
-            let mut guest = Runner::load(wasm, "trap");
+            let mut runner = Runner::load(wasm, "trap");
             let mut good = vec![events[1].clone(); 64];
-            guest.run(&mut good.clone());
-            guest.run(&mut vec![at_port(PORT)]);
+            runner.run(&mut good.clone());
+            runner.run(&mut vec![at_port(PORT)]);
             let began = Instant::now();
-            guest.run(&mut good);
+            runner.run(&mut good);
             let time = began.elapsed();
             assert!(good[0].tags.is_empty() || good[0].tags[0].0 != "plugin_skipped");
             time
         })
         .collect();
     times.sort_unstable();
-    say(&format!(
+    print(&format!(
         "after a trap the next batch of 64 took {:?} (median), {:?} (worst of {})",
         times[times.len() / 2],
         times[times.len() - 1],
@@ -195,7 +195,7 @@ impl Runner {
     }
 }
 
-/// Nanoseconds an event: the median of the rounds, each long enough for the clock. Making the batch anew is not counted.
+/// Nanoseconds for an event: the median of the rounds. Copying the batch is not measured.
 fn median(events: &[Event], mut run: impl FnMut(&mut Vec<Event>)) -> f64 {
     let calls = (4096 / events.len()).max(16);
     let mut rounds: Vec<f64> = (0..ROUNDS)
@@ -264,6 +264,6 @@ fn at_port(port: u16) -> Event {
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark's output")]
-fn say(line: &str) {
+fn print(line: &str) {
     println!("{line}");
 }

@@ -1,26 +1,27 @@
-//! Does to events what a plugin wants done, as far as the limits allow. Asks nobody and counts nothing.
+//! Applies the actions of plugins to events, within the limits. Counts nothing.
 
 use std::sync::Arc;
 
-use super::{
-    Limits,
-    v0_1::{Action, Line, Set, Tag},
-};
 use lightmon_event::Event;
 
-/// What became of an action.
+use crate::{
+    limits::Limits,
+    v0_1::{Action, Line, Set, Tag},
+};
+
+/// The effect of an action.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Effect {
-    /// The event is to leave the batch.
+pub(crate) enum Effect {
+    /// The event must be removed from the batch.
     Drop,
     /// The event was changed.
     Changed,
-    /// Too large, no such field, text that can't stand there.
+    /// Too large, an unknown field, or text that is not allowed there.
     Ignored,
 }
 
-/// Which event an action is about, by its place among those that the plugin got.
-pub(super) fn target(action: &Action) -> u32 {
+/// The event of an action, by its index in the batch that the plugin got.
+pub(crate) fn event_index(action: &Action) -> u32 {
     match action {
         Action::Drop(event) => *event,
         Action::Tag(tag) => tag.event,
@@ -29,9 +30,9 @@ pub(super) fn target(action: &Action) -> u32 {
     }
 }
 
-/// Does it.
-pub(super) fn apply(action: Action, event: &mut Event, limits: &Limits) -> Effect {
-    let is_done = match action {
+/// Applies an action to its event.
+pub(crate) fn apply(action: Action, event: &mut Event, limits: &Limits) -> Effect {
+    let is_applied = match action {
         Action::Drop(_) => return Effect::Drop,
         Action::Tag(Tag { key, value, .. }) => tag(event, key, value, limits),
         Action::Set(Set { field, text, .. }) => {
@@ -39,7 +40,7 @@ pub(super) fn apply(action: Action, event: &mut Event, limits: &Limits) -> Effec
         }
         Action::Line(Line { text, .. }) => line(event, text, limits),
     };
-    if is_done {
+    if is_applied {
         Effect::Changed
     } else {
         Effect::Ignored
@@ -57,20 +58,20 @@ fn tag(event: &mut Event, key: String, value: String, limits: &Limits) -> bool {
     true
 }
 
-/// A line is written as it is, so nothing in it may end it or speak to a terminal.
+/// The line is written without escapes, so it must not contain line breaks or control characters.
 fn line(event: &mut Event, mut text: String, limits: &Limits) -> bool {
     if text.ends_with('\n') {
         text.pop();
     }
     let is_line = !text.contains(|c: char| c.is_control() && c != '\t');
-    let is_done = is_line && text.len() <= limits.line;
-    if is_done {
+    let is_valid = is_line && text.len() <= limits.line;
+    if is_valid {
         event.line = Some(text);
     }
-    is_done
+    is_valid
 }
 
-/// Replaces the text of a field that is there. What an event shares with others is copied before it is changed.
+/// Replaces the text of a field that the event has. Data that is shared with other events is copied first.
 fn set(event: &mut Event, field: &str, text: String, limits: &Limits) -> bool {
     match field.split_once('/') {
         None => set_field(event, field, text.into()),
@@ -88,7 +89,7 @@ fn set_field(event: &mut Event, field: &str, text: Arc<str>) -> bool {
     match (field, &mut event.container) {
         ("user", _) => event.user = Some(text),
         ("comm", _) => {
-            // Process and thread mostly have the same name: who hides one means both.
+            // Process and thread mostly have the same name: a plugin that hides one means both.
             Arc::make_mut(&mut event.process).comm = text.clone();
             event.comm = text;
         }
@@ -102,7 +103,7 @@ fn set_field(event: &mut Event, field: &str, text: Arc<str>) -> bool {
 
 fn set_arg(event: &mut Event, index: &str, text: Arc<str>) -> Option<()> {
     let index: usize = index.parse().ok()?;
-    // Looked up before anything is copied.
+    // Checked before anything is copied.
     event.process.args.as_ref()?.get(index)?;
     let args = Arc::make_mut(&mut event.process).args.as_mut()?;
     *Arc::make_mut(args).get_mut(index)? = text;
@@ -146,16 +147,16 @@ mod tests {
         })
     }
 
-    fn done(event: &mut Event, action: Action) -> bool {
+    fn is_changed(event: &mut Event, action: Action) -> bool {
         match apply(action, event, &Limits::default()) {
             Effect::Changed => true,
             Effect::Ignored => false,
-            Effect::Drop => panic!("no drop was asked for"),
+            Effect::Drop => panic!("unexpected drop"),
         }
     }
 
     #[test]
-    fn fields_are_set_and_what_is_shared_is_copied() {
+    fn set_copies_shared_data() {
         let before = Event::sample();
         let mut event = before.clone();
         for field in [
@@ -169,7 +170,7 @@ mod tests {
             "labels/app",
             "tags/country",
         ] {
-            assert!(done(&mut event, set_action(field, "***")), "{field}");
+            assert!(is_changed(&mut event, set_action(field, "***")), "{field}");
         }
         assert_eq!(event.user.as_deref(), Some("***"));
         assert_eq!((&*event.comm, &*event.process.comm), ("***", "***"));
@@ -183,16 +184,16 @@ mod tests {
             .map(|arg| &**arg)
             .collect();
         assert_eq!(args, ["***", "-s", "***"]);
-        let container = event.container.expect("there was one");
+        let container = event.container.expect("has a container");
         assert_eq!(container.name.as_deref(), Some("***"));
         assert_eq!(container.image.as_deref(), Some("***"));
         assert_eq!(&*container.labels[0].1, "***");
         assert_eq!(event.tags, [("country".to_owned(), "***".to_owned())]);
-        assert_eq!(before, Event::sample(), "the others keep theirs");
+        assert_eq!(before, Event::sample(), "other events are unchanged");
     }
 
     #[test]
-    fn fields_that_are_not_there_are_left_alone() {
+    fn set_ignores_missing_fields() {
         let mut event = Event::sample();
         for field in [
             "",
@@ -209,44 +210,50 @@ mod tests {
             "/",
             "user/",
         ] {
-            assert!(!done(&mut event, set_action(field, "***")), "{field}");
+            assert!(!is_changed(&mut event, set_action(field, "***")), "{field}");
         }
         assert_eq!(event, Event::sample());
         event.container = None;
         for field in ["container", "image", "labels/app"] {
-            assert!(!done(&mut event, set_action(field, "***")), "{field}");
+            assert!(!is_changed(&mut event, set_action(field, "***")), "{field}");
         }
-        assert!(!done(&mut event, set_action("user", &"x".repeat(20_000))));
+        assert!(!is_changed(
+            &mut event,
+            set_action("user", &"x".repeat(20_000))
+        ));
     }
 
     #[test]
     fn tags_have_limits() {
         let mut event = Event::sample();
-        assert!(done(&mut event, tag_action("k", &"v".repeat(127))));
+        assert!(is_changed(&mut event, tag_action("k", &"v".repeat(127))));
         for (key, value) in [
             ("k", "v".repeat(128)),
             ("", "v".into()),
             ("a\nb", "v".into()),
         ] {
-            assert!(!done(&mut event, tag_action(key, &value)), "{key}");
+            assert!(!is_changed(&mut event, tag_action(key, &value)), "{key}");
         }
         for n in event.tags.len()..32 {
-            assert!(done(&mut event, tag_action(&n.to_string(), "")));
+            assert!(is_changed(&mut event, tag_action(&n.to_string(), "")));
         }
-        assert!(!done(&mut event, tag_action("one more", "")));
-        assert!(done(&mut event, tag_action("k", "replaced")));
+        assert!(!is_changed(&mut event, tag_action("one more", "")));
+        assert!(is_changed(&mut event, tag_action("k", "replaced")));
         assert_eq!(event.tags.len(), 32);
         assert_eq!(event.tags[1].1, "replaced");
     }
 
     #[test]
-    fn a_line_is_one_line() {
+    fn a_line_has_no_control_characters() {
         let mut event = Event::sample();
-        assert!(done(&mut event, line_action("a\tb\n")));
+        assert!(is_changed(&mut event, line_action("a\tb\n")));
         for text in ["a\nb", "a\r\n", "\x1b[2J", "\0", "\n\n", "\u{9b}2J"] {
-            assert!(!done(&mut event, line_action(text)), "{text:?}");
+            assert!(!is_changed(&mut event, line_action(text)), "{text:?}");
         }
-        assert!(!done(&mut event, line_action(&"x".repeat((16 << 10) + 1))));
+        assert!(!is_changed(
+            &mut event,
+            line_action(&"x".repeat((16 << 10) + 1))
+        ));
         assert_eq!(event.line.as_deref(), Some("a\tb"));
     }
 }

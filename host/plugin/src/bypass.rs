@@ -1,33 +1,34 @@
-//! Events that a plugin gives no verdict on: passed on and marked, or dropped, as the user wants it.
+//! Handles events that get no verdict from a plugin: marks and passes them, or drops them, as the user has set it.
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Halt, OnFault};
 use lightmon_event::{Event, Stats, stats};
 
-/// Names the plugins that an event has not been seen by, with a space between.
-const MARK: &str = "plugin_skipped";
+use crate::{error::Halt, spec::OnFault};
 
-/// The way past all plugins of a chain, for what they have no time for.
+/// The tag that names the plugins that have not seen an event, separated by spaces.
+const SKIPPED_TAG: &str = "plugin_skipped";
+
+/// The way past all plugins of a chain, for events that the plugins have no time for.
 #[derive(Clone, Debug)]
 pub struct Bypass(Vec<(String, OnFault)>);
 
 impl Bypass {
-    pub(super) fn new(plugins: impl Iterator<Item = (String, OnFault)>) -> Self {
+    pub(crate) fn new(plugins: impl Iterator<Item = (String, OnFault)>) -> Self {
         Self(plugins.collect())
     }
 
-    /// Takes events past the plugins.
+    /// Handles a batch that no plugin sees.
     ///
     /// # Errors
-    /// When lightmon must end rather than go on without one of them; the events are there nevertheless.
+    /// If a plugin with `on_fault=halt` is bypassed. The batch is complete nevertheless.
     pub fn apply(&self, batch: &mut Vec<Event>, stats: &Stats) -> Result<(), Halt> {
         let mut result = Ok(());
-        for ((name, on_fault), count) in self.0.iter().zip(&stats.plugins) {
+        for ((name, on_fault), stats) in self.0.iter().zip(&stats.plugins) {
             if batch.is_empty() {
                 break;
             }
-            batch.retain_mut(|event| skip(event, name, *on_fault, count));
+            batch.retain_mut(|event| bypass(event, name, *on_fault, stats));
             if *on_fault == OnFault::Halt {
                 result = result.and(Err(Halt {
                     plugin: name.clone(),
@@ -39,23 +40,23 @@ impl Bypass {
     }
 }
 
-/// Counts and marks an event that a plugin has not seen. Whether it stays.
-pub(super) fn skip(
+/// Counts and marks an event that a plugin has not seen. Returns whether the event is kept.
+pub(crate) fn bypass(
     event: &mut Event,
-    name: &str,
+    plugin: &str,
     on_fault: OnFault,
-    count: &stats::Plugin,
+    stats: &stats::Plugin,
 ) -> bool {
-    count.skipped.fetch_add(1, Relaxed);
+    stats.skipped.fetch_add(1, Relaxed);
     if on_fault == OnFault::Drop {
-        count.dropped.fetch_add(1, Relaxed);
+        stats.dropped.fetch_add(1, Relaxed);
         return false;
     }
-    let before = event.tags.iter().find(|(key, _)| key == MARK);
+    let before = event.tags.iter().find(|(key, _)| key == SKIPPED_TAG);
     let names = match before {
-        Some((_, names)) => format!("{names} {name}"),
-        None => name.to_owned(),
+        Some((_, names)) => format!("{names} {plugin}"),
+        None => plugin.to_owned(),
     };
-    event.tag(MARK, names);
+    event.tag(SKIPPED_TAG, names);
     true
 }

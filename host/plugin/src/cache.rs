@@ -1,7 +1,9 @@
-//! Compiled plugins, kept from one run to the next: compiling takes tens of milliseconds, for large ones seconds.
+//! Stores compiled plugins on disk: compiling takes tens of milliseconds, and seconds for a large plugin.
 //!
-//! Machine code can't be checked, only trusted: it is taken from nowhere but a [`Folder`] that nobody else can write to,
-//! and only for the very bytes, engine and lightmon that it was made for. On any doubt the plugin is compiled again.
+//! Machine code can't be checked, only trusted. So the code is only read from a [`CacheDir`] that no other user can write to,
+//! and only used for the same plugin, engine and version of lightmon. In any other case the plugin is compiled again.
+
+mod dir;
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -9,130 +11,131 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use blake3::Hasher;
+use lightmon_event::escape::printable;
+use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, component::Component};
 
-use self::folder::Folder;
-use super::{Digest, Reason};
-use lightmon_event::escape::printable;
+use self::dir::CacheDir;
+use crate::{error::Reason, spec::Digest};
 
-mod folder;
+/// The size of a digest. An entry is the digest of key and code, followed by the code.
+const DIGEST_BYTES: usize = 32;
 
-/// Of an entry: the digest of the key and the code comes first, then the code.
-const DIGEST: usize = 32;
+/// Names an entry: the digest of everything that the code depends on.
+type Key = [u8; DIGEST_BYTES];
 
-/// Says where an entry belongs: the digest of all that the code depends on.
-type Key = [u8; DIGEST];
-
-/// Compiled plugins in a folder, or nothing when there is none that can be trusted.
-pub(super) struct Cache {
-    folder: Option<Folder>,
-    /// A full disk is said once, not for each plugin.
+/// Compiled plugins in a directory. Without a directory that can be trusted, nothing is stored.
+pub(crate) struct Cache {
+    dir: Option<CacheDir>,
+    /// A full disk is logged once, not for each plugin.
     has_failed: AtomicBool,
 }
 
 impl Cache {
-    /// Opens the folder, and makes it where it is missing. What is wrong with it is said, and then there is no cache.
-    pub(super) fn open(path: Option<&Path>) -> Self {
-        let folder = path.and_then(|path| {
-            let folder = Folder::open(path).inspect_err(|error| {
+    /// Opens the directory, and creates it if it is missing. If it can't be used, logs why and stores nothing.
+    pub(crate) fn open(path: Option<&Path>) -> Self {
+        let dir = path.and_then(|path| {
+            let dir = CacheDir::open(path).inspect_err(|error| {
                 let path = printable(&path.to_string_lossy());
                 tracing::warn!("plugins are compiled at each start: the cache {path} {error}; choose another with --cache-dir, or none");
             });
-            folder.ok()
+            dir.ok()
         });
         Self {
-            folder,
+            dir,
             has_failed: AtomicBool::new(false),
         }
     }
 
-    /// The plugin as it was compiled before, or else as it is compiled now, which is kept for the next time.
-    pub(super) fn component(
+    /// Returns the stored component of a plugin. If there is none, compiles and stores it.
+    pub(crate) fn component(
         &self,
         engine: &Engine,
         plugin: Digest,
         compile: impl FnOnce() -> Result<Component, Reason>,
     ) -> Result<Component, Reason> {
-        let Some(folder) = &self.folder else {
+        let Some(dir) = &self.dir else {
             return compile();
         };
         let key = key(engine, plugin);
-        match read(folder, engine, &key) {
+        match read(dir, engine, &key) {
             Ok(Some(component)) => return Ok(component),
             Ok(None) => {}
-            Err(doubt) => {
-                tracing::warn!(entry = name(&key), "compiled plugin is made anew: {doubt}");
+            Err(error) => {
+                tracing::warn!(entry = name(&key), "plugin is compiled again: {error}");
             }
         }
         let component = compile()?;
-        if let Err(error) = write(folder, &component, &key)
+        if let Err(error) = write(dir, &component, &key)
             && !self.has_failed.swap(true, Relaxed)
         {
-            tracing::warn!("compiled plugins can't be kept for the next start: {error}");
+            tracing::warn!("compiled plugins can't be stored for the next start: {error}");
         }
         Ok(component)
     }
 }
 
-/// Why an entry is not used.
+/// Why a stored component is not used.
 #[derive(Debug, thiserror::Error)]
-enum Doubt {
-    #[error("the old one {0}")]
-    File(#[from] folder::Error),
-    #[error("the old one is damaged, or another plugin's")]
+enum EntryError {
+    #[error("the stored one {0}")]
+    File(#[from] dir::Error),
+    #[error("the stored one is damaged, or another plugin's")]
     Damaged,
-    #[error("the old one is refused: {0}")]
+    #[error("the stored one is refused: {0}")]
     Refused(String),
 }
 
 #[expect(
     unsafe_code,
-    reason = "wasmtime believes machine code: this is where lightmon says that it is its own"
+    reason = "wasmtime runs stored machine code without a check: see SAFETY"
 )]
-fn read(folder: &Folder, engine: &Engine, key: &Key) -> Result<Option<Component>, Doubt> {
-    let Some(entry) = folder.read(&name(key))? else {
+fn read(dir: &CacheDir, engine: &Engine, key: &Key) -> Result<Option<Component>, EntryError> {
+    let Some(entry) = dir.read(&name(key))? else {
         return Ok(None);
     };
-    let (expected, code) = entry.split_first_chunk().ok_or(Doubt::Damaged)?;
+    let (expected, code) = entry.split_first_chunk().ok_or(EntryError::Damaged)?;
     if *expected != digest(key, code) {
-        return Err(Doubt::Damaged);
+        return Err(EntryError::Damaged);
     }
-    // SAFETY: `deserialize` wants what `Component::serialize` has made, unchanged, for an engine like this one.
-    // - Made by it: `write` alone makes such entries, and nobody but this user could have put another in its place: the
-    //   folder and the file, asked through what was opened, are this user's and closed to others. Whoever can act as this
-    //   user needs no plugin to do so, since lightmon was not started with more rights than they have (`Folder::open`).
-    // - Unchanged: the digest is that of `code`, a copy in memory that no file is behind any more.
-    // - For this engine: the key, which the digest is of as well, names its target, settings and wasmtime's version.
+    // SAFETY: `deserialize` needs the unchanged output of `Component::serialize` of an engine like this one.
+    // - Output of `serialize`: only `write` makes such entries, and only this user could have replaced one. The directory and
+    //   the file belong to this user, and no other user can write to them; both were checked through their descriptors. This
+    //   user gains nothing by such code: `CacheDir::open` fails if lightmon has more rights than the user who started it.
+    // - Unchanged: the digest matches `code`, which is a copy in memory and not a mapped file.
+    // - Of this engine: the digest includes the key, which names the target, the settings and the version of wasmtime.
     let component = unsafe { Component::deserialize(engine, code) };
     component
         .map(Some)
-        .map_err(|error| Doubt::Refused(printable(&format!("{error:#}"))))
+        .map_err(|error| EntryError::Refused(printable(&format!("{error:#}"))))
 }
 
-fn write(folder: &Folder, component: &Component, key: &Key) -> wasmtime::Result<()> {
+fn write(dir: &CacheDir, component: &Component, key: &Key) -> wasmtime::Result<()> {
     let code = component.serialize()?;
-    Ok(folder.write(&name(key), &[&digest(key, &code), &code])?)
+    Ok(dir.write(&name(key), &[&digest(key, &code), &code])?)
 }
 
-/// Of the file as the user gave it: what is made of it on the way to a component depends on lightmon's version only.
+/// Uses the digest of the plugin's file: encoding it as a component depends only on the version of lightmon.
 fn key(engine: &Engine, plugin: Digest) -> Key {
     let mut environment = DefaultHasher::new();
     // Target, processor features, settings and the exact version of wasmtime.
     engine
         .precompile_compatibility_hash()
         .hash(&mut environment);
-    let mut key = Hasher::new();
-    key.update(&environment.finish().to_le_bytes());
+    let mut key = Sha256::new();
+    key.update(environment.finish().to_le_bytes());
     key.update(env!("CARGO_PKG_VERSION").as_bytes());
-    key.update(&[0]);
-    key.update(&plugin.0);
+    key.update([0]);
+    key.update(plugin.0);
     key.finalize().into()
 }
 
-fn digest(key: &Key, code: &[u8]) -> [u8; DIGEST] {
-    // At each start, over megabytes of code: the fastest that is known to be sound.
-    Hasher::new_keyed(key).update(code).finalize().into()
+fn digest(key: &Key, code: &[u8]) -> [u8; DIGEST_BYTES] {
+    Sha256::new()
+        .chain_update(key)
+        .chain_update(code)
+        .finalize()
+        .into()
 }
 
 fn name(key: &Key) -> String {
@@ -144,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_for_one_plugin_and_one_engine() {
+    fn the_key_depends_on_plugin_and_engine() {
         let mut other = wasmtime::Config::new();
         other.epoch_interruption(true);
         let other = Engine::new(&other).unwrap();

@@ -1,5 +1,5 @@
-//! Dead letters: the events that a plugin fails on, as lines of JSON that `--replay` reads, so that its author can try again.
-//! Keeps little of them, and nothing that a plugin was there to hide.
+//! The dead-letter queue: writes events that a plugin fails on to a file that `--replay` reads, so that its author can try again.
+//! Limits the file, and leaves out what a redactor had to hide.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,50 +11,50 @@ use std::{
 };
 
 use jiff::tz::TimeZone;
+use lightmon_event::{Container, Event, Process, escape::printable, json};
 
-use super::{Fault, secure_fs};
-use lightmon_event::escape::printable;
-use lightmon_event::{Container, Event, Process, json};
+use crate::{error::Fault, secure_fs};
 
-/// Bytes of a file; when it is full, it takes the place of the one before it, `FILE.1`.
-const FULL: u64 = 1 << 20;
+/// The size of the file at which it is renamed to `FILE.1`, which replaces the older one.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Most letters within a [`WHILE`].
-const MOST: u32 = 100;
-const WHILE: Duration = Duration::from_secs(60);
+/// Events that are written within one [`RATE_WINDOW`].
+const MAX_EVENTS_PER_WINDOW: u32 = 100;
+const RATE_WINDOW: Duration = Duration::from_secs(60);
 
-/// A file for dead letters, which isn't there before the first.
-pub(super) struct DeadLetters {
+/// The dead-letter queue. Its file is created with the first event.
+pub(crate) struct DeadLetters {
     path: Option<PathBuf>,
     zone: TimeZone,
-    /// Whether what users, plugins or runtimes write freely is left out: arguments, labels, tags.
-    pub(super) hides: bool,
-    since: Instant,
-    /// Since then.
+    /// Whether the text that users, plugins or runtimes choose freely is left out: arguments, labels, tags.
+    pub(crate) omits_free_text: bool,
+    window_start: Instant,
+    /// Events that were written since then.
     count: u32,
-    /// What is wrong is said once.
+    /// An error is logged once.
     has_failed: bool,
 }
 
 impl DeadLetters {
-    /// Without a path nothing is kept. `zone` is that of the times in the file.
-    pub(super) fn new(path: Option<PathBuf>, zone: TimeZone) -> Self {
+    /// Without a path, nothing is written. `zone` is the time zone of the times in the file.
+    pub(crate) fn new(path: Option<PathBuf>, zone: TimeZone) -> Self {
         Self {
             path,
             zone,
-            hides: false,
-            since: Instant::now(),
+            omits_free_text: false,
+            window_start: Instant::now(),
             count: 0,
             has_failed: false,
         }
     }
 
-    /// Keeps an event. Whether it is kept.
-    pub(super) fn keep(&mut self, event: &Event, plugin: &str, fault: &Fault) -> bool {
-        if self.since.elapsed() > WHILE {
-            (self.since, self.count) = (Instant::now(), 0);
+    /// Appends an event. Returns whether it was written.
+    pub(crate) fn write(&mut self, event: &Event, plugin: &str, fault: &Fault) -> bool {
+        if self.window_start.elapsed() > RATE_WINDOW {
+            (self.window_start, self.count) = (Instant::now(), 0);
         }
-        let Some(path) = self.path.as_deref().filter(|_| self.count < MOST) else {
+        let has_room = self.count < MAX_EVENTS_PER_WINDOW;
+        let Some(path) = self.path.as_deref().filter(|_| has_room) else {
             return false;
         };
         self.count += 1;
@@ -65,22 +65,22 @@ impl DeadLetters {
             self.has_failed = true;
             let path = printable(&path.to_string_lossy());
             tracing::warn!(
-                "events that plugins fail on are not kept: {path}: {error}; choose another file with --dead-letters, or none"
+                "events that plugins fail on are not written: {path}: {error}; choose another file with --dead-letters, or none"
             );
         }
         written.is_ok()
     }
 
-    /// The event's line, with two keys more.
+    /// The event as JSON, with the additional keys `plugin` and `fault`.
     fn line(&self, event: &Event, plugin: &str, fault: &Fault) -> Vec<u8> {
         let mut line = Vec::new();
-        match self.hides {
-            true => json::event(&without_secrets(event), &self.zone, &mut line),
+        match self.omits_free_text {
+            true => json::event(&without_free_text(event), &self.zone, &mut line),
             false => json::event(event, &self.zone, &mut line),
         }
         line.truncate(line.len().saturating_sub("}\n".len()));
         for (key, value) in [("plugin", plugin), ("fault", &fault.to_string())] {
-            // What is printable needs no other escapes than JSON's.
+            // Printable text needs only the escapes of JSON.
             let value = serde_json::Value::from(printable(value));
             line.extend_from_slice(format!(r#","{key}":{value}"#).as_bytes());
         }
@@ -89,7 +89,7 @@ impl DeadLetters {
     }
 }
 
-fn without_secrets(event: &Event) -> Event {
+fn without_free_text(event: &Event) -> Event {
     let process = Process {
         args: None,
         ..(*event.process).clone()
@@ -108,17 +108,17 @@ fn without_secrets(event: &Event) -> Event {
     }
 }
 
-/// A few system calls, for few letters: the file may have been moved away or deleted since the last.
+/// Opens the file for each event: it may have been moved or deleted since the last one, and events are few.
 fn append(path: &Path, line: &[u8]) -> Result<(), Error> {
     let name = path.file_name().ok_or(Error::NoName)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    let folder = secure_fs::folder(folder).map_err(Error::Folder)?;
-    let path = secure_fs::path_of(&folder).join(name);
+    let dir = secure_fs::open_dir(dir).map_err(Error::Dir)?;
+    let path = secure_fs::dir_path(&dir).join(name);
     let mut file = open(&path)?;
-    if file.1 + line.len() as u64 > FULL {
+    if file.1 + line.len() as u64 > MAX_FILE_BYTES {
         let mut before = path.clone().into_os_string();
         before.push(".1");
         fs::rename(&path, before)?;
@@ -126,7 +126,7 @@ fn append(path: &Path, line: &[u8]) -> Result<(), Error> {
     }
     let (mut file, length) = file;
     file.write_all(line).inspect_err(|_| {
-        // Half a line would spoil the next one too.
+        // An incomplete line would make the next one unreadable too.
         let _ = file.set_len(length);
     })?;
     Ok(())
@@ -136,20 +136,20 @@ fn append(path: &Path, line: &[u8]) -> Result<(), Error> {
 fn open(path: &Path) -> Result<(File, u64), Error> {
     let mut options = OpenOptions::new();
     options.append(true).create(true).mode(0o600);
-    let (file, metadata) = secure_fs::file(path, &mut options)?;
+    let (file, metadata) = secure_fs::open_file(path, &mut options)?;
     Ok((file, metadata.len()))
 }
 
-/// Why a letter can't be kept.
+/// Why an event can't be written.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("the file {0}")]
     File(#[from] secure_fs::Error),
-    #[error("its folder {0}")]
-    Folder(secure_fs::Error),
+    #[error("its directory {0}")]
+    Dir(secure_fs::Error),
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("names no file")]
+    #[error("does not name a file")]
     NoName,
 }
 
@@ -160,11 +160,11 @@ mod tests {
     use super::*;
     use lightmon_event::Record;
 
-    fn letters(path: &Path) -> DeadLetters {
+    fn dead_letters(path: &Path) -> DeadLetters {
         DeadLetters::new(Some(path.to_owned()), TimeZone::UTC)
     }
 
-    fn folder() -> tempfile::TempDir {
+    fn dir() -> tempfile::TempDir {
         // Made for this user only.
         tempfile::tempdir().unwrap()
     }
@@ -174,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_is_an_event_that_can_be_replayed() {
-        let folder = folder();
-        let path = folder.path().join("new/letters.jsonl");
+    fn a_dead_letter_can_be_replayed() {
+        let dir = dir();
+        let path = dir.path().join("new/letters.jsonl");
         let event = Event::sample();
-        assert!(letters(&path).keep(&event, "geoip", &fault()));
+        assert!(dead_letters(&path).write(&event, "geoip", &fault()));
         let line = fs::read(&path).unwrap();
         let Ok(Record::Connection(read)) = json::parse_line(&line) else {
-            panic!("no event: {}", String::from_utf8_lossy(&line));
+            panic!("not an event: {}", String::from_utf8_lossy(&line));
         };
         assert_eq!(read, event);
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
@@ -194,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_redactor_is_there_for_is_left_out() {
-        let folder = folder();
-        let path = folder.path().join("letters.jsonl");
-        let mut letters = letters(&path);
-        letters.hides = true;
+    fn free_text_is_left_out_before_a_redactor() {
+        let dir = dir();
+        let path = dir.path().join("letters.jsonl");
+        let mut dead_letters = dead_letters(&path);
+        dead_letters.omits_free_text = true;
         let mut event = Event::sample();
         event.tag("secret", "s3cr3t");
-        assert!(letters.keep(&event, "redact", &fault()));
+        assert!(dead_letters.write(&event, "redact", &fault()));
         let line: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         for key in ["procArgs", "labels", "tags"] {
             assert!(line[key].is_null(), "{line}");
@@ -210,37 +210,38 @@ mod tests {
     }
 
     #[test]
-    fn the_older_half_goes() {
-        let folder = folder();
-        let path = folder.path().join("letters.jsonl");
+    fn a_full_file_is_rotated() {
+        let dir = dir();
+        let path = dir.path().join("letters.jsonl");
         let line = [vec![b' '; 400 << 10], b"\n".to_vec()].concat();
         for _ in 0..7 {
             append(&path, &line).unwrap();
         }
-        let length = |name: &str| folder.path().join(name).metadata().unwrap().len();
+        let length = |name: &str| dir.path().join(name).metadata().unwrap().len();
         let line = line.len() as u64;
         assert_eq!(
             (length("letters.jsonl"), length("letters.jsonl.1")),
             (line, 2 * line)
         );
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]
-    fn only_so_many_a_minute() {
-        let folder = folder();
-        let path = folder.path().join("letters.jsonl");
-        let mut letters = letters(&path);
-        let kept = (0..MOST + 20).filter(|_| letters.keep(&Event::sample(), "a", &fault()));
-        assert_eq!(kept.count(), MOST as usize);
-        letters.since = Instant::now() - WHILE - Duration::from_secs(1);
-        assert!(letters.keep(&Event::sample(), "a", &fault()));
+    fn events_per_minute_are_limited() {
+        let dir = dir();
+        let path = dir.path().join("letters.jsonl");
+        let mut dead_letters = dead_letters(&path);
+        let written = (0..MAX_EVENTS_PER_WINDOW + 20)
+            .filter(|_| dead_letters.write(&Event::sample(), "a", &fault()));
+        assert_eq!(written.count(), MAX_EVENTS_PER_WINDOW as usize);
+        dead_letters.window_start = Instant::now() - RATE_WINDOW - Duration::from_secs(1);
+        assert!(dead_letters.write(&Event::sample(), "a", &fault()));
     }
 
     #[test]
-    fn what_others_could_have_put_there_is_not_used() {
-        let folder = folder();
-        let path = |name: &str| folder.path().join(name);
+    fn files_that_others_can_write_are_not_used() {
+        let dir = dir();
+        let path = |name: &str| dir.path().join(name);
         fs::write(path("target"), "").unwrap();
         symlink(path("target"), path("link")).unwrap();
         fs::write(path("open"), "").unwrap();
@@ -249,25 +250,25 @@ mod tests {
         nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         fs::create_dir(path("everybodys")).unwrap();
         fs::set_permissions(path("everybodys"), fs::Permissions::from_mode(0o777)).unwrap();
-        symlink(folder.path(), path("elsewhere")).unwrap();
+        symlink(dir.path(), path("elsewhere")).unwrap();
         for (name, error) in [
             ("link", "the file is a symbolic link"),
             ("open", "the file can be written by others (mode 666)"),
             (
-                "folder",
+                "dir",
                 "the file can't be used: Is a directory (os error 21)",
             ),
-            ("pipe", "the file is no regular file"),
+            ("pipe", "the file is not a regular file"),
             (
                 "everybodys/a",
-                "its folder can be written by others (mode 777)",
+                "its directory can be written by others (mode 777)",
             ),
-            ("elsewhere/a", "its folder is a symbolic link"),
+            ("elsewhere/a", "its directory is a symbolic link"),
             (
                 "target/a",
-                "its folder can't be used: File exists (os error 17)",
+                "its directory can't be used: File exists (os error 17)",
             ),
-            ("..", "names no file"),
+            ("..", "does not name a file"),
         ] {
             assert_eq!(
                 append(&path(name), b"x\n").unwrap_err().to_string(),
@@ -276,6 +277,6 @@ mod tests {
             );
         }
         assert_eq!(fs::read(path("target")).unwrap(), b"");
-        assert!(!letters(&path("link")).keep(&Event::sample(), "a", &fault()));
+        assert!(!dead_letters(&path("link")).write(&Event::sample(), "a", &fault()));
     }
 }

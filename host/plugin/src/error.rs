@@ -1,19 +1,21 @@
-//! What is wrong with a plugin, in words for the person who runs or writes it. Decides nothing.
+//! The errors of plugins, in words for the person who runs or writes the plugin. Decides nothing.
 //!
-//! Text from the file or the plugin is escaped where it gets in here, so that a cause is text, not a source.
+//! Text from a file or a plugin is escaped before it gets here, so a cause is text and not a `source`.
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::Digest;
+use lightmon_event::escape::printable;
 
-/// The least that a plugin's `period` may be.
-pub(super) const PERIOD: Duration = Duration::from_millis(100);
+use crate::spec::Digest;
+
+/// The shortest `period` of a plugin.
+pub(crate) const MIN_PERIOD: Duration = Duration::from_millis(100);
 
 /// A plugin that can't be used.
 #[derive(Debug, thiserror::Error)]
-#[error("plugin {}: {reason}", lightmon_event::escape::printable(&file.to_string_lossy()))]
+#[error("plugin {}: {reason}", printable(&file.to_string_lossy()))]
 pub struct Error {
-    /// Its file.
+    /// The plugin's file.
     pub file: PathBuf,
     /// Why.
     pub reason: Reason,
@@ -25,134 +27,134 @@ pub enum Reason {
     /// The file can't be read.
     #[error("can't be read: {0}")]
     Read(io::Error),
-    /// A directory, a device…
+    /// The path names a directory, a device…
     #[error("is not a regular file: name the .wasm file itself")]
     NotAFile,
-    /// No bytes.
+    /// The file has no bytes.
     #[error("is empty: build or download it again")]
     Empty,
-    /// More bytes than allowed.
+    /// The file has more bytes than allowed.
     #[error("is larger than {} MiB: build it with optimisation and without debug information", limit >> 20)]
     TooLarge {
-        /// See [`Limits::file`](super::Limits::file).
+        /// See [`Limits::file`](crate::Limits::file).
         limit: u64,
     },
-    /// More than an honest plugin has.
+    /// The code is too large to compile safely.
     #[error(
-        "has more than {functions} functions, {locals} locals or {parts} modules and components, which would take too long to compile: build it with optimisation and without what it doesn't use"
+        "has more than {functions} functions, {locals} locals or {parts} modules and components, which would take too long to compile: build it with optimisation and without unused code"
     )]
-    TooMuch {
-        /// That it may have.
+    TooComplex {
+        /// The limit of functions.
         functions: u64,
-        /// Likewise.
+        /// The limit of locals, all functions together.
         locals: u64,
-        /// Likewise.
+        /// The limit of modules and components in the file.
         parts: u64,
     },
-    /// Machine code.
+    /// The file is machine code.
     #[error(
         "is precompiled code, which can't be trusted: give the .wasm file that it was made from"
     )]
     Precompiled,
-    /// The text format.
+    /// The file is WebAssembly text.
     #[error("is WebAssembly text: convert it first, with `wasm-tools parse -o plugin.wasm`")]
     Text,
-    /// Anything else.
-    #[error("is not WebAssembly: give the .wasm file that building the plugin has made")]
+    /// The file is anything else.
+    #[error("is not WebAssembly: give the .wasm file that the plugin's build makes")]
     NotWasm,
-    /// WebAssembly that is not valid.
+    /// The WebAssembly is not valid.
     #[error("is damaged, truncated or too new: build or download it again ({0})")]
     Malformed(String),
     /// A core module from which no component can be made.
     #[error(
-        "can't be made a component: build it for wasm32-unknown-unknown with the plugin SDK ({0})"
+        "can't be encoded as a component: build it for wasm32-unknown-unknown with the plugin SDK ({0})"
     )]
     Encode(String),
-    /// A core module that doesn't say what it is.
+    /// A core module that does not declare its types.
     #[error(
         "is a core module without a component-type section: build it with the plugin SDK or wit-bindgen"
     )]
     Untyped,
-    /// Not a plugin.
-    #[error("is no lightmon plugin: it exports {}, but not lightmon:plugin/filter; build it with the plugin SDK", list(.0))]
+    /// The file does not export the plugin contract.
+    #[error("is not a lightmon plugin: it exports {}, but not lightmon:plugin/filter; build it with the plugin SDK", list(.0))]
     NoFilter(Vec<String>),
-    /// A contract that this host doesn't speak.
+    /// A version of the contract that this host does not support.
     #[error(
-        "speaks version {plugin} of the plugin contract, this lightmon {host}: upgrade {upgrade}"
+        "needs version {plugin} of the plugin contract, this lightmon has {host}: upgrade {upgrade}"
     )]
     Version {
-        /// The plugin's.
+        /// The plugin's version.
         plugin: String,
-        /// The host's.
+        /// The host's version.
         host: &'static str,
         /// Which of the two is the older.
         upgrade: &'static str,
     },
-    /// Imports that there are not.
-    #[error("wants {}, which plugins don't get: build it without", list(.0))]
+    /// Imports that the host does not provide.
+    #[error("imports {}, which lightmon does not provide: build it without", list(.0))]
     Imports(Vec<String>),
-    /// Tables that the user has not granted.
-    #[error("wants {}: grant it with {}", tables(.0), grants(.0))]
+    /// Required tables that the user has not granted.
+    #[error("needs {}: grant it with {}", tables(.0), grants(.0))]
     Ungranted(Vec<Wanted>),
-    /// A table that it doesn't ask for.
+    /// A granted table that the plugin does not ask for.
     #[error("was granted the table `{name}`, but asks for {}", list(.asks))]
     Unasked {
-        /// What the user calls it.
+        /// The name that the user granted it by.
         name: String,
-        /// What its manifest asks for.
+        /// The tables that the manifest asks for.
         asks: Vec<String>,
     },
-    /// A granted file that is no table.
+    /// A granted file that can't be used as a table.
     #[error("the table `{name}` in {file}: {cause}")]
     Table {
-        /// What the plugin calls it.
+        /// The name of the table.
         name: String,
-        /// Where it is.
+        /// Its file.
         file: String,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         cause: String,
     },
     /// The exports' types differ from the contract.
     #[error(
-        "doesn't keep to the plugin contract that it names: build it again with the plugin SDK ({0})"
+        "does not match the plugin contract that it names: build it again with the plugin SDK ({0})"
     )]
     Contract(String),
-    /// It failed before it said anything.
+    /// The plugin failed in `init`.
     #[error("can't start: init {0}")]
     Init(Fault),
-    /// It wants to be called too often.
-    #[error("wants to be called every {0} ms: the least is {LEAST} ms, and 0 is never", LEAST = PERIOD.as_millis())]
+    /// The period of the ticks is too short.
+    #[error("asks for a tick every {0} ms: the minimum is {MIN} ms, and 0 means no ticks", MIN = MIN_PERIOD.as_millis())]
     Period(u32),
-    /// Its own words.
+    /// The plugin returned an error from `init`.
     #[error("refuses to start: {0}")]
     Refused(String),
-    /// Its `when` is no expression.
-    #[error("asks for events by an expression that is wrong, `{expression}`: {cause}")]
+    /// The plugin's `when` is not an expression.
+    #[error("asks for events with an invalid expression, `{expression}`: {cause}")]
     When {
         /// The expression.
         expression: String,
-        /// What the language says to it.
+        /// The error of the expression.
         cause: String,
     },
-    /// Its settings are not those that it knows.
+    /// Unknown or missing settings.
     #[error("{0}")]
     Settings(String),
-    /// Not the file that the user wants.
+    /// The file does not have the digest that the user has set.
     #[error(
-        "has the SHA-256 {is}, but sha256={wanted} is asked for: if it was changed on purpose, say the new one"
+        "has the SHA-256 {actual}, but sha256={expected} is set: if the file was changed on purpose, set the new one"
     )]
     Digest {
-        /// Of the file.
-        is: Digest,
-        /// What the user has said.
-        wanted: Digest,
+        /// The digest of the file.
+        actual: Digest,
+        /// The digest that the user has set.
+        expected: Digest,
     },
-    /// The user's `when` is no expression.
+    /// The user's `when` is not an expression.
     #[error("when={expression}: {cause}")]
     BadWhen {
         /// The expression.
         expression: String,
-        /// What the language says to it.
+        /// The error of the expression.
         cause: String,
     },
     /// The machine can't run WebAssembly.
@@ -161,71 +163,71 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The plugin's types are not the contract's.
-    pub(super) fn contract(error: wasmtime::Error) -> Self {
-        Self::Contract(lightmon_event::escape::printable(&format!("{error:#}")))
+    /// The types of the plugin do not match the contract.
+    pub(crate) fn contract(error: wasmtime::Error) -> Self {
+        Self::Contract(printable(&format!("{error:#}")))
     }
 }
 
 /// A table that a plugin's manifest asks for.
 #[derive(Debug)]
 pub struct Wanted {
-    /// What the plugin calls it.
+    /// The name of the table.
     pub table: String,
-    /// What for, in its own words.
+    /// The purpose, as the plugin's author describes it.
     pub why: Option<String>,
 }
 
-/// A plugin with `on_fault=halt` has failed: lightmon must not go on.
+/// A plugin with `on_fault=halt` has failed: lightmon must stop.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("plugin {plugin} {reason}, and on_fault=halt ends lightmon then")]
+#[error("plugin {plugin} {reason}: lightmon stops because of on_fault=halt")]
 pub struct Halt {
-    /// What messages call it.
+    /// The name of the plugin.
     pub plugin: String,
     /// What happened.
     pub reason: String,
 }
 
-/// How a call of a plugin failed.
+/// How a call of a plugin has failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Fault {
-    /// Time.
+    /// It took too long.
     #[error("took longer than {0:?}")]
     Deadline(Duration),
-    /// Memory or tables.
-    #[error("wanted {wanted} {unit}, {limit} is the limit")]
+    /// It needed too much memory or too many table elements.
+    #[error("requested {requested} {unit}, the limit is {limit}")]
     Memory {
-        /// What it would have had then.
-        wanted: usize,
-        /// What it may have.
+        /// The total that it would have had.
+        requested: usize,
+        /// The limit.
         limit: usize,
-        /// Of what.
+        /// The unit of both numbers.
         unit: &'static str,
     },
-    /// Stack.
+    /// It needed too much stack.
     #[error("recursed deeper than its stack of {} KiB", .0 >> 10)]
     Stack(usize),
-    /// An answer that is too large for the host.
-    #[error("gave an answer larger than {} KiB", .0 >> 10)]
+    /// It returned too much data.
+    #[error("returned more than {} KiB", .0 >> 10)]
     Answer(usize),
-    /// Pointers, lengths or text that are none.
-    #[error("gave an answer that can't be read: {0}")]
+    /// It returned invalid pointers, lengths or text.
+    #[error("returned data that can't be read: {0}")]
     Malformed(String),
-    /// Anything that WebAssembly stops at; a panic is `unreachable`.
+    /// A trap of WebAssembly; a panic is the trap `unreachable`.
     #[error("trapped: {0}")]
     Trap(String),
-    /// A look-up in a table that it has not opened.
-    #[error("looked something up in table {0}, which it has not opened")]
+    /// It used a table that it has not opened.
+    #[error("used table {0}, which it has not opened")]
     Table(u32),
-    /// Look-ups whose answers are too large for one call.
+    /// The results of its look-ups are too large for one call.
     #[error("looked up more than {} KiB in one call", .0 >> 10)]
     LookUps(usize),
-    /// After a fault it did not start again.
-    #[error("did not start again: {0}")]
+    /// It did not start again after a fault.
+    #[error("did not restart: {0}")]
     Restart(String),
 }
 
-/// A plugin without a manifest doesn't say which.
+/// If there is no manifest, the names of the tables are not known.
 fn tables(wanted: &[Wanted]) -> String {
     let table = |Wanted { table, why }: &Wanted| match why {
         Some(why) => format!("the table `{table}` ({why})"),

@@ -1,17 +1,22 @@
-//! Which tables a plugin may look into: those that the user has granted it, and that it asks for.
+//! Decides which look-up tables a plugin can use: the tables that the user grants and the plugin asks for.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    Reason, Spec, Wanted,
-    imports::{Grants, tables::Files},
-    load::Loaded,
-};
 use lightmon_event::escape::printable;
 
-/// Reads the granted tables. A plugin that can't do without a table that was not granted is refused, and so is a grant that
-/// is of no use, which is a slip of the pen.
-pub(super) fn grants(spec: &Spec, loaded: &Loaded, files: &Files) -> Result<Grants, Reason> {
+use crate::{
+    error::{Reason, Wanted},
+    imports::{GrantedTables, tables::Files},
+    load::Loaded,
+    spec::Spec,
+};
+
+/// Opens the granted tables. It is an error if a required table is not granted, or if the plugin does not ask for a granted table.
+pub(crate) fn granted_tables(
+    spec: &Spec,
+    loaded: &Loaded,
+    files: &Files,
+) -> Result<GrantedTables, Reason> {
     let is_granted = |table: &str| spec.tables.contains_key(table);
     let wanted = match &loaded.manifest {
         _ if !loaded.uses_tables => Some(&[][..]),
@@ -27,7 +32,7 @@ pub(super) fn grants(spec: &Spec, loaded: &Loaded, files: &Files) -> Result<Gran
             why: it.why.as_deref().map(printable),
         })
         .collect();
-    // Without a manifest nobody knows whether it can do without.
+    // If there is no manifest, the plugin needs at least one table.
     if !missing.is_empty() || (wanted.is_none() && spec.tables.is_empty()) {
         return Err(Reason::Ungranted(missing));
     }

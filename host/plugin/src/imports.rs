@@ -1,33 +1,32 @@
-//! What a plugin may call: functions of the host that cost little, keep it within its limits and never wait. It reaches
-//! nothing else: no file, no network, no clock.
+//! The functions that a plugin can call. They are cheap, limited, and never wait. A plugin reaches nothing else: no file and no
+//! network.
 //!
-//! | interface | what for | where it ends |
+//! | interface | purpose | limit |
 //! |---|---|---|
-//! | `log` | messages | 20 lines a second |
+//! | `log` | messages | 20 messages a second |
 //! | `counter` | numbers in the summary | 64 names |
-//! | `kv` | a memory that survives a fault | 1 MiB |
-//! | `tables` | look-up files that the user grants | 4 MiB of answers a call |
-//! | WASI | what other languages' libraries don't start without | there is nothing behind it |
+//! | `kv` | a store that survives faults and reloads | 1 MiB |
+//! | `tables` | look-up files that the user grants | 4 MiB of results a call |
+//! | WASI | what the standard libraries of other languages need | nothing is behind it |
+
+mod counter;
+mod kv;
+mod log;
+pub(crate) mod tables;
+pub(crate) mod wasi;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use wasmtime::component::{Component, Linker, LinkerInstance};
 
-use super::{Limits, Reason, engine::Data};
-
-mod counter;
-mod kv;
-mod log;
-pub(super) mod tables;
-pub(super) mod wasi;
-
 use self::{counter::Counters, kv::Kv, log::Log, tables::Table};
+use crate::{engine::Data, error::Reason, limits::Limits};
 
-/// The package of the interfaces; a plugin that was made for another patch version finds them too.
+/// The version of the interfaces. wasmtime also gives them to plugins that import another patch version.
 const VERSION: &str = "0.1.0";
 
-/// All that plugins may import, before `@` and the version.
-pub(super) const NAMES: [&str; 4] = [
+/// The interfaces that plugins can import, without `@` and the version.
+pub(crate) const NAMES: [&str; 4] = [
     "lightmon:plugin/log",
     "lightmon:plugin/counter",
     "lightmon:plugin/kv",
@@ -35,18 +34,18 @@ pub(super) const NAMES: [&str; 4] = [
 ];
 
 /// See [`tables`].
-pub(super) const TABLES: &str = "lightmon:plugin/tables";
+pub(crate) const TABLES: &str = "lightmon:plugin/tables";
 
-/// What a plugin leaves behind when its instance ends, for the next one.
-pub(super) struct Kept {
+/// The state of a plugin that outlives its instances.
+pub(crate) struct PluginState {
     log: Log,
-    pub(super) counters: Counters,
+    pub(crate) counters: Counters,
     kv: Kv,
 }
 
-impl Kept {
-    /// Empty, for the plugin that messages call by that name.
-    pub(super) fn new(name: &str, limits: &Limits) -> Self {
+impl PluginState {
+    /// An empty state. `name` is the plugin's name in messages.
+    pub(crate) fn new(name: &str, limits: &Limits) -> Self {
         Self {
             log: Log::new(name, limits.log),
             counters: Counters::new(limits.counters),
@@ -55,26 +54,26 @@ impl Kept {
     }
 }
 
-/// The look-up files that were granted, by the names that the plugin knows them by.
-pub(super) type Grants = Arc<BTreeMap<String, Arc<Table>>>;
+/// The tables that are granted to a plugin, by the names that the plugin uses.
+pub(crate) type GrantedTables = Arc<BTreeMap<String, Arc<Table>>>;
 
 /// The host's side of one instance.
-pub(super) struct Host {
-    kept: Arc<Kept>,
-    tables: tables::Opened,
-    stdout: wasi::Lines,
-    stderr: wasi::Lines,
-    /// WASI's, that the instance holds.
+pub(crate) struct Host {
+    state: Arc<PluginState>,
+    tables: tables::OpenTables,
+    stdout: wasi::LineBuffer,
+    stderr: wasi::LineBuffer,
+    /// The number of WASI resources that the instance holds.
     resources: u32,
 }
 
 impl Host {
-    pub(super) fn new(kept: Arc<Kept>, grants: Grants, limits: &Limits) -> Self {
+    pub(crate) fn new(state: Arc<PluginState>, granted: GrantedTables, limits: &Limits) -> Self {
         Self {
-            kept,
-            tables: tables::Opened::new(grants, limits.answer),
-            stdout: wasi::Lines::default(),
-            stderr: wasi::Lines::default(),
+            state,
+            tables: tables::OpenTables::new(granted, limits.answer),
+            stdout: wasi::LineBuffer::default(),
+            stderr: wasi::LineBuffer::default(),
             resources: 0,
         }
     }
@@ -83,16 +82,16 @@ impl Host {
 impl wasi::Host for Data<Host> {
     fn output(&mut self, is_stderr: bool, bytes: &[u8]) {
         let Host {
-            kept,
+            state,
             stdout,
             stderr,
             ..
         } = &mut self.host;
         let (lines, level) = match is_stderr {
-            true => (stderr, log::WARNING),
-            false => (stdout, log::INFORMATION),
+            true => (stderr, log::WARN),
+            false => (stdout, log::INFO),
         };
-        lines.push(bytes, |line| kept.log.say(level, line));
+        lines.push(bytes, |line| state.log.write(level, line));
     }
 
     fn resources(&mut self) -> &mut u32 {
@@ -100,14 +99,14 @@ impl wasi::Host for Data<Host> {
     }
 }
 
-/// Everything that the plugin finds when it is instantiated.
-pub(super) fn linker(
+/// Links all functions that a component can import.
+pub(crate) fn linker(
     engine: &wasmtime::Engine,
     component: &Component,
 ) -> Result<Linker<Data<Host>>, Reason> {
     let mut linker = Linker::new(engine);
-    let parts: [Part; 4] = [log::link, counter::link, kv::link, tables::link];
-    for (name, link) in NAMES.into_iter().zip(parts) {
+    let interfaces: [Link; 4] = [log::link, counter::link, kv::link, tables::link];
+    for (name, link) in NAMES.into_iter().zip(interfaces) {
         linker
             .instance(&format!("{name}@{VERSION}"))
             .and_then(|mut interface| link(&mut interface))
@@ -117,4 +116,4 @@ pub(super) fn linker(
     Ok(linker)
 }
 
-type Part = fn(&mut LinkerInstance<'_, Data<Host>>) -> wasmtime::Result<()>;
+type Link = fn(&mut LinkerInstance<'_, Data<Host>>) -> wasmtime::Result<()>;

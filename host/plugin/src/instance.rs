@@ -1,46 +1,45 @@
-//! A plugin in memory: made, started and called. What a fault means for events is decided elsewhere.
+//! Makes, starts and calls an instance of a plugin. Does not decide what a fault means for events.
 
 use std::{sync::Arc, time::Duration};
 
+use lightmon_event::{Event, escape::printable};
 use wasmtime::{
     Store,
     component::{ComponentExportIndex, InstancePre, TypedFunc},
 };
 
-use super::{
-    Fault, Limits, Reason,
+use crate::{
     engine::{Data, Engine},
-    error::PERIOD,
-    imports::{self, Grants, Host, Kept},
+    error::{Fault, MIN_PERIOD, Reason},
+    imports::{self, GrantedTables, Host, PluginState},
+    limits::Limits,
     load::Loaded,
-    v0_1::{Action, Batch, Fields, Report, Setup, tables::Tables},
+    v0_1::{Action, Batch, Fields, Report, Setup, batch::BatchTables},
 };
-use lightmon_event::Event;
-use lightmon_event::escape::printable;
 
-/// What instances of a plugin are made from.
-pub(super) struct Template {
+/// Makes the instances of a plugin.
+pub(crate) struct Template {
     engine: Arc<Engine>,
     pre: InstancePre<Data<Host>>,
     init: ComponentExportIndex,
     process: ComponentExportIndex,
-    /// `period` and `tick`.
+    /// The functions `period` and `tick`.
     tick: Option<[ComponentExportIndex; 2]>,
     stop: Option<ComponentExportIndex>,
     config: String,
     limits: Limits,
-    grants: Grants,
-    kept: Arc<Kept>,
+    tables: GrantedTables,
+    state: Arc<PluginState>,
 }
 
 impl Template {
-    pub(super) fn new(
+    pub(crate) fn new(
         engine: Arc<Engine>,
         loaded: &Loaded,
         config: String,
         limits: Limits,
-        grants: Grants,
-        kept: Arc<Kept>,
+        tables: GrantedTables,
+        state: Arc<PluginState>,
     ) -> Result<Self, Reason> {
         let component = &loaded.component;
         let function = |interface: &str, name: &str| {
@@ -63,25 +62,25 @@ impl Template {
             engine,
             config,
             limits,
-            grants,
-            kept,
+            tables,
+            state,
         })
     }
 
-    /// What instances leave to the next one.
-    pub(super) fn kept(&self) -> &Arc<Kept> {
-        &self.kept
+    /// The state that all instances share.
+    pub(crate) fn state(&self) -> &Arc<PluginState> {
+        &self.state
     }
 
     /// Makes an instance and calls its `init`.
-    pub(super) fn start(&self) -> Result<(Instance, Setup), Reason> {
-        let limit = self.limits.init;
-        let host = Host::new(self.kept.clone(), self.grants.clone(), &self.limits);
+    pub(crate) fn start(&self) -> Result<(Instance, Setup), Reason> {
+        let timeout = self.limits.init;
+        let host = Host::new(self.state.clone(), self.tables.clone(), &self.limits);
         let mut store = self.engine.store(&self.limits, host);
         // A core module's start function runs here.
         let instance = self
             .engine
-            .call(&mut store, limit, |store| self.pre.instantiate(store))
+            .call(&mut store, timeout, |store| self.pre.instantiate(store))
             .map_err(Reason::Init)?;
         let init: TypedFunc<(&str,), (Result<Setup, String>,)> = instance
             .get_typed_func(&mut store, self.init)
@@ -91,23 +90,25 @@ impl Template {
             .map_err(Reason::contract)?;
         let (setup,) = self
             .engine
-            .call(&mut store, limit, |store| init.call(store, (&self.config,)))
+            .call(&mut store, timeout, |store| {
+                init.call(store, (&self.config,))
+            })
             .map_err(Reason::Init)?;
         let setup = setup.map_err(|text| Reason::Refused(printable(&text)))?;
         let (mut tick, mut period) = (None, None);
-        if let Some([asks, calls]) = &self.tick {
-            let asks: TypedFunc<(), (u32,)> = instance
-                .get_typed_func(&mut store, asks)
+        if let Some([period_index, tick_index]) = &self.tick {
+            let period_func: TypedFunc<(), (u32,)> = instance
+                .get_typed_func(&mut store, period_index)
                 .map_err(Reason::contract)?;
-            let calls = instance.get_typed_func(&mut store, calls);
-            tick = Some(calls.map_err(Reason::contract)?);
-            let (asked,) = self
+            let tick_func = instance.get_typed_func(&mut store, tick_index);
+            tick = Some(tick_func.map_err(Reason::contract)?);
+            let (period_ms,) = self
                 .engine
-                .call(&mut store, limit, |store| asks.call(store, ()))
+                .call(&mut store, timeout, |store| period_func.call(store, ()))
                 .map_err(Reason::Init)?;
-            period = match Duration::from_millis(asked.into()) {
+            period = match Duration::from_millis(period_ms.into()) {
                 Duration::ZERO => None,
-                period if period < PERIOD => return Err(Reason::Period(asked)),
+                period if period < MIN_PERIOD => return Err(Reason::Period(period_ms)),
                 period => Some(period),
             };
         }
@@ -115,8 +116,8 @@ impl Template {
         let stop = stop.map(|stop| instance.get_typed_func(&mut store, stop));
         let instance = Instance {
             engine: self.engine.clone(),
-            started_with: store.data().memory(),
-            limit: self.limits.memory,
+            initial_memory: store.data().memory(),
+            max_memory: self.limits.memory,
             stop: stop.transpose().map_err(Reason::contract)?,
             store,
             process,
@@ -127,77 +128,82 @@ impl Template {
     }
 }
 
-/// `tick` or `stop`.
-type Says = TypedFunc<(u64,), (Vec<Report>,)>;
+/// The type of `tick` and `stop`.
+type ReportFunc = TypedFunc<(u64,), (Vec<Report>,)>;
 
-/// A plugin that has started. After a fault it can't be entered again.
-pub(super) struct Instance {
+/// A plugin that has started. After a fault, it must not be called again.
+pub(crate) struct Instance {
     engine: Arc<Engine>,
     store: Store<Data<Host>>,
     process: TypedFunc<(&'static Batch<'static>,), (Vec<Action>,)>,
-    tick: Option<Says>,
+    tick: Option<ReportFunc>,
     period: Option<Duration>,
-    stop: Option<Says>,
+    stop: Option<ReportFunc>,
     /// Bytes of memory after `init`.
-    started_with: usize,
-    /// Bytes that it may have.
-    limit: usize,
+    initial_memory: usize,
+    /// The limit of bytes.
+    max_memory: usize,
 }
 
 impl Instance {
-    /// What it has executed since it was asked last.
-    pub(super) fn fuel(&mut self) -> u64 {
-        self.engine.refuel(&mut self.store)
+    /// The fuel that was used since the last call of this function.
+    pub(crate) fn take_fuel(&mut self) -> u64 {
+        self.engine.take_fuel(&mut self.store)
     }
 
     /// Bytes of linear memory.
-    pub(super) fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.store.data().memory()
     }
 
-    /// Whether it has grown to where it would soon be refused more: memory of WebAssembly never shrinks.
-    pub(super) fn is_nearly_full(&self) -> bool {
-        let has_grown = self.memory() > self.started_with + self.limit / 8;
-        has_grown && self.memory() > self.limit / 4 * 3
+    /// Whether the memory has grown so much that the limit is near. Memory of WebAssembly never shrinks.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        let has_grown = self.memory() > self.initial_memory + self.max_memory / 8;
+        has_grown && self.memory() > self.max_memory / 4 * 3
     }
 
-    /// How often it wants to be called, if it does.
-    pub(super) fn period(&self) -> Option<Duration> {
+    /// The time between two ticks, if the plugin has ticks.
+    pub(crate) fn period(&self) -> Option<Duration> {
         self.period
     }
 
-    /// What it has to say at that time; nothing without a `tick`.
-    pub(super) fn tick(&mut self, now: u64, limit: Duration) -> Result<Vec<Report>, Fault> {
-        self.say(self.tick, now, limit)
+    /// Calls `tick`, if the plugin has one. `now` is in nanoseconds.
+    pub(crate) fn tick(&mut self, now: u64, timeout: Duration) -> Result<Vec<Report>, Fault> {
+        self.report(self.tick, now, timeout)
     }
 
-    /// Its last words; none without a `stop`.
-    pub(super) fn stop(&mut self, now: u64, limit: Duration) -> Result<Vec<Report>, Fault> {
-        self.say(self.stop, now, limit)
+    /// Calls `stop`, if the plugin has one. `now` is in nanoseconds.
+    pub(crate) fn stop(&mut self, now: u64, timeout: Duration) -> Result<Vec<Report>, Fault> {
+        self.report(self.stop, now, timeout)
     }
 
-    fn say(&mut self, says: Option<Says>, now: u64, limit: Duration) -> Result<Vec<Report>, Fault> {
-        let Some(says) = says else {
+    fn report(
+        &mut self,
+        func: Option<ReportFunc>,
+        now: u64,
+        timeout: Duration,
+    ) -> Result<Vec<Report>, Fault> {
+        let Some(func) = func else {
             return Ok(Vec::new());
         };
         let (reports,) = self
             .engine
-            .call(&mut self.store, limit, |store| says.call(store, (now,)))?;
+            .call(&mut self.store, timeout, |store| func.call(store, (now,)))?;
         Ok(reports)
     }
 
-    /// What the plugin wants done with the events, which it names by their place among them.
-    pub(super) fn process<'a>(
+    /// Calls `process`, and returns the actions of the plugin. The actions name events by their index.
+    pub(crate) fn process<'a>(
         &mut self,
         events: impl ExactSizeIterator<Item = &'a Event>,
         needs: Fields,
-        limit: Duration,
+        timeout: Duration,
     ) -> Result<Vec<Action>, Fault> {
-        let tables = Tables::new(events, needs);
+        let tables = BatchTables::new(events, needs);
         let batch = tables.batch();
-        // A function that takes what lives for ever takes what lives shorter too: it keeps neither.
+        // A function that takes `'static` data also takes shorter-lived data, since it keeps none.
         let process: TypedFunc<(&Batch<'_>,), _> = self.process;
-        let (actions,) = self.engine.call(&mut self.store, limit, |store| {
+        let (actions,) = self.engine.call(&mut self.store, timeout, |store| {
             process.call(store, (&batch,))
         })?;
         Ok(actions)

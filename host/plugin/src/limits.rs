@@ -1,4 +1,4 @@
-//! What a plugin may use. Only numbers; the parts that enforce them read them here.
+//! The limits of plugins. Only numbers: other modules enforce them.
 
 mod overrides;
 
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 pub use overrides::{BadLimit, LimitOverrides};
 
-/// Of memory, for a plugin that brings the runtime of its language along: empty ones take 30 MiB and more.
-pub(super) const MEMORY_WITH_RUNTIME: usize = 256 << 20;
+/// Bytes of memory for a plugin that contains the runtime of its language. Such a plugin starts with 30 MiB and more.
+pub(crate) const MEMORY_WITH_RUNTIME: usize = 256 << 20;
 
-/// What each plugin may use.
+/// The limits of one plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Time for one batch.
+    /// Timeout of one batch.
     pub batch: Duration,
-    /// Time for `init`, at the start and after a fault.
+    /// Timeout of `init`, at the start and after a fault.
     pub init: Duration,
-    /// Time for `tick`.
+    /// Timeout of `tick`.
     pub tick: Duration,
-    /// Time for `stop`.
+    /// Timeout of `stop`.
     pub stop: Duration,
-    /// Most events in one call.
+    /// Events in one call.
     pub events: usize,
     /// Bytes of linear memory, all memories together.
     pub memory: usize,
@@ -28,7 +28,7 @@ pub struct Limits {
     pub table_elements: usize,
     /// Bytes of WebAssembly stack.
     pub stack: usize,
-    /// Bytes that one answer may take in the host.
+    /// Bytes of the result of one call, in the host.
     pub answer: usize,
     /// Bytes of the plugin's file.
     pub file: u64,
@@ -38,7 +38,7 @@ pub struct Limits {
     pub log: u32,
     /// Names of counters.
     pub counters: usize,
-    /// Bytes of what it keeps, see `kv` in the contract.
+    /// Bytes of the plugin's `kv` store.
     pub kv: usize,
     /// Tags of one event.
     pub tags: usize,
@@ -50,7 +50,7 @@ pub struct Limits {
     pub faults: usize,
     /// See [`faults`](Self::faults).
     pub window: Duration,
-    /// Whether what is executed is counted, for measuring; it makes plugins slower.
+    /// Whether executed instructions are counted, for measurements; this makes plugins slower.
     pub metered: bool,
 }
 

@@ -1,56 +1,57 @@
-//! From a file to a compiled component that keeps to the contract by name. Runs nothing of it.
+//! Compiles a plugin and checks its imports and exports by name. Runs none of its code.
 
-use std::{borrow::Cow, fs::File, io::Read, path::Path};
+use std::borrow::Cow;
 
+use lightmon_event::escape::printable;
 use wasmparser::Parser;
 use wasmtime::component::{Component, types::ComponentItem};
 
-use super::{
-    Digest, Reason,
+use crate::{
     engine::Engine,
-    extent, imports,
+    error::Reason,
+    imports,
     manifest::{Manifest, Role},
-    module,
+    module, size_check,
+    spec::Digest,
 };
-use lightmon_event::escape::printable;
 
-/// The exported interface, before `@` and its version.
+/// The required export, without `@` and the version.
 const FILTER: &str = "lightmon:plugin/filter";
-/// Others that it may export.
+/// The optional exports.
 const TICK: &str = "lightmon:plugin/tick";
 const STOP: &str = "lightmon:plugin/stop";
-/// What this host speaks; a later patch version only adds what a host may ignore.
-const HOST: &str = "0.1";
+/// The version of the contract that this host supports, with any patch version: a later one only adds what a host can ignore.
+const VERSION: &str = "0.1";
 
-/// A component that has the right export and no wrong imports.
-pub(super) struct Loaded {
-    pub(super) component: Component,
-    /// The full name of the exported interface.
-    pub(super) filter: String,
-    /// Those of the optional interfaces, where it has them.
-    pub(super) tick: Option<String>,
-    pub(super) stop: Option<String>,
-    /// None when it brings none.
-    pub(super) manifest: Option<Manifest>,
-    /// Whether it wants look-up files.
-    pub(super) uses_tables: bool,
+/// A compiled plugin with the required export and only known imports.
+pub(crate) struct Loaded {
+    pub(crate) component: Component,
+    /// The full name of the required export.
+    pub(crate) filter: String,
+    /// The full names of the optional exports.
+    pub(crate) tick: Option<String>,
+    pub(crate) stop: Option<String>,
+    /// `None` if the plugin has no manifest.
+    pub(crate) manifest: Option<Manifest>,
+    /// Whether the plugin imports `tables`.
+    pub(crate) uses_tables: bool,
 }
 
 impl Loaded {
-    pub(super) fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> Role {
         self.manifest
             .as_ref()
             .map_or_else(Role::default, |manifest| manifest.role)
     }
 }
 
-/// Compiles a plugin, unless it was compiled before.
-pub(super) fn load(engine: &Engine, bytes: &[u8], digest: Digest) -> Result<Loaded, Reason> {
+/// Compiles a plugin, or reads it from the cache.
+pub(crate) fn load(engine: &Engine, bytes: &[u8], digest: Digest) -> Result<Loaded, Reason> {
     let is_core = is_core(bytes)?;
     let manifest = Manifest::of(bytes);
     let wasm = engine.wasm();
     let component = engine.cache().component(wasm, digest, || {
-        extent::check(bytes)?;
+        size_check::check(bytes)?;
         let component = match is_core {
             true => Cow::Owned(module::encode(bytes)?),
             false => Cow::Borrowed(bytes),
@@ -60,13 +61,15 @@ pub(super) fn load(engine: &Engine, bytes: &[u8], digest: Digest) -> Result<Load
     })?;
     let filter = filter(wasm, &component, is_core)?;
     let imports = imports(wasm, &component);
-    let (known, unknown): (Vec<&str>, _) = imports
+    let (provided, unknown): (Vec<&str>, _) = imports
         .iter()
         .map(|it| &**it)
         .partition(|name| is_provided(name));
     if unknown.is_empty() {
         Ok(Loaded {
-            uses_tables: known.iter().any(|name| name.starts_with(imports::TABLES)),
+            uses_tables: provided
+                .iter()
+                .any(|name| name.starts_with(imports::TABLES)),
             tick: export(wasm, &component, TICK),
             stop: export(wasm, &component, STOP),
             component,
@@ -80,24 +83,7 @@ pub(super) fn load(engine: &Engine, bytes: &[u8], digest: Digest) -> Result<Load
     }
 }
 
-/// All of a plugin's file, which has at most `limit` bytes.
-pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Reason> {
-    // Asked before it is opened: opening a pipe would wait for its writer.
-    if !path.metadata().map_err(Reason::Read)?.is_file() {
-        return Err(Reason::NotAFile);
-    }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes))
-        .map_err(Reason::Read)?;
-    match bytes.len() as u64 {
-        0 => Err(Reason::Empty),
-        n if n > limit => Err(Reason::TooLarge { limit }),
-        _ => Ok(bytes),
-    }
-}
-
-/// Whether it is a core module, from which a component is to be made; anything else that is no component is refused.
+/// Whether the file is a core module, which must be encoded as a component. Anything else that is not a component is an error.
 fn is_core(bytes: &[u8]) -> Result<bool, Reason> {
     if wasmtime::Engine::detect_precompiled(bytes).is_some() {
         return Err(Reason::Precompiled);
@@ -113,7 +99,7 @@ fn is_core(bytes: &[u8]) -> Result<bool, Reason> {
     Ok(Parser::is_core_wasm(bytes))
 }
 
-/// The export of the contract in the host's version.
+/// The full name of the required export, in a version that the host supports.
 fn filter(
     engine: &wasmtime::Engine,
     component: &Component,
@@ -127,7 +113,7 @@ fn filter(
     });
     let mut other = None;
     for (name, version) in versions {
-        if is_spoken(version) {
+        if is_supported(version) {
             return Ok(name.to_owned());
         }
         other = Some(version);
@@ -135,34 +121,36 @@ fn filter(
     Err(match other {
         Some(version) => Reason::Version {
             plugin: printable(version),
-            host: HOST,
+            host: VERSION,
             upgrade: if is_newer(version) {
                 "lightmon"
             } else {
                 "the plugin"
             },
         },
-        // Encoding a module without the section succeeds, with nothing in it.
+        // A module without the section can be encoded, but has no exports.
         None if is_core && exports.is_empty() => Reason::Untyped,
         None => Reason::NoFilter(exports.into_iter().map(printable).collect()),
     })
 }
 
-/// The full name of an interface that it may export, in the host's version.
+/// The full name of an optional export, in a version that the host supports.
 fn export(engine: &wasmtime::Engine, component: &Component, name: &str) -> Option<String> {
     let ty = component.component_type();
-    let is_it = |export: &str| {
+    let is_match = |export: &str| {
         let version = export
             .strip_prefix(name)
             .and_then(|it| it.strip_prefix('@'));
-        version.is_some_and(is_spoken)
+        version.is_some_and(is_supported)
     };
     let mut exports = ty.exports(engine).map(|(export, _)| export);
-    exports.find(|export| is_it(export)).map(str::to_owned)
+    exports.find(|export| is_match(export)).map(str::to_owned)
 }
 
-fn is_spoken(version: &str) -> bool {
-    let patch = version.strip_prefix(HOST).and_then(|v| v.strip_prefix('.'));
+fn is_supported(version: &str) -> bool {
+    let patch = version
+        .strip_prefix(VERSION)
+        .and_then(|v| v.strip_prefix('.'));
     patch.is_some_and(|patch| patch.parse::<u32>().is_ok())
 }
 
@@ -172,17 +160,18 @@ fn is_newer(version: &str) -> bool {
             .map_while(|number| number.parse().ok())
             .collect()
     };
-    numbers(version) > numbers(HOST)
+    numbers(version) > numbers(VERSION)
 }
 
-/// Whether there is something for that import.
-pub(super) fn is_provided(import: &str) -> bool {
+/// Whether the host provides an import.
+pub fn is_provided(import: &str) -> bool {
     let parts = import.split_once('@');
     imports::wasi::is_wasi(import)
-        || parts.is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_spoken(version))
+        || parts
+            .is_some_and(|(name, version)| imports::NAMES.contains(&name) && is_supported(version))
 }
 
-/// Imports that are more than types, which need nobody to provide them.
+/// The imports that the host must provide: all but those of types alone.
 fn imports(engine: &wasmtime::Engine, component: &Component) -> Vec<String> {
     let is_type = |item: &ComponentItem| matches!(item, ComponentItem::Type(_));
     component
@@ -204,7 +193,7 @@ mod tests {
 
     #[test]
     fn versions() {
-        for (version, spoken, newer) in [
+        for (version, is_supported_version, newer) in [
             ("0.1.0", true, true),
             ("0.1.17", true, true),
             ("0.1.0-rc1", false, false),
@@ -215,7 +204,7 @@ mod tests {
             ("0.1", false, false),
             ("", false, false),
         ] {
-            assert_eq!(is_spoken(version), spoken, "{version}");
+            assert_eq!(is_supported(version), is_supported_version, "{version}");
             assert_eq!(is_newer(version), newer, "{version}");
         }
     }

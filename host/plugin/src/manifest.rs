@@ -1,47 +1,48 @@
-//! What a plugin says of itself in its section `lightmon:manifest`, which the SDK writes. Runs nothing, and believes it
-//! only what costs nobody anything: a redactor asks for more care, not for more rights.
+//! Reads a plugin's manifest from its section `lightmon:manifest`, which the SDK writes. Runs none of its code.
+//!
+//! The manifest gives a plugin no rights: the role `redactor`, for example, only makes lightmon more careful.
 
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use wasmparser::{Parser, Payload};
 
-/// What a plugin is for.
+/// The purpose of a plugin.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Role {
-    /// Drops and tags.
+pub(crate) enum Role {
+    /// Drops and tags events.
     #[default]
     Filter,
-    /// Hides what must not get out: what it could not see must not either.
+    /// Hides secrets: events that it could not process must not be written.
     Redactor,
-    /// Writes lines.
+    /// Writes output lines.
     Formatter,
 }
 
-/// The manifest, as far as it is understood.
+/// The known parts of the manifest.
 #[derive(Default)]
-pub(super) struct Manifest {
-    pub(super) role: Role,
-    /// The look-up files that it asks for.
-    pub(super) permissions: Vec<Permission>,
-    /// The JSON Schema of its settings.
-    pub(super) config: Value,
+pub(crate) struct Manifest {
+    pub(crate) role: Role,
+    /// The tables that the plugin asks for.
+    pub(crate) permissions: Vec<Permission>,
+    /// The JSON Schema of the settings.
+    pub(crate) config: Value,
 }
 
-/// A look-up file that it asks for.
+/// A table that the plugin asks for.
 #[derive(Deserialize)]
-pub(super) struct Permission {
-    pub(super) table: String,
-    pub(super) why: Option<String>,
-    /// Whether it can do without.
+pub(crate) struct Permission {
+    pub(crate) table: String,
+    pub(crate) why: Option<String>,
+    /// Whether the plugin works without the table.
     #[serde(default)]
-    pub(super) optional: bool,
+    pub(crate) optional: bool,
 }
 
 impl Manifest {
-    /// The manifest in a plugin's file; of parts that nobody can understand, the default.
-    pub(super) fn of(wasm: &[u8]) -> Option<Self> {
+    /// Reads the manifest of a plugin's file. Invalid parts get their default.
+    pub(crate) fn of(wasm: &[u8]) -> Option<Self> {
         let sections = Parser::new(0).parse_all(wasm).map_while(Result::ok);
         let mut parts: Map<String, Value> = sections
             .filter_map(|payload| match payload {
@@ -60,10 +61,9 @@ impl Manifest {
     }
 }
 
-/// Whether a plugin was made of Python or JavaScript, whose runtimes are part of it. Their tools say so in no section that they
-/// all write, but leave these names. Who writes one into a plugin in order to be believed gets more memory, which a user can
-/// set.
-pub(super) fn brings_a_runtime(wasm: &[u8]) -> bool {
+/// Whether a plugin contains the runtime of Python or JavaScript. The tools for these languages write no common section, but they
+/// leave these names. A plugin that contains such a name without need gets more memory; the user can limit the memory.
+pub(crate) fn brings_a_runtime(wasm: &[u8]) -> bool {
     let names = ["libpython3.", "componentize_py_runtime", "StarlingMonkey"];
     names
         .iter()

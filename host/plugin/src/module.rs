@@ -1,23 +1,26 @@
-//! From a core module to a component, by what its `component-type` section says. Runs and compiles nothing.
+//! Encodes a core module as a component, with the types of its `component-type` section. Runs and compiles nothing.
 
 use std::collections::BTreeSet;
 
+use lightmon_event::escape::printable;
 use wasmparser::{
     BinaryReaderError, ComponentType, ComponentTypeDeclaration, InstanceTypeDeclaration, Parser,
     Payload,
 };
 use wit_component::ComponentEncoder;
 
-use super::Reason;
-use lightmon_event::escape::printable;
+use crate::error::Reason;
 
-/// Package of the plugin contract, before the name of an interface.
+/// The package of the plugin contract, without the name of an interface.
 const PACKAGE: &str = "lightmon:plugin/";
 
-/// Makes the component.
-pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, Reason> {
-    // The encoder takes what it is given for valid, and for free of circles: on packages that use each other it
-    // recurses until the stack is full. One package can't.
+/// Encodes a core module as a component, as it is done when the module is loaded.
+///
+/// # Errors
+/// If the module is not valid, or uses other packages than the plugin contract.
+pub fn encode(module: &[u8]) -> Result<Vec<u8>, Reason> {
+    // The encoder expects a valid module without cycles: if packages use each other, it recurses until the stack overflows. A
+    // single package can't contain such a cycle.
     let malformed = |error: BinaryReaderError| Reason::Malformed(printable(&error.to_string()));
     wasmparser::validate(module).map_err(malformed)?;
     let interfaces = interfaces(module).map_err(malformed)?;
@@ -30,7 +33,7 @@ pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, Reason> {
             .map(|name| printable(name))
             .collect();
         return Err(if foreign.is_empty() {
-            Reason::Encode("it is made for several versions of the contract".to_owned())
+            Reason::Encode("it uses several versions of the contract".to_owned())
         } else {
             Reason::Imports(foreign)
         });
@@ -41,7 +44,7 @@ pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, Reason> {
         .map_err(|error| Reason::Encode(printable(&format!("{error:#}"))))
 }
 
-/// Package and version of an interface's name.
+/// The package and the version in the name of an interface.
 fn package(interface: &str) -> (&str, &str) {
     let (name, version) = interface.split_once('@').unwrap_or((interface, ""));
     (
@@ -50,7 +53,7 @@ fn package(interface: &str) -> (&str, &str) {
     )
 }
 
-/// All names of interfaces in the sections that say what the module is.
+/// The names of all interfaces in the `component-type` sections.
 fn interfaces(module: &[u8]) -> Result<BTreeSet<String>, BinaryReaderError> {
     let mut names = BTreeSet::new();
     for payload in Parser::new(0).parse_all(module) {
@@ -64,7 +67,7 @@ fn interfaces(module: &[u8]) -> Result<BTreeSet<String>, BinaryReaderError> {
             match payload? {
                 Payload::ComponentTypeSection(types) => {
                     for ty in types {
-                        named_in(&ty?, &mut names);
+                        add_names(&ty?, &mut names);
                     }
                 }
                 Payload::ComponentImportSection(imports) => {
@@ -84,13 +87,13 @@ fn interfaces(module: &[u8]) -> Result<BTreeSet<String>, BinaryReaderError> {
     Ok(names)
 }
 
-/// The reader limits how deep types can be.
-fn named_in(ty: &ComponentType<'_>, names: &mut BTreeSet<String>) {
+/// The parser limits the depth of types.
+fn add_names(ty: &ComponentType<'_>, names: &mut BTreeSet<String>) {
     match ty {
         ComponentType::Component(declarations) => {
             for declaration in declarations {
                 match declaration {
-                    ComponentTypeDeclaration::Type(ty) => named_in(ty, names),
+                    ComponentTypeDeclaration::Type(ty) => add_names(ty, names),
                     ComponentTypeDeclaration::Export { name, .. } => add(name.name, names),
                     ComponentTypeDeclaration::Import(import) => add(import.name.name, names),
                     ComponentTypeDeclaration::CoreType(_) | ComponentTypeDeclaration::Alias(_) => {}
@@ -100,7 +103,7 @@ fn named_in(ty: &ComponentType<'_>, names: &mut BTreeSet<String>) {
         ComponentType::Instance(declarations) => {
             for declaration in declarations {
                 match declaration {
-                    InstanceTypeDeclaration::Type(ty) => named_in(ty, names),
+                    InstanceTypeDeclaration::Type(ty) => add_names(ty, names),
                     InstanceTypeDeclaration::Export { name, .. } => add(name.name, names),
                     InstanceTypeDeclaration::CoreType(_) | InstanceTypeDeclaration::Alias(_) => {}
                 }
@@ -111,7 +114,7 @@ fn named_in(ty: &ComponentType<'_>, names: &mut BTreeSet<String>) {
 }
 
 fn add(name: &str, names: &mut BTreeSet<String>) {
-    // Functions and types have plain names.
+    // The names of functions and types have no slash.
     if name.contains('/') {
         names.insert(name.to_owned());
     }

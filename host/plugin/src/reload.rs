@@ -1,171 +1,186 @@
-//! Plugins whose files or tables have changed, made ready beside those that run, which know nothing of it until they are replaced
-//! between two batches. Settings stay those of the start.
+//! Reloads plugins whose files or tables have changed. The new plugins are compiled and started while the old ones run, and replace
+//! them between two batches. The settings stay the same.
 //!
-//! What can't be used changes nothing: the old one goes on.
+//! If a new file can't be used, the old plugin stays.
 
 use std::{
     io::{self, ErrorKind},
     iter, mem,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
 use jiff::Timestamp;
+use lightmon_event::{Notice, Stats, escape::printable};
+use lightmon_thread::{lock, privileges};
 
-use super::{Digest, Loader, Reason, Spec, imports::Kept, load, runner::Runner};
-use lightmon_event::escape::printable;
-use lightmon_event::{Notice, Stats};
-use lightmon_thread::privileges;
+use crate::{
+    error::Reason,
+    file,
+    imports::PluginState,
+    loader::Loader,
+    runner::Runner,
+    spec::{Digest, Spec},
+};
 
-/// Why to look at the files.
+/// Why the files are checked for changes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ReloadReason {
-    /// A user wants it, and to know what came of it.
+    /// The user has requested a reload. The result is logged, even if nothing has changed.
     Requested,
-    /// Something has happened to the files, perhaps nothing of importance.
+    /// A file event was seen. The content may be the same.
     FileChanged,
 }
 
-/// Looks after the files of a chain.
+/// Reloads the plugins of a chain.
 pub struct Reload {
-    seats: Vec<ChainEntry>,
+    entries: Vec<ChainEntry>,
     loader: Loader,
-    inbox: Arc<Replacements>,
+    replacements: Arc<Replacements>,
 }
 
-/// A place in the chain.
-pub(super) struct ChainEntry {
+/// A plugin of the chain, and what it was loaded from.
+pub(crate) struct ChainEntry {
     spec: Spec,
     name: String,
-    kept: Arc<Kept>,
-    /// Of the file that the plugin was made of.
+    state: Arc<PluginState>,
+    /// The digest of the file that was loaded.
     digest: Digest,
-    /// Whether one of its tables has changed since.
+    /// Whether a table of the plugin has changed since.
     is_stale: bool,
 }
 
 impl ChainEntry {
-    pub(super) fn new(spec: Spec, name: String, digest: Digest, kept: Arc<Kept>) -> Self {
+    pub(crate) fn new(spec: Spec, name: String, digest: Digest, state: Arc<PluginState>) -> Self {
         Self {
             spec,
             name,
-            kept,
+            state,
             digest,
             is_stale: false,
         }
     }
 
-    /// The plugin that its file holds now, and the file's digest; none when it and its tables are the same as before.
-    fn changed(&self, loader: &Loader) -> Result<Option<(Runner, Digest)>, Reason> {
+    /// Loads the plugin again. `None` if its file and its tables have not changed.
+    fn load_changed(&self, loader: &Loader) -> Result<Option<(Runner, Digest)>, Reason> {
         let limit = self.spec.limits.over(&loader.limits).file;
-        let bytes = load::read(&self.spec.path, limit)?;
+        let bytes = file::read(&self.spec.path, limit)?;
         let digest = Digest::of(&bytes);
         if digest == self.digest && !self.is_stale {
             return Ok(None);
         }
         let load = || {
-            let kept = self.kept.clone();
-            Runner::load(&self.spec, self.name.clone(), &bytes, digest, loader, kept)
+            let state = self.state.clone();
+            Runner::load(&self.spec, self.name.clone(), &bytes, digest, loader, state)
         };
-        let guest = privileges::without("plugin-reload", load)
+        let runner = privileges::without("plugin-reload", load)
             .map_err(|error| Reason::Engine(error.to_string()))??;
-        Ok(Some((guest, digest)))
+        Ok(Some((runner, digest)))
     }
 }
 
 impl Reload {
-    pub(super) fn new(seats: Vec<ChainEntry>, loader: Loader, inbox: Arc<Replacements>) -> Self {
+    pub(crate) fn new(
+        entries: Vec<ChainEntry>,
+        loader: Loader,
+        replacements: Arc<Replacements>,
+    ) -> Self {
         Self {
-            seats,
+            entries,
             loader,
-            inbox,
+            replacements,
         }
     }
 
-    /// The plugins' files and tables.
+    /// The files of the plugins and of their tables.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let specs = self.seats.iter().map(|seat| &seat.spec);
+        let specs = self.entries.iter().map(|entry| &entry.spec);
         specs.flat_map(|spec| iter::once(&*spec.path).chain(spec.tables.values().map(|it| &**it)))
     }
 
-    /// Makes those ready whose files have changed, and says of the others why not. That may take seconds, and enters
-    /// WebAssembly on threads of its own.
-    pub fn run(&mut self, wish: ReloadReason) {
-        let mut nothing = true;
+    /// Loads the plugins whose files or tables have changed, and logs those that can't be used. This can take seconds. WebAssembly
+    /// runs on other threads.
+    pub fn run(&mut self, reload_reason: ReloadReason) {
+        let mut is_unchanged = true;
         let changed = self.loader.tables.read_changed(|path, reason| {
-            // It is about to be put there, or else a SIGHUP tells.
-            if wish == ReloadReason::Requested || path.exists() {
-                nothing = false;
+            // A missing file is probably being replaced. If not, a requested reload logs it.
+            if reload_reason == ReloadReason::Requested || path.exists() {
+                is_unchanged = false;
                 let file = printable(&path.to_string_lossy());
-                tracing::warn!(
-                    file,
-                    reason,
-                    "table stays what it was: its file can't be used"
-                );
+                tracing::warn!(file, reason, "table not reloaded: its file can't be used");
             }
         });
-        for (place, seat) in self.seats.iter_mut().enumerate() {
-            seat.is_stale |= seat.spec.tables.values().any(|it| changed.contains(it));
-            match seat.changed(&self.loader) {
-                Ok(Some((guest, digest))) => {
-                    nothing = false;
-                    (seat.digest, seat.is_stale) = (digest, false);
-                    let made = modified(&seat.spec.path);
-                    self.inbox.put(Replacement::Replace {
-                        place,
-                        guest: Box::new(guest),
-                        made,
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            entry.is_stale |= entry.spec.tables.values().any(|it| changed.contains(it));
+            match entry.load_changed(&self.loader) {
+                Ok(Some((runner, digest))) => {
+                    is_unchanged = false;
+                    (entry.digest, entry.is_stale) = (digest, false);
+                    let modified = modified(&entry.spec.path);
+                    self.replacements.put(Replacement::Replace {
+                        index,
+                        runner: Box::new(runner),
+                        modified,
                     });
                 }
-                Ok(None) if wish == ReloadReason::Requested => {
-                    self.inbox.put(Replacement::Enable { place })
+                Ok(None) if reload_reason == ReloadReason::Requested => {
+                    self.replacements.put(Replacement::Enable { index })
                 }
                 Ok(None) => {}
-                // It is about to be put there, or else a SIGHUP tells.
+                // A missing file is probably being replaced. If not, a requested reload logs it.
                 Err(Reason::Read(error))
-                    if wish == ReloadReason::FileChanged && error.kind() == ErrorKind::NotFound => {
-                }
+                    if reload_reason == ReloadReason::FileChanged
+                        && error.kind() == ErrorKind::NotFound => {}
                 Err(reason) => {
-                    nothing = false;
-                    tracing::warn!(plugin = %seat.name, %reason, "plugin stays what it was: its file can't be used");
+                    is_unchanged = false;
+                    tracing::warn!(plugin = %entry.name, %reason, "plugin not reloaded: its file can't be used");
                 }
             }
         }
-        if nothing && wish == ReloadReason::Requested {
-            tracing::info!("plugins stay what they were: none of their files has changed");
+        if is_unchanged && reload_reason == ReloadReason::Requested {
+            tracing::info!("plugins not reloaded: none of their files has changed");
         }
     }
 }
 
-/// Something to be done between two batches.
-pub(super) enum Replacement {
+/// A change of the chain, to be made between two batches.
+pub(crate) enum Replacement {
     Replace {
-        place: usize,
-        guest: Box<Runner>,
-        /// When its file was made.
-        made: Option<Timestamp>,
+        index: usize,
+        runner: Box<Runner>,
+        /// The modification time of the new file.
+        modified: Option<Timestamp>,
     },
-    Enable {
-        place: usize,
-    },
+    /// Enables a plugin that was disabled.
+    Enable { index: usize },
 }
 
 impl Replacement {
-    /// Gives the last words of a plugin that goes.
-    pub(super) fn apply(self, guests: &mut [Runner], now: Timestamp, stats: &Stats) -> Vec<Notice> {
+    /// Makes the change. Returns the reports of the old plugin's `stop`.
+    pub(crate) fn apply(
+        self,
+        runners: &mut [Runner],
+        now: Timestamp,
+        stats: &Stats,
+    ) -> Vec<Notice> {
         match self {
-            Self::Replace { place, guest, made } => {
-                let made = made.map_or_else(|| "now".to_owned(), |made| format!("{made:.0}"));
+            Self::Replace {
+                index,
+                runner,
+                modified,
+            } => {
+                let modified =
+                    modified.map_or_else(|| "now".to_owned(), |time| format!("{time:.0}"));
                 tracing::info!(
-                    plugin = guest.name(),
-                    "plugin replaced by its file of {made}"
+                    plugin = runner.name(),
+                    "plugin replaced by its file of {modified}"
                 );
-                mem::replace(&mut guests[place], *guest).stop(now, &stats.plugins[place])
+                mem::replace(&mut runners[index], *runner).stop(now, &stats.plugins[index])
             }
-            Self::Enable { place } => {
-                if guests[place].enable() {
-                    tracing::info!(plugin = guests[place].name(), "plugin enabled again");
+            Self::Enable { index } => {
+                if runners[index].enable() {
+                    tracing::info!(plugin = runners[index].name(), "plugin enabled again");
                 }
                 Vec::new()
             }
@@ -173,35 +188,31 @@ impl Replacement {
     }
 }
 
-/// What waits for the end of a batch.
+/// The queue of replacements between the reloading thread and the chain.
 #[derive(Default)]
-pub(super) struct Replacements(Mutex<Waiting>);
+pub(crate) struct Replacements(Mutex<Pending>);
 
 #[derive(Default)]
-struct Waiting {
-    swaps: Vec<Replacement>,
+struct Pending {
+    replacements: Vec<Replacement>,
     wake: Option<Box<dyn Fn() + Send>>,
 }
 
 impl Replacements {
-    pub(super) fn wake_with(&self, wake: Box<dyn Fn() + Send>) {
-        self.lock().wake = Some(wake);
+    pub(crate) fn wake_with(&self, wake: Box<dyn Fn() + Send>) {
+        lock(&self.0).wake = Some(wake);
     }
 
-    pub(super) fn take(&self) -> Vec<Replacement> {
-        mem::take(&mut self.lock().swaps)
+    pub(crate) fn take(&self) -> Vec<Replacement> {
+        mem::take(&mut lock(&self.0).replacements)
     }
 
-    fn put(&self, swap: Replacement) {
-        let mut waiting = self.lock();
-        waiting.swaps.push(swap);
-        if let Some(wake) = &waiting.wake {
+    fn put(&self, replacement: Replacement) {
+        let mut pending = lock(&self.0);
+        pending.replacements.push(replacement);
+        if let Some(wake) = &pending.wake {
             wake();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,24 +1,28 @@
-//! Whether the keys of a plugin's settings are those that its manifest knows, so that a slip of the pen is found before
-//! anything runs. What they may hold is for the plugin to say.
+//! Checks the keys of a plugin's settings against its manifest, so that typing errors are found before the plugin runs.
+//! The plugin itself checks the values.
 
 use serde_json::{Map, Value};
 
 use lightmon_event::escape::printable;
 
-/// Looks at the simple parts of a JSON Schema: `properties`, `required` and `additionalProperties`.
-pub(super) fn check(settings: &Map<String, Value>, schema: &Value) -> Result<(), String> {
+/// Checks the simple parts of a JSON Schema: `properties`, `required` and `additionalProperties`.
+pub(crate) fn check(settings: &Map<String, Value>, schema: &Value) -> Result<(), String> {
     let known: Vec<&str> = match &schema["properties"] {
         Value::Object(properties) => properties.keys().map(|key| &**key).collect(),
         _ => Vec::new(),
     };
-    let knows = || match &known[..] {
-        [] => "it takes none".to_owned(),
-        known => format!("it knows {}", printable(&known.join(", "))),
+    let known_keys = || match &known[..] {
+        [] => "the plugin has no settings".to_owned(),
+        known => format!("the settings are {}", printable(&known.join(", "))),
     };
     let is_closed = schema["additionalProperties"] == Value::Bool(false);
     let unknown = settings.keys().find(|key| !known.contains(&&***key));
     if let Some(key) = unknown.filter(|_| is_closed) {
-        return Err(format!("has no setting `{}`: {}", printable(key), knows()));
+        return Err(format!(
+            "has no setting `{}`: {}",
+            printable(key),
+            known_keys()
+        ));
     }
     let required = schema["required"].as_array().into_iter().flatten();
     let mut required = required.filter_map(Value::as_str);
@@ -26,7 +30,7 @@ pub(super) fn check(settings: &Map<String, Value>, schema: &Value) -> Result<(),
         Some(key) => Err(format!(
             "needs the setting `{}`: {}",
             printable(key),
-            knows()
+            known_keys()
         )),
         None => Ok(()),
     }
@@ -39,24 +43,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_checked_as_far_as_the_schema_says() {
+    fn keys_are_checked_by_the_schema() {
         let closed = json!({"properties": {"keys": {}, "mode": {}}, "required": ["keys"], "additionalProperties": false});
         for (settings, schema, expected) in [
             (json!({"keys": 1}), &closed, Ok(())),
             (
                 json!({"keys": 1, "kyes": 2}),
                 &closed,
-                Err("has no setting `kyes`: it knows keys, mode"),
+                Err("has no setting `kyes`: the settings are keys, mode"),
             ),
             (
                 json!({"mode": 1}),
                 &closed,
-                Err("needs the setting `keys`: it knows keys, mode"),
+                Err("needs the setting `keys`: the settings are keys, mode"),
             ),
             (
                 json!({"a": 1}),
                 &json!({"additionalProperties": false}),
-                Err("has no setting `a`: it takes none"),
+                Err("has no setting `a`: the plugin has no settings"),
             ),
             (json!({"a": 1}), &json!({"properties": {}}), Ok(())),
             (

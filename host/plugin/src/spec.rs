@@ -1,5 +1,5 @@
-//! What a user says of a plugin: which file, what settings, what happens to events when it fails.
-//! Doesn't open the file.
+//! The plugin that a user asks for: its file, its settings, and what happens to events when it fails.
+//! Does not open the file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,41 +8,40 @@ use std::{
     str::FromStr,
 };
 
+use lightmon_event::escape::printable;
 use serde_json::{Map, Value};
-
 use sha2::{Digest as _, Sha256};
 
-use super::limits::{BadLimit, LimitOverrides};
-use lightmon_event::escape::printable;
+use crate::limits::{BadLimit, LimitOverrides};
 
-/// One plugin of the chain, as the user asks for it.
+/// One plugin of the chain, as the user configures it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spec {
-    /// Component or core module.
+    /// The file: a component or a core module.
     pub path: PathBuf,
-    /// The plugin's own settings, which it gets as a JSON object.
+    /// The settings of the plugin, which it gets as a JSON object.
     pub config: Map<String, Value>,
-    /// What happens to the events of a batch that the plugin fails on. When nothing is said, a plugin whose manifest
-    /// says `redactor` drops them, any other passes them on.
+    /// What happens to events that the plugin fails on. By default, a plugin with the role `redactor` drops them, and any other
+    /// plugin passes them on.
     pub on_fault: Option<OnFault>,
-    /// Limits that are not the usual ones.
+    /// Limits that differ from the defaults.
     pub limits: LimitOverrides,
-    /// The digest that the file must have, lest another is run in its place.
+    /// The digest that the file must have, so that no other file is run in its place.
     pub sha256: Option<Digest>,
-    /// Whether lightmon goes on without it when it can't be used.
+    /// Whether lightmon starts without the plugin if it can't be used.
     pub optional: bool,
-    /// Only the events that match this expression, and the plugin's own, are given to it.
+    /// The plugin only gets the events that match this expression and its own `when`.
     pub when: Option<String>,
-    /// Look-up files that it may use, by the names that it asks for them by.
+    /// The granted tables: their files, by the names that the plugin asks for.
     pub tables: BTreeMap<String, PathBuf>,
 }
 
-/// A SHA-256, in hexadecimal.
+/// A SHA-256; its text is hexadecimal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Digest(pub(super) [u8; 32]);
+pub struct Digest(pub(crate) [u8; 32]);
 
 impl Digest {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 }
@@ -73,49 +72,51 @@ impl fmt::Display for Digest {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFault {
-    /// They pass unchanged: a monitor must not lose events.
+    /// The events pass unchanged: the monitor loses no events.
     Pass,
-    /// They are dropped: better nothing than what a redactor has not seen.
+    /// The events are dropped: no event is written that a redactor has not seen.
     Drop,
-    /// lightmon ends: better no monitor than one without this plugin.
+    /// lightmon stops: it must not run without this plugin.
     Halt,
 }
 
-/// Text that is no [`Spec`].
+/// Why a text is not a [`Spec`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadSpec {
-    /// Nothing before the settings.
-    #[error("`{0}` names no file: expected FILE[:key=value,…]")]
+    /// There is no file before the settings.
+    #[error("`{0}` does not name a file: expected FILE[:key=value,…]")]
     NoFile(String),
-    /// A setting without `=`, or with nothing before it.
+    /// A setting without `=` or without a key.
     #[error("setting `{0}` is not of the form key=value")]
     Setting(String),
-    /// The same key twice.
+    /// The same key is given twice.
     #[error("setting `{0}` is given twice")]
     Twice(String),
-    /// A value of `on_fault` that there isn't.
-    #[error("on_fault={0} is not known: use on_fault=pass, on_fault=drop or on_fault=halt")]
+    /// An unknown value of `on_fault`.
+    #[error("on_fault={0} is not valid: use on_fault=pass, on_fault=drop or on_fault=halt")]
     OnFault(String),
-    /// A value of `optional` that there isn't.
-    #[error("optional={0} is not known: use optional=true or optional=false")]
+    /// An unknown value of `optional`.
+    #[error("optional={0} is not valid: use optional=true or optional=false")]
     Optional(String),
-    /// No digest.
-    #[error("sha256={0} is no SHA-256: expected 64 hexadecimal digits, as sha256sum prints them")]
+    /// Not a digest.
+    #[error(
+        "sha256={0} is not a SHA-256: expected 64 hexadecimal digits, as sha256sum prints them"
+    )]
     Digest(String),
     /// A table without a name or a file.
     #[error("`table.{0}` grants nothing: expected table.NAME=FILE")]
     Table(String),
-    /// A limit that can't be set like that.
+    /// A limit that can't be set.
     #[error(transparent)]
     Limit(#[from] BadLimit),
 }
 
 /// `FILE[:key=value,…]`.
 ///
-/// The file ends at the first `:` before which there is a file, so that its own name may contain `:` and `=`; where
-/// there is none, at the first `:`. A piece without `=` belongs to the value before it: in `keys=token,password` the
-/// value is `token,password`. `on_fault`, `optional`, `sha256`, `when`,
-/// `table.NAME` and `limits.NAME` are for the host, the other keys for the plugin.
+/// FILE ends at the first `:` with an existing file before it, so its name can contain `:` and `=`. If there is no such file, FILE
+/// ends at the first `:`. A piece without `=` belongs to the value before it: in `keys=token,password` the value is
+/// `token,password`. `on_fault`, `optional`, `sha256`, `when`, `table.NAME` and `limits.NAME` are for the host, the other keys for
+/// the plugin.
 impl FromStr for Spec {
     type Err = BadSpec;
 
@@ -147,8 +148,8 @@ impl FromStr for Spec {
 }
 
 impl Spec {
-    /// The file's name without its ending, fit for a message.
-    pub(super) fn name(&self) -> String {
+    /// The file name without its extension, escaped for messages.
+    pub(crate) fn name(&self) -> String {
         let stem = self.path.file_stem().unwrap_or(self.path.as_os_str());
         printable(&stem.to_string_lossy())
     }

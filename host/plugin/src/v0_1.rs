@@ -1,90 +1,90 @@
-//! Version 0.1 of the contract: the records of `wit/v0.1/plugin.wit`, in its order. Only their shape.
+//! The types of version 0.1 of the contract: the records of `wit/v0.1/plugin.wit`, in its order.
 //!
-//! Those that go to a plugin borrow from the events, so that text is copied once, into its memory. That they are the
-//! same as the plugin's is checked when an instance is made.
+//! Records that go to a plugin borrow from the events, so text is copied only once, into the plugin's memory. wasmtime compares the
+//! types with those of the plugin when an instance is made.
+
+pub(crate) mod batch;
+mod extra;
+mod packed_event;
 
 use std::sync::Arc;
 
 use wasmtime::component::{ComponentType, Lift, Lower, flags};
 
-mod extra;
-mod row;
-pub(super) mod tables;
-
-use self::row::Row;
+use self::packed_event::PackedEvent;
 
 #[derive(Clone, Copy, ComponentType, Lift, Lower)]
 #[component(record)]
-pub(super) struct Ip {
-    pub(super) hi: u64,
-    pub(super) lo: u64,
+pub(crate) struct Ip {
+    pub(crate) hi: u64,
+    pub(crate) lo: u64,
 }
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub(super) struct Parent<'a> {
-    pub(super) pid: u32,
-    pub(super) comm: &'a str,
-    pub(super) path: Option<&'a str>,
+pub(crate) struct Parent<'a> {
+    pub(crate) pid: u32,
+    pub(crate) comm: &'a str,
+    pub(crate) path: Option<&'a str>,
 }
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub(super) struct Process<'a> {
-    pub(super) user: &'a str,
-    pub(super) comm: &'a str,
-    pub(super) path: Option<&'a str>,
-    pub(super) args: Option<&'a [Arc<str>]>,
-    pub(super) parents: Option<Vec<Parent<'a>>>,
+pub(crate) struct Process<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) comm: &'a str,
+    pub(crate) path: Option<&'a str>,
+    pub(crate) args: Option<&'a [Arc<str>]>,
+    pub(crate) parents: Option<Vec<Parent<'a>>>,
 }
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub(super) struct Container<'a> {
-    pub(super) id: &'a str,
-    pub(super) name: &'a str,
-    pub(super) image: &'a str,
-    pub(super) labels: Option<&'a [(Arc<str>, Arc<str>)]>,
+pub(crate) struct Container<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) image: &'a str,
+    pub(crate) labels: Option<&'a [(Arc<str>, Arc<str>)]>,
 }
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub(super) struct Event<'a> {
+pub(crate) struct Event<'a> {
     #[component(name = "time-ns")]
-    pub(super) time: u64,
+    pub(crate) time: u64,
     #[component(name = "latency-ns")]
-    pub(super) latency: Option<u64>,
-    pub(super) source: Ip,
-    pub(super) destination: Ip,
-    pub(super) pid: u32,
-    pub(super) tid: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) process: Option<u32>,
-    pub(super) container: Option<u32>,
-    pub(super) dname: Option<&'a str>,
-    pub(super) tags: Option<&'a [(String, String)]>,
-    pub(super) extra: Option<Vec<extra::Pair<'a>>>,
+    pub(crate) latency: Option<u64>,
+    pub(crate) source: Ip,
+    pub(crate) destination: Ip,
+    pub(crate) pid: u32,
+    pub(crate) tid: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) process: Option<u32>,
+    pub(crate) container: Option<u32>,
+    pub(crate) dname: Option<&'a str>,
+    pub(crate) tags: Option<&'a [(String, String)]>,
+    pub(crate) extra: Option<Vec<extra::Pair<'a>>>,
     #[component(name = "source-port")]
-    pub(super) source_port: u16,
+    pub(crate) source_port: u16,
     #[component(name = "destination-port")]
-    pub(super) destination_port: u16,
-    pub(super) errno: u16,
-    pub(super) kind: u8,
-    pub(super) protocol: u8,
-    pub(super) outcome: u8,
+    pub(crate) destination_port: u16,
+    pub(crate) errno: u16,
+    pub(crate) kind: u8,
+    pub(crate) protocol: u8,
+    pub(crate) outcome: u8,
 }
 
-/// A batch as it crosses the border.
+/// A batch of events, as a plugin gets it.
 #[derive(ComponentType, Lower)]
 #[component(record)]
-pub(super) struct Batch<'a> {
-    pub(super) processes: &'a [Process<'a>],
-    pub(super) containers: &'a [Container<'a>],
-    pub(super) events: &'a [Row<'a>],
+pub(crate) struct Batch<'a> {
+    pub(crate) processes: &'a [Process<'a>],
+    pub(crate) containers: &'a [Container<'a>],
+    pub(crate) events: &'a [PackedEvent<'a>],
 }
 
-// What a plugin wants filled in (the macro takes no documentation).
+// The fields that a plugin asks for (the macro takes no documentation).
 flags! {
     Fields {
         #[component(name = "process")]
@@ -106,53 +106,53 @@ flags! {
     }
 }
 
-/// What a plugin wants from the host.
+/// What a plugin returns from `init`.
 #[derive(ComponentType, Lift)]
 #[component(record)]
-pub(super) struct Setup {
-    pub(super) needs: Fields,
-    pub(super) when: Option<String>,
-    pub(super) kinds: Vec<u8>,
+pub(crate) struct Setup {
+    pub(crate) needs: Fields,
+    pub(crate) when: Option<String>,
+    pub(crate) kinds: Vec<u8>,
 }
 
 /// A tag for an event.
 #[derive(ComponentType, Debug, Lift)]
 #[component(record)]
-pub(super) struct Tag {
-    pub(super) event: u32,
-    pub(super) key: String,
-    pub(super) value: String,
+pub(crate) struct Tag {
+    pub(crate) event: u32,
+    pub(crate) key: String,
+    pub(crate) value: String,
 }
 
 /// New text for a field.
 #[derive(ComponentType, Debug, Lift)]
 #[component(record)]
-pub(super) struct Set {
-    pub(super) event: u32,
-    pub(super) field: String,
-    pub(super) text: String,
+pub(crate) struct Set {
+    pub(crate) event: u32,
+    pub(crate) field: String,
+    pub(crate) text: String,
 }
 
 /// The whole output line.
 #[derive(ComponentType, Debug, Lift)]
 #[component(record)]
-pub(super) struct Line {
-    pub(super) event: u32,
-    pub(super) text: String,
+pub(crate) struct Line {
+    pub(crate) event: u32,
+    pub(crate) text: String,
 }
 
-/// Something that a plugin has to say of its own.
+/// A report of a plugin, from `tick` or `stop`.
 #[derive(ComponentType, Debug, Lift)]
 #[component(record)]
-pub(super) struct Report {
-    pub(super) name: String,
-    pub(super) fields: Vec<(String, String)>,
+pub(crate) struct Report {
+    pub(crate) name: String,
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 /// What to do with an event.
 #[derive(ComponentType, Debug, Lift)]
 #[component(variant)]
-pub(super) enum Action {
+pub(crate) enum Action {
     #[component(name = "drop")]
     Drop(u32),
     #[component(name = "tag")]

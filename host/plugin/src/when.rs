@@ -1,18 +1,18 @@
-//! Which events a plugin gets: expressions of the exclude language, from its user or from the plugin itself.
+//! Compiles `when` expressions, which select the events that a plugin gets. They are in the language of the filter.
 
 use lightmon_event::Event;
 use lightmon_filter::{Error, Expr};
 
-/// A compiled expression: whether a plugin gets an event.
+/// A compiled expression: tells whether a plugin gets an event.
 pub type When = Box<dyn Fn(&Event) -> bool + Send>;
 
-/// Compiles an expression; the error is its text.
+/// Compiles an expression; the error is text.
 pub type Compile = fn(&str) -> Result<When, String>;
 
-/// Compiles an expression of the exclude language.
+/// Compiles an expression of the filter language.
 ///
 /// # Errors
-/// When the text is no expression.
+/// If the text is not an expression.
 pub fn when(expression: &str) -> Result<When, String> {
     let expression: Expr = expression
         .parse()

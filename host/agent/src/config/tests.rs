@@ -142,13 +142,13 @@ fn an_entry_of_plugins_has_all_keys_of_the_command_line() {
     for (line, expected) in [
         (
             "limits: {batsh: 1s}",
-            "limits.batsh is not known: there are answer, ",
+            "limits.batsh is unknown: the limits are answer, ",
         ),
         (
             "limits: {memory: 1 pound}",
-            "limits.memory=1 pound is out of place: ",
+            "limits.memory=1 pound is not valid: ",
         ),
-        ("sha256: abc", "sha256=abc is no SHA-256: "),
+        ("sha256: abc", "sha256=abc is not a SHA-256: "),
         ("grant: {files: {}}", "unknown field `files`"),
     ] {
         let text = error(&format!("plugins:\n  - path: a.wasm\n    {line}\n"));

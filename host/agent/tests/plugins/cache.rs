@@ -11,6 +11,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use sha2::{Digest as _, Sha256};
+
 use crate::{
     Host, events,
     guest::{component, module},
@@ -62,9 +64,15 @@ fn edit(entry: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
 fn forge(entry: &Path, code: &[u8]) {
     let name = entry.to_str().expect("a name");
     let hex = &name[name.len() - 64..];
-    let key = blake3::Hash::from_hex(hex).expect("hexadecimal");
-    let digest = blake3::keyed_hash(key.as_bytes(), code);
-    fs::write(entry, [&digest.as_bytes()[..], code].concat()).expect("write");
+    let key: Vec<u8> = (0..64)
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hexadecimal"))
+        .collect();
+    let digest = Sha256::new()
+        .chain_update(key)
+        .chain_update(code)
+        .finalize();
+    fs::write(entry, [&digest[..], code].concat()).expect("write");
 }
 
 fn set_mode(path: &Path, mode: u32) {
@@ -144,7 +152,7 @@ fn code_for_another_engine_is_refused() {
     forge(&entry(folder.path()), &code);
     let messages = works(&host);
     assert!(
-        messages[0].contains("the old one is refused"),
+        messages[0].contains("the stored one is refused"),
         "{messages:?}"
     );
     assert_eq!(works(&host), [""; 0], "it was put right");
@@ -204,15 +212,21 @@ fn entries_that_others_could_have_written_are_made_anew() {
     fs::remove_file(&entry).expect("remove");
     nix::unistd::mkfifo(&entry, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
     let messages = works(&host);
-    assert!(messages[0].contains("is no regular file"), "{messages:?}");
+    assert!(
+        messages[0].contains("is not a regular file"),
+        "{messages:?}"
+    );
 
     // Nothing can be put in its place.
     fs::remove_file(&entry).expect("remove");
     fs::create_dir(&entry).expect("a folder");
     let messages = works(&host);
-    assert!(messages[0].contains("is no regular file"), "{messages:?}");
     assert!(
-        messages[1].contains("can't be kept for the next start"),
+        messages[0].contains("is not a regular file"),
+        "{messages:?}"
+    );
+    assert!(
+        messages[1].contains("can't be stored for the next start"),
         "{messages:?}"
     );
     assert_eq!(
@@ -298,7 +312,7 @@ fn a_folder_that_takes_nothing_costs_one_message() {
     let host = host(read_only).with("q.wasm", module(&["keep"]), "");
     let messages = works(&host);
     assert!(
-        messages[0].contains("can't be kept for the next start"),
+        messages[0].contains("can't be stored for the next start"),
         "{messages:?}"
     );
     assert_eq!(messages.len(), 1);

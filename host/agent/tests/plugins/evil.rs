@@ -104,32 +104,32 @@ fn what_fails_is_said_once_and_costs_nobody_else_anything() {
         (
             "100 MB",
             module(&["huge_answer"]),
-            "gave an answer that can't be read: ",
+            "returned data that can't be read: ",
         ),
         (
             "1 MiB of text, often",
             module(&["huge_text"]),
-            "gave an answer larger than 4096 KiB",
+            "returned more than 4096 KiB",
         ),
         (
             "million",
             module(&["million"]),
-            "gave an answer larger than 4096 KiB",
+            "returned more than 4096 KiB",
         ),
         (
             "no text",
             module(&["not_utf8"]),
-            "gave an answer that can't be read: ",
+            "returned data that can't be read: ",
         ),
         (
             "no action",
             module(&["no_such_action"]),
-            "gave an answer that can't be read: ",
+            "returned data that can't be read: ",
         ),
         (
             "nowhere",
             module(&["nowhere"]),
-            "gave an answer that can't be read: ",
+            "returned data that can't be read: ",
         ),
         ("allocator traps", allocator("(unreachable)"), "trapped: "),
         (
@@ -140,17 +140,17 @@ fn what_fails_is_said_once_and_costs_nobody_else_anything() {
         (
             "wild pointer",
             allocator("(return (i32.const -16))"),
-            "gave an answer that can't be read: ",
+            "returned data that can't be read: ",
         ),
         (
             "odd pointer",
             allocator("(return (i32.const 65537))"),
-            "gave an answer that can't be read: ",
+            "returned data that can't be read: ",
         ),
         (
             "end of memory",
             allocator("(return (i32.const 4194300))"),
-            "gave an answer that can't be read: ",
+            "returned data that can't be read: ",
         ),
     ];
     for (name, evil, fault) in guests {
@@ -305,7 +305,7 @@ fn what_is_no_plugin_is_refused_before_anything_runs() {
         (
             "no export",
             b"\0asm\x0d\0\x01\0".to_vec(),
-            "is no lightmon plugin",
+            "is not a lightmon plugin",
         ),
         ("cut at 4", good[..4].to_vec(), damaged),
         ("cut at 9", good[..9].to_vec(), damaged),
@@ -315,7 +315,7 @@ fn what_is_no_plugin_is_refused_before_anything_runs() {
             damaged,
         ),
         ("cut at the end", good[..good.len() - 1].to_vec(), damaged),
-        ("deep components", nested(1000), "is no lightmon plugin"),
+        ("deep components", nested(1000), "is not a lightmon plugin"),
         (
             "very deep components",
             nested(100_000),

@@ -69,10 +69,10 @@ fn what_fails_is_said_once_and_costs_no_event() {
             "(drop (memory.grow (i32.const 30000))) (unreachable)",
             "bytes of memory, ",
         ),
-        ("(i32.const -16)", "gave an answer that can't be read: "),
+        ("(i32.const -16)", "returned data that can't be read: "),
         (
             "(i32.store (i32.const 16) (i32.const 1024)) (i32.store (i32.const 20) (i32.const 100000000)) (i32.const 16)",
-            "gave an answer ",
+            "returned ",
         ),
     ] {
         for (call, on) in [

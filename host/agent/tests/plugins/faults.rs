@@ -42,25 +42,25 @@ fn fails(guest: &str, limits: Limits) -> Vec<String> {
 fn each_fault_is_told_once() {
     let text = |fault: &str| {
         format!(
-            "WARN plugin failed on a batch; it is restarted (told once for each kind of fault) plugin=evil fault={fault}"
+            "WARN plugin failed on a batch; it is restarted (logged once for each kind of fault) plugin=evil fault={fault}"
         )
     };
     for (guest, fault) in [
         ("trap", "trapped: wasm `unreachable` instruction executed"),
         (
             "memory",
-            "wanted 138412032 bytes of memory, 67108864 is the limit",
+            "requested 138412032 bytes of memory, the limit is 67108864",
         ),
         ("recursion", "recursed deeper than its stack of 512 KiB"),
-        ("huge_text", "gave an answer larger than 4096 KiB"),
-        ("million", "gave an answer larger than 4096 KiB"),
+        ("huge_text", "returned more than 4096 KiB"),
+        ("million", "returned more than 4096 KiB"),
     ] {
         assert_eq!(fails(guest, patient()), [text(fault)], "{guest}");
     }
     assert_eq!(fails("loop", short()), [text("took longer than 100ms")]);
     for guest in ["huge_answer", "not_utf8", "no_such_action"] {
         let log = fails(guest, patient());
-        let start = text("gave an answer that can't be read: ");
+        let start = text("returned data that can't be read: ");
         assert_eq!(log.len(), 1, "{guest}: {log:?}");
         assert!(log[0].starts_with(&start), "{guest}: {log:?}");
     }
@@ -222,7 +222,7 @@ fn on_fault_halt_ends_lightmon() {
     assert_eq!(run.pass(events(&[1, 2])), skipped("evil", &[1, 2]));
     assert_eq!(
         run.halted.unwrap().to_string(),
-        "plugin evil trapped: wasm `unreachable` instruction executed, and on_fault=halt ends lightmon then"
+        "plugin evil trapped: wasm `unreachable` instruction executed: lightmon stops because of on_fault=halt"
     );
 }
 

@@ -167,7 +167,7 @@ fn too_much_at_once_is_a_fault() {
     let settings = format!(":table.t={}", path.display());
     for (port, fault) in [
         (1, "looked up more than 4096 KiB in one call"),
-        (2, "looked something up in table 7, which it has not opened"),
+        (2, "used table 7, which it has not opened"),
     ] {
         let mut run = Host::new(patient())
             .with("p.wasm", lookup(""), &settings)
@@ -186,11 +186,11 @@ fn nothing_is_granted_by_default() {
     };
     assert_eq!(
         error(lookup(""), ""),
-        "plugin p.wasm: wants a table: grant it with table.NAME=FILE"
+        "plugin p.wasm: needs a table: grant it with table.NAME=FILE"
     );
     let asks = || with_manifest(lookup(""), ASKS);
     let missing =
-        "plugin p.wasm: wants the table `t` (names what is local): grant it with table.t=FILE";
+        "plugin p.wasm: needs the table `t` (names what is local): grant it with table.t=FILE";
     assert_eq!(error(asks(), ""), missing);
     let (_folder, path) = file("nets.csv", NETS);
     let path = path.display();
@@ -230,9 +230,9 @@ fn files_that_are_no_tables() {
         (
             "a.csv",
             "a,b\n10.0.0.0/99,x\n",
-            "line 2: `10.0.0.0/99` is no address, network or name",
+            "line 2: `10.0.0.0/99` is not an address, network or name",
         ),
-        ("a.mmdb", "nonsense", "is no MMDB file, or damaged: "),
+        ("a.mmdb", "nonsense", "is not an MMDB file, or damaged: "),
     ] {
         let (folder, path) = file(name, content);
         let error = Host::new(patient())
@@ -283,7 +283,7 @@ fn a_file_that_is_not_the_one_that_was_meant() {
     assert_eq!(
         host(&other).error(),
         format!(
-            "plugin p.wasm: has the SHA-256 {digest}, but sha256={other} is asked for: if it was changed on purpose, say the new one"
+            "plugin p.wasm: has the SHA-256 {digest}, but sha256={other} is set: if the file was changed on purpose, set the new one"
         )
     );
 }
@@ -314,7 +314,7 @@ fn a_plugin_that_can_be_done_without() {
             "a",
             "is not WebAssembly: give the .wasm file that building the plugin has made",
         ),
-        (&log[1], "c", "wants a table: grant it with table.NAME=FILE"),
+        (&log[1], "c", "needs a table: grant it with table.NAME=FILE"),
     ] {
         let end =
             format!("/{name}.wasm: {reason}; lightmon goes on without it, since it is optional");
@@ -335,11 +335,11 @@ fn settings_that_the_manifest_does_not_know() {
     assert!(host(":keys=a,b").load().is_ok());
     assert_eq!(
         host(":kyes=a").error(),
-        "plugin p.wasm: has no setting `kyes`: it knows keys, mode"
+        "plugin p.wasm: has no setting `kyes`: the settings are keys, mode"
     );
     assert_eq!(
         host("").error(),
-        "plugin p.wasm: needs the setting `keys`: it knows keys, mode"
+        "plugin p.wasm: needs the setting `keys`: the settings are keys, mode"
     );
 }
 
@@ -353,7 +353,7 @@ fn limits_of_one_plugin() {
             .with("p.wasm", &bytes, ":limits.memory=1M");
     assert_eq!(
         small.error(),
-        "plugin p.wasm: can't start: init wanted 4194304 bytes of memory, 1048576 is the limit"
+        "plugin p.wasm: can't start: init requested 4194304 bytes of memory, the limit is 1048576"
     );
     let limits = lightmon_plugin_host::Limits {
         memory: 1 << 20,

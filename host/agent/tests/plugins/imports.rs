@@ -51,7 +51,7 @@ fn a_flood_of_messages_is_left_out_and_counted() {
         {
             Some((n, rest)) => {
                 left_out += n.parse::<usize>().expect("a number");
-                assert_eq!(rest, "a plugin may say 20 a second plugin=p");
+                assert_eq!(rest, "a plugin can log 20 a second plugin=p");
             }
             None => assert_eq!(line, "INFO hello plugin=p"),
         }

@@ -41,7 +41,7 @@ fn files_that_are_no_plugins() {
         ),
         (
             b"\0asm\x0d\0\x01\0",
-            "plugin p.wasm: is no lightmon plugin: it exports nothing, but not lightmon:plugin/filter; build it with the plugin SDK",
+            "plugin p.wasm: is not a lightmon plugin: it exports nothing, but not lightmon:plugin/filter; build it with the plugin SDK",
         ),
     ] {
         assert_eq!(refused(bytes), expected);
@@ -115,11 +115,11 @@ fn precompiled_code() {
 fn other_versions_of_the_contract() {
     assert_eq!(
         refused(of_version("9.9.0")),
-        "plugin p.wasm: speaks version 9.9.0 of the plugin contract, this lightmon 0.1: upgrade lightmon"
+        "plugin p.wasm: needs version 9.9.0 of the plugin contract, this lightmon 0.1: upgrade lightmon"
     );
     assert_eq!(
         refused(of_version("0.0.3")),
-        "plugin p.wasm: speaks version 0.0.3 of the plugin contract, this lightmon 0.1: upgrade the plugin"
+        "plugin p.wasm: needs version 0.0.3 of the plugin contract, this lightmon 0.1: upgrade the plugin"
     );
     let host = Host::new(patient()).with("p.wasm", of_version("0.1.7"), "");
     assert!(host.load().is_ok(), "a patch version is no other contract");
@@ -136,7 +136,7 @@ fn no_such_export() {
     let bytes = encode(&typed(&module.expect("a module"), wit));
     assert_eq!(
         refused(bytes),
-        "plugin p.wasm: is no lightmon plugin: it exports run, other:thing/greeter@1.0.0, but not lightmon:plugin/filter; build it with the plugin SDK"
+        "plugin p.wasm: is not a lightmon plugin: it exports run, other:thing/greeter@1.0.0, but not lightmon:plugin/filter; build it with the plugin SDK"
     );
 }
 
@@ -153,7 +153,7 @@ fn exports_that_break_the_contract() {
     )
     .expect("a module");
     let text = refused(typed(&module, wit));
-    let start = "plugin p.wasm: doesn't keep to the plugin contract that it names: build it again with the plugin SDK (";
+    let start = "plugin p.wasm: does not match the plugin contract that it names: build it again with the plugin SDK (";
     assert!(text.starts_with(start), "{text}");
 
     let less = wit.replace("process: func();", "");
@@ -176,7 +176,7 @@ fn imports_are_not_granted() {
         1,
     );
     let module = wat::parse_str(text).expect("a module");
-    let expected = "plugin p.wasm: wants lightmon:plugin/files@0.1.0, shell, which plugins don't get: build it without";
+    let expected = "plugin p.wasm: imports lightmon:plugin/files@0.1.0, shell, which lightmon does not provide: build it without";
     let bytes = typed(&module, &wit);
     assert_eq!(refused(&bytes), expected);
     assert_eq!(refused(encode(&bytes)), expected);
@@ -192,7 +192,7 @@ fn imports_that_no_component_can_have() {
     let module = wat::parse_str(text).expect("a module");
     let text = refused(typed(&module, &wit()));
     assert!(
-        text.starts_with("plugin p.wasm: can't be made a component: build it for wasm32-unknown-unknown with the plugin SDK (")
+        text.starts_with("plugin p.wasm: can't be encoded as a component: build it for wasm32-unknown-unknown with the plugin SDK (")
             && text.contains("wasi_snapshot_preview1"),
         "{text}"
     );
@@ -236,7 +236,7 @@ fn memory_that_is_too_large_from_the_start() {
     let host = Host::new(limits).with("p.wasm", module(&["keep"]), "");
     assert_eq!(
         host.error(),
-        "plugin p.wasm: can't start: init wanted 4194304 bytes of memory, 1048576 is the limit"
+        "plugin p.wasm: can't start: init requested 4194304 bytes of memory, the limit is 1048576"
     );
 }
 
@@ -246,7 +246,7 @@ fn when_that_is_no_expression() {
     let module = wat::parse_str(text).expect("a module");
     assert_eq!(
         refused(typed(&module, &wit())),
-        "plugin p.wasm: asks for events by an expression that is wrong, `nonsense`: unknown key"
+        "plugin p.wasm: asks for events with an invalid expression, `nonsense`: unknown key"
     );
 }
 
@@ -271,6 +271,6 @@ fn packages_that_use_each_other() {
     bytes[at..at + 8].copy_from_slice(b"ligitmon");
     assert_eq!(
         refused(bytes),
-        "plugin p.wasm: wants ligitmon:plugin/types@0.1.0, which plugins don't get: build it without"
+        "plugin p.wasm: imports ligitmon:plugin/types@0.1.0, which lightmon does not provide: build it without"
     );
 }

@@ -76,7 +76,7 @@ fn a_hangup_replaces_what_has_changed() {
         lasting(&messages),
         [
             "INFO plugin replaced by its file plugin=\"a\"",
-            "INFO plugins stay what they were: none of their files has changed",
+            "INFO plugins not reloaded: none of their files has changed",
         ]
     );
     let count = messages
@@ -109,7 +109,7 @@ fn what_cannot_be_used_changes_nothing() {
     ] {
         folder.put("a.wasm", bytes);
         lightmon.hang_up();
-        let message = lightmon.hear("plugin stays what it was: its file can't be used plugin=a ");
+        let message = lightmon.hear("plugin not reloaded: its file can't be used plugin=a ");
         assert!(message.contains(reason), "{message}");
         assert_eq!(seen(&mut lightmon), r#""old""#);
     }
@@ -188,13 +188,13 @@ fn changed_tables_are_read_again() {
     ] {
         folder.put("nets.csv", content.as_bytes());
         lightmon.hang_up();
-        let message = lightmon.hear("plugin stays what it was: its file can't be used plugin=a ");
+        let message = lightmon.hear("plugin not reloaded: its file can't be used plugin=a ");
         assert!(message.contains(reason), "{message}");
         assert_eq!(owner(&mut lightmon), r#""new""#);
     }
     fs::remove_file(folder.0.path().join("nets.csv")).expect("a file");
     lightmon.hang_up();
-    let message = lightmon.hear("table stays what it was: its file can't be used ");
+    let message = lightmon.hear("table not reloaded: its file can't be used ");
     assert!(message.contains("can't be read: No such file"), "{message}");
     assert_eq!(owner(&mut lightmon), r#""new""#);
 

@@ -92,7 +92,7 @@ fn never_is_never_and_too_often_is_refused() {
         Host::new(patient())
             .with("p.wasm", guest(&["tick"], 99), "")
             .error(),
-        "plugin p.wasm: wants to be called every 99 ms: the least is 100 ms, and 0 is never"
+        "plugin p.wasm: asks for a tick every 99 ms: the minimum is 100 ms, and 0 means no ticks"
     );
 }
 
@@ -107,7 +107,7 @@ fn a_tick_that_fails_is_a_fault() {
     assert_eq!(
         log,
         [
-            "WARN plugin failed on its tick; it is restarted (told once for each kind of fault) plugin=p fault=trapped: wasm `unreachable` instruction executed"
+            "WARN plugin failed on its tick; it is restarted (logged once for each kind of fault) plugin=p fault=trapped: wasm `unreachable` instruction executed"
         ]
     );
     assert_eq!(run.counts(0), [0, 1, 0]);

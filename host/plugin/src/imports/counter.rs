@@ -1,37 +1,38 @@
-//! `counter`: numbers that a plugin shows in lightmon's summary. They only grow, and stop at the largest.
+//! `counter`: numbers of a plugin in lightmon's summary. They only grow, and stop at the largest number.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use wasmtime::component::LinkerInstance;
-
-use super::{super::engine::Data, Host};
 use lightmon_event::stats;
 use lightmon_thread::lock;
+use wasmtime::component::LinkerInstance;
 
-/// Most bytes of a name.
-const LONGEST: usize = 64;
+use super::Host;
+use crate::engine::Data;
+
+/// Bytes of a name.
+const MAX_NAME_BYTES: usize = 64;
 
 pub(super) fn link(interface: &mut LinkerInstance<'_, Data<Host>>) -> wasmtime::Result<()> {
     interface.func_wrap("add", |store, (name, delta): (String, u64)| {
-        store.data().host.kept.counters.add(name, delta);
+        store.data().host.state.counters.add(name, delta);
         Ok(())
     })
 }
 
-/// One plugin's numbers.
+/// The counters of one plugin.
 pub(crate) struct Counters {
-    /// Most names.
+    /// The limit of names.
     limit: usize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// What was added since it was last taken, of each name that there ever was.
+    /// What was added to each name since the last flush.
     added: BTreeMap<String, u64>,
-    /// Additions to names that can't be: too many, too long, empty.
+    /// Additions that were ignored: too many names, a name that is empty or too long.
     ignored: u64,
-    is_new: bool,
+    has_changed: bool,
 }
 
 impl Counters {
@@ -44,20 +45,20 @@ impl Counters {
 
     fn add(&self, name: String, delta: u64) {
         let mut state = lock(&self.state);
-        state.is_new = true;
+        state.has_changed = true;
         if let Some(sum) = state.added.get_mut(&name) {
             *sum = sum.saturating_add(delta);
-        } else if state.added.len() < self.limit && (1..=LONGEST).contains(&name.len()) {
+        } else if state.added.len() < self.limit && (1..=MAX_NAME_BYTES).contains(&name.len()) {
             state.added.insert(name, delta);
         } else {
             state.ignored += 1;
         }
     }
 
-    /// Moves what was added to where it is shown.
-    pub(crate) fn count(&self, to: &stats::Plugin) {
+    /// Moves what was added to the statistics.
+    pub(crate) fn flush(&self, to: &stats::Plugin) {
         let mut state = lock(&self.state);
-        if !std::mem::take(&mut state.is_new) {
+        if !std::mem::take(&mut state.has_changed) {
             return;
         }
         to.ignored.fetch_add(

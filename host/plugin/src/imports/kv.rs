@@ -1,34 +1,35 @@
-//! `kv`: a small memory that outlives the instance. It is the host's, so that a fault can't spoil it.
+//! `kv`: a small key-value store that outlives the instance. It is in the host's memory, so a fault can't damage it.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
 };
 
+use lightmon_thread::lock;
 use wasmtime::component::LinkerInstance;
 
-use super::{super::engine::Data, Host};
-use lightmon_thread::lock;
+use super::Host;
+use crate::engine::Data;
 
-/// What an entry costs beside its texts, so that empty ones are not free.
-const ENTRY: usize = 64;
+/// Bytes that an entry counts in addition to key and value, so that empty entries are limited too.
+const ENTRY_BYTES: usize = 64;
 
 pub(super) fn link(interface: &mut LinkerInstance<'_, Data<Host>>) -> wasmtime::Result<()> {
     interface.func_wrap("get", |store, (key,): (String,)| {
-        Ok((store.data().host.kept.kv.get(&key),))
+        Ok((store.data().host.state.kv.get(&key),))
     })?;
     interface.func_wrap("set", |store, (key, value): (String, String)| {
-        Ok((store.data().host.kept.kv.set(&key, value),))
+        Ok((store.data().host.state.kv.set(&key, value),))
     })?;
     interface.func_wrap("delete", |store, (key,): (String,)| {
-        store.data().host.kept.kv.delete(&key);
+        store.data().host.state.kv.delete(&key);
         Ok(())
     })
 }
 
-/// One plugin's memory.
+/// The store of one plugin.
 pub(super) struct Kv {
-    /// Most bytes.
+    /// The limit of bytes.
     limit: usize,
     state: Mutex<State>,
 }
@@ -36,7 +37,7 @@ pub(super) struct Kv {
 #[derive(Default)]
 struct State {
     entries: HashMap<Box<str>, Arc<str>>,
-    /// Bytes.
+    /// Bytes in use.
     used: usize,
 }
 
@@ -52,7 +53,7 @@ impl Kv {
         lock(&self.state).entries.get(key).cloned()
     }
 
-    /// Whether there is room.
+    /// Returns whether there was room.
     fn set(&self, key: &str, value: String) -> bool {
         let mut state = lock(&self.state);
         let old = state.entries.get(key).map_or(0, |old| cost(key, old));
@@ -74,7 +75,7 @@ impl Kv {
 }
 
 fn cost(key: &str, value: &str) -> usize {
-    key.len() + value.len() + ENTRY
+    key.len() + value.len() + ENTRY_BYTES
 }
 
 #[cfg(test)]
@@ -82,8 +83,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_full_until_something_is_deleted() {
-        let kv = Kv::new(2 * (ENTRY + 10));
+    fn a_full_store_has_room_after_delete() {
+        let kv = Kv::new(2 * (ENTRY_BYTES + 10));
         assert!(kv.set("a", "123456789".to_owned()));
         assert!(kv.set("b", "123456789".to_owned()));
         assert!(!kv.set("b", "1234567890".to_owned()));

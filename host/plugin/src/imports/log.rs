@@ -1,73 +1,75 @@
-//! `log`: messages of a plugin go to where lightmon's own go, marked with its name. One that talks too much is cut off
-//! until the next second, and what it said meanwhile is counted.
+//! `log`: writes messages of a plugin to lightmon's log, with the plugin's name. If a plugin logs too much, its messages are left
+//! out and counted until the next second.
 
 use std::{
     sync::Mutex,
     time::{Duration, Instant},
 };
 
-use wasmtime::component::LinkerInstance;
-
-use super::{super::engine::Data, Host};
 use lightmon_event::escape::printable_within;
 use lightmon_thread::lock;
+use wasmtime::component::LinkerInstance;
 
-/// Most bytes of a message.
-const LONGEST: usize = 2 << 10;
+use super::Host;
+use crate::engine::Data;
 
-/// In which so many messages may be said.
-const WINDOW: Duration = Duration::from_secs(1);
+/// Bytes of a message; a longer one is truncated.
+const MAX_MESSAGE_BYTES: usize = 2 << 10;
 
-/// The levels that text on stdout and stderr has.
-pub(super) const INFORMATION: u8 = 3;
-pub(super) const WARNING: u8 = 2;
+/// The limit of messages is for this time.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 
-pub(super) fn link(interface: &mut LinkerInstance<'_, Data<Host>>) -> wasmtime::Result<()> {
+/// The levels of text on stdout and stderr.
+pub(crate) const INFO: u8 = 3;
+pub(crate) const WARN: u8 = 2;
+
+pub(crate) fn link(interface: &mut LinkerInstance<'_, Data<Host>>) -> wasmtime::Result<()> {
     interface.func_wrap("log", |store, (level, text): (u8, String)| {
-        store.data().host.kept.log.say(level, &text);
+        store.data().host.state.log.write(level, &text);
         Ok(())
     })
 }
 
-/// One plugin's messages.
-pub(super) struct Log {
+/// The log of one plugin.
+pub(crate) struct Log {
     plugin: String,
-    /// Messages a window.
+    /// Messages per window.
     limit: u32,
     state: Mutex<State>,
 }
 
 struct State {
-    began: Instant,
-    said: u32,
-    left_out: u64,
+    window_start: Instant,
+    /// Messages of this window.
+    written: u32,
+    omitted: u64,
 }
 
 impl Log {
-    pub(super) fn new(plugin: &str, limit: u32) -> Self {
+    pub(crate) fn new(plugin: &str, limit: u32) -> Self {
         Self {
             plugin: plugin.to_owned(),
             limit,
             state: Mutex::new(State {
-                began: Instant::now(),
-                said: 0,
-                left_out: 0,
+                window_start: Instant::now(),
+                written: 0,
+                omitted: 0,
             }),
         }
     }
 
-    pub(super) fn say(&self, level: u8, text: &str) {
-        // What nobody wants to hear costs the plugin nothing.
-        let is_heard = match level {
+    pub(crate) fn write(&self, level: u8, text: &str) {
+        // A message that is not logged does not count.
+        let is_enabled = match level {
             0 | 1 => tracing::enabled!(tracing::Level::ERROR),
             2 => tracing::enabled!(tracing::Level::WARN),
             3 => tracing::enabled!(tracing::Level::INFO),
             _ => tracing::enabled!(tracing::Level::DEBUG),
         };
-        if !is_heard || !self.may_say() {
+        if !is_enabled || !self.take_slot() {
             return;
         }
-        let (plugin, text) = (&self.plugin, printable_within(text, LONGEST));
+        let (plugin, text) = (&self.plugin, printable_within(text, MAX_MESSAGE_BYTES));
         match level {
             0 | 1 => tracing::error!(%plugin, "{text}"),
             2 => tracing::warn!(%plugin, "{text}"),
@@ -76,36 +78,36 @@ impl Log {
         }
     }
 
-    /// Counts one more.
-    fn may_say(&self) -> bool {
+    /// Counts a message. Returns whether it is within the limit.
+    fn take_slot(&self) -> bool {
         let mut state = lock(&self.state);
-        if state.began.elapsed() >= WINDOW {
-            state.began = Instant::now();
-            state.said = 0;
-            self.tell(&mut state);
+        if state.window_start.elapsed() >= RATE_WINDOW {
+            state.window_start = Instant::now();
+            state.written = 0;
+            self.log_omitted(&mut state);
         }
-        if state.said >= self.limit {
-            state.left_out += 1;
+        if state.written >= self.limit {
+            state.omitted += 1;
             return false;
         }
-        state.said += 1;
+        state.written += 1;
         true
     }
 
-    fn tell(&self, state: &mut State) {
-        match std::mem::take(&mut state.left_out) {
+    fn log_omitted(&self, state: &mut State) {
+        match std::mem::take(&mut state.omitted) {
             0 => {}
             n => tracing::warn!(
                 plugin = %self.plugin,
-                "{n} messages left out: a plugin may say {} a second", self.limit
+                "{n} messages left out: a plugin can log {} a second", self.limit
             ),
         }
     }
 }
 
-/// At the end nothing flows any more.
+/// Logs the last number of omitted messages.
 impl Drop for Log {
     fn drop(&mut self) {
-        self.tell(&mut lock(&self.state));
+        self.log_omitted(&mut lock(&self.state));
     }
 }

@@ -1,33 +1,31 @@
-//! `tables`: look-up files that the user has granted. They are read when the plugins are loaded, again when they have changed,
-//! and shared by all plugins and instances that were granted the same file.
+//! `tables`: look-up files that the user grants. The files are read when the plugins are loaded and again when they change. All
+//! plugins and instances with the same file share one table.
 //!
-//! They are in memory, and not mapped: who truncates a mapped file kills those who read it (SIGBUS).
-
-use std::{path::Path, sync::Arc};
-
-use wasmtime::{StoreContextMut, component::LinkerInstance};
-
-pub(crate) use self::files::Files;
-use self::{csv::Csv, mmdb::Mmdb};
-use super::{
-    super::{Fault, engine::Data, v0_1::Ip},
-    Grants, Host,
-};
-use lightmon_event::escape::printable;
+//! Tables are read into memory and not mapped: if somebody truncates a mapped file, its readers are killed (SIGBUS).
 
 mod csv;
 mod files;
 mod mmdb;
 mod networks;
 
-/// Most bytes of an entry; a larger one is none.
-const LONGEST: usize = 4 << 10;
+use std::{path::Path, sync::Arc};
 
-/// Most tables that an instance can open, each with any column.
-const MOST: usize = 64;
+use lightmon_event::escape::printable;
+use wasmtime::{StoreContextMut, component::LinkerInstance};
 
-/// What an answer costs the host beside its text, so that empty ones are not free.
-const ENTRY: usize = 64;
+pub(crate) use self::files::Files;
+use self::{csv::Csv, mmdb::Mmdb};
+use super::{GrantedTables, Host};
+use crate::{engine::Data, error::Fault, v0_1::Ip};
+
+/// Bytes of an entry; a larger entry is not returned.
+const MAX_ENTRY_BYTES: usize = 4 << 10;
+
+/// Pairs of table and column that an instance can open.
+const MAX_OPEN_TABLES: usize = 64;
+
+/// Bytes that a result counts in addition to its text, so that empty results are limited too.
+const RESULT_BYTES: usize = 64;
 
 pub(super) fn link(interface: &mut LinkerInstance<'_, Data<Host>>) -> wasmtime::Result<()> {
     interface.func_wrap("open", |mut store, (name, column): (String, String)| {
@@ -37,22 +35,22 @@ pub(super) fn link(interface: &mut LinkerInstance<'_, Data<Host>>) -> wasmtime::
         let addresses = addresses
             .into_iter()
             .map(|Ip { hi, lo }| u128::from(hi) << 64 | u128::from(lo));
-        answer(&store, table, addresses, |table, column, address| {
-            table.of_address(address, column)
+        look_up(&store, table, addresses, |table, column, address| {
+            table.find_address(address, column)
         })
     })?;
     interface.func_wrap(
         "lookup-name",
         |store, (table, names): (u32, Vec<String>)| {
-            answer(&store, table, names.into_iter(), |table, column, name| {
-                table.of_name(&name, column)
+            look_up(&store, table, names.into_iter(), |table, column, name| {
+                table.find_name(&name, column)
             })
         },
     )
 }
 
-/// Looks each up, as long as there are time and room.
-fn answer<K>(
+/// Looks up each key, within the limits of time and size.
+fn look_up<K>(
     store: &StoreContextMut<'_, Data<Host>>,
     table: u32,
     keys: impl ExactSizeIterator<Item = K>,
@@ -60,72 +58,72 @@ fn answer<K>(
 ) -> wasmtime::Result<(Vec<Option<String>>,)> {
     let tables = &store.data().host.tables;
     let (_, table, column) = tables.open.get(table as usize).ok_or(Fault::Table(table))?;
-    let mut room = tables.answer;
-    let mut answers = Vec::new();
+    let mut room = tables.max_bytes;
+    let mut entries = Vec::new();
     for key in keys {
-        store.data().on_time()?;
+        store.data().check_deadline()?;
         let entry = find(table, column, key);
         room = room
-            .checked_sub(ENTRY + entry.as_ref().map_or(0, String::len))
-            .ok_or(Fault::LookUps(tables.answer))?;
-        answers.push(entry);
+            .checked_sub(RESULT_BYTES + entry.as_ref().map_or(0, String::len))
+            .ok_or(Fault::LookUps(tables.max_bytes))?;
+        entries.push(entry);
     }
-    Ok((answers,))
+    Ok((entries,))
 }
 
-/// The tables that an instance has opened; their places are what it knows them by.
-pub(super) struct Opened {
-    grants: Grants,
+/// The tables that an instance has opened; it uses their indexes as handles.
+pub(super) struct OpenTables {
+    granted: GrantedTables,
     open: Vec<((String, String), Arc<Table>, Column)>,
-    /// Most bytes of an answer.
-    answer: usize,
+    /// The limit of bytes of one call.
+    max_bytes: usize,
 }
 
-impl Opened {
-    pub(super) fn new(grants: Grants, answer: usize) -> Self {
+impl OpenTables {
+    pub(super) fn new(granted: GrantedTables, max_bytes: usize) -> Self {
         Self {
-            grants,
+            granted,
             open: Vec::new(),
-            answer,
+            max_bytes,
         }
     }
 
     fn open(&mut self, name: String, column: String) -> Result<u32, String> {
-        let asked = (name, column);
-        if let Some(at) = self.open.iter().position(|(known, ..)| *known == asked) {
+        let requested = (name, column);
+        if let Some(at) = self.open.iter().position(|(open, ..)| *open == requested) {
             return Ok(at as u32);
         }
-        if self.open.len() == MOST {
-            return Err(format!("more than {MOST} tables are open"));
+        if self.open.len() == MAX_OPEN_TABLES {
+            return Err(format!("more than {MAX_OPEN_TABLES} tables are open"));
         }
-        let (name, column) = &asked;
-        let table = self.grants.get(name).ok_or_else(|| {
+        let (name, column) = &requested;
+        let table = self.granted.get(name).ok_or_else(|| {
             let name = printable(name);
             format!("no table `{name}` is granted: give the plugin one with table.{name}=FILE")
         })?;
         let column = table
             .column(column)
             .map_err(|error| format!("table `{}`: {error}", printable(name)))?;
-        self.open.push((asked, table.clone(), column));
+        self.open.push((requested, table.clone(), column));
         Ok(self.open.len() as u32 - 1)
     }
 }
 
-/// What of an entry is wanted.
+/// The part of an entry that a plugin asks for.
 enum Column {
-    /// All of it, as JSON.
+    /// The whole entry, as JSON.
     All,
-    /// Of CSV: the column at that place.
-    At(usize),
-    /// Of MMDB: the keys on the way to it.
+    /// The column of a CSV file with this index.
+    Index(usize),
+    /// The path of keys in an MMDB entry.
     Path(Vec<String>),
 }
 
-/// A look-up file.
+/// A look-up table.
 pub(crate) enum Table {
-    /// Addresses only.
+    /// Finds addresses.
     Mmdb(Mmdb),
-    /// Addresses, networks and names.
+    /// Finds addresses, networks and names.
     Csv(Csv),
 }
 
@@ -142,21 +140,21 @@ impl Table {
         match self {
             _ if column.is_empty() => Ok(Column::All),
             Self::Mmdb(_) => Ok(Column::Path(column.split('/').map(str::to_owned).collect())),
-            Self::Csv(csv) => csv.column(column).map(Column::At),
+            Self::Csv(csv) => csv.column(column).map(Column::Index),
         }
     }
 
-    fn of_address(&self, address: u128, column: &Column) -> Option<String> {
+    fn find_address(&self, address: u128, column: &Column) -> Option<String> {
         match self {
-            Self::Mmdb(mmdb) => mmdb.of_address(address, column),
-            Self::Csv(csv) => csv.of_address(address, column),
+            Self::Mmdb(mmdb) => mmdb.find_address(address, column),
+            Self::Csv(csv) => csv.find_address(address, column),
         }
     }
 
-    fn of_name(&self, name: &str, column: &Column) -> Option<String> {
+    fn find_name(&self, name: &str, column: &Column) -> Option<String> {
         match self {
             Self::Mmdb(_) => None,
-            Self::Csv(csv) => csv.of_name(name, column),
+            Self::Csv(csv) => csv.find_name(name, column),
         }
     }
 }

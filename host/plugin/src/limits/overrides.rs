@@ -1,46 +1,47 @@
-//! Limits of one plugin that its user wants otherwise, by the names that users know them by.
+//! Limits that the user sets for one plugin, by name.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
-use super::Limits;
 use lightmon_event::escape::printable;
 
-/// All that can be set.
+use super::Limits;
+
+/// The names of the limits that can be set.
 const NAMES: &str = "answer, batch, counters, events, faults, file, init, kv, line, log, memory, stop, table, tag, tags, tick, window";
 
-/// An hour is more than anybody waits for.
-const TIMES: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
+/// The range of timeouts.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 
-/// What is set, as it was written.
+/// The limits that are set, as text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LimitOverrides(BTreeMap<String, String>);
 
-/// A limit that can't be set like that.
+/// A limit that can't be set.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadLimit {
-    /// No such limit.
-    #[error("limits.{0} is not known: there are {NAMES}")]
+    /// There is no such limit.
+    #[error("limits.{0} is unknown: the limits are {NAMES}")]
     Unknown(String),
-    /// A value that it can't have.
-    #[error("limits.{name}={value} is out of place: expected {expected}")]
+    /// The value is not valid.
+    #[error("limits.{name}={value} is not valid: expected {expected}")]
     Value {
-        /// Of the limit.
+        /// The name of the limit.
         name: String,
-        /// What was written.
+        /// The value that was given.
         value: String,
-        /// What would do.
+        /// The values that are valid.
         expected: String,
     },
-    /// Two values.
+    /// The limit has two values.
     #[error("limits.{0} is given twice")]
     Twice(String),
 }
 
 impl LimitOverrides {
-    /// Adds one.
+    /// Sets a limit.
     ///
     /// # Errors
-    /// When there is no such limit, or it can't have that value.
+    /// If there is no such limit, the value is not valid, or the limit is already set.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), BadLimit> {
         apply(&mut Limits::default(), name, value)?;
         match self.0.insert(name.to_owned(), value.to_owned()) {
@@ -49,16 +50,16 @@ impl LimitOverrides {
         }
     }
 
-    /// Whether the user has said something about that limit.
+    /// Whether the user has set this limit.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The limits with these in their places.
+    /// Returns `limits` with these overrides.
     pub(crate) fn over(&self, limits: &Limits) -> Limits {
         let mut limits = limits.clone();
         for (name, value) in &self.0 {
-            apply(&mut limits, name, value).expect("invariant: was tried when it was set");
+            apply(&mut limits, name, value).expect("invariant: `set` has checked the value");
         }
         limits
     }
@@ -73,13 +74,13 @@ fn apply(limits: &mut Limits, name: &str, value: &str) -> Result<(), BadLimit> {
     let time = || {
         let time = value.parse::<jiff::SignedDuration>().ok();
         let time = time.and_then(|time| Duration::try_from(time).ok());
-        time.filter(|time| TIMES.contains(time))
+        time.filter(|time| TIMEOUTS.contains(time))
             .ok_or_else(|| bad("a time of 1ms to 1h, such as 200ms".to_owned()))
     };
-    let size = |most: usize| {
+    let size = |max: usize| {
         size(value)
-            .filter(|size| (1..=most).contains(size))
-            .ok_or_else(|| bad(format!("a size of at most {}M, such as 8M", most >> 20)))
+            .filter(|size| (1..=max).contains(size))
+            .ok_or_else(|| bad(format!("a size of at most {}M, such as 8M", max >> 20)))
     };
     let number = |range: RangeInclusive<usize>| {
         value
@@ -111,7 +112,7 @@ fn apply(limits: &mut Limits, name: &str, value: &str) -> Result<(), BadLimit> {
     Ok(())
 }
 
-/// Bytes, or with a unit as in `128M`.
+/// Parses a number of bytes, or a number with a unit, such as `128M`.
 fn size(text: &str) -> Option<usize> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -133,36 +134,64 @@ mod tests {
 
     #[test]
     fn each_name_can_be_set() {
-        let mut own = LimitOverrides::default();
+        let mut overrides = LimitOverrides::default();
         for name in NAMES.split(", ") {
             let value = ["200ms", "7"]
                 .into_iter()
-                .find(|value| own.set(name, value).is_ok());
-            assert!(value.is_some() && own.has(name), "{name}");
+                .find(|value| overrides.set(name, value).is_ok());
+            assert!(value.is_some() && overrides.has(name), "{name}");
         }
-        let limits = own.over(&Limits::default());
+        let limits = overrides.over(&Limits::default());
         let batch = Duration::from_millis(200);
         assert_eq!((limits.batch, limits.kv, limits.log), (batch, 7, 7));
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn invalid_limits_are_errors() {
         for (name, value, expected) in [
-            ("batsh", "1s", format!("limits.batsh is not known: there are {NAMES}")),
-            ("batch", "soon", "limits.batch=soon is out of place: expected a time of 1ms to 1h, such as 200ms".to_owned()),
-            ("tick", "0s", "limits.tick=0s is out of place: expected a time of 1ms to 1h, such as 200ms".to_owned()),
-            ("memory", "5G", "limits.memory=5G is out of place: expected a size of at most 4096M, such as 8M".to_owned()),
-            ("memory", "1 pound", "limits.memory=1 pound is out of place: expected a size of at most 4096M, such as 8M".to_owned()),
-            ("events", "257", "limits.events=257 is out of place: expected a number of 1 to 256".to_owned()),
+            (
+                "batsh",
+                "1s",
+                format!("limits.batsh is unknown: the limits are {NAMES}"),
+            ),
+            (
+                "batch",
+                "soon",
+                "limits.batch=soon is not valid: expected a time of 1ms to 1h, such as 200ms"
+                    .to_owned(),
+            ),
+            (
+                "tick",
+                "0s",
+                "limits.tick=0s is not valid: expected a time of 1ms to 1h, such as 200ms"
+                    .to_owned(),
+            ),
+            (
+                "memory",
+                "5G",
+                "limits.memory=5G is not valid: expected a size of at most 4096M, such as 8M"
+                    .to_owned(),
+            ),
+            (
+                "memory",
+                "1 pound",
+                "limits.memory=1 pound is not valid: expected a size of at most 4096M, such as 8M"
+                    .to_owned(),
+            ),
+            (
+                "events",
+                "257",
+                "limits.events=257 is not valid: expected a number of 1 to 256".to_owned(),
+            ),
         ] {
             let error = LimitOverrides::default().set(name, value).unwrap_err();
             assert_eq!(error.to_string(), expected);
         }
-        let mut own = LimitOverrides::default();
-        own.set("memory", "128MiB").unwrap();
-        assert_eq!(own.over(&Limits::default()).memory, 128 << 20);
+        let mut overrides = LimitOverrides::default();
+        overrides.set("memory", "128MiB").unwrap();
+        assert_eq!(overrides.over(&Limits::default()).memory, 128 << 20);
         assert_eq!(
-            own.set("memory", "1M"),
+            overrides.set("memory", "1M"),
             Err(BadLimit::Twice("memory".to_owned()))
         );
     }

@@ -1,125 +1,125 @@
-//! What a plugin says of its own: now and then, and as its last words. A fault counts as one on a batch does.
+//! Calls `tick` periodically and `stop` at the end, and turns what a plugin returns into notices. A fault counts like a fault on
+//! a batch.
 
 use std::{collections::HashSet, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use jiff::Timestamp;
-
-use super::{Halt, Instance, Runner};
-use crate::{Fault, v0_1::Report};
 use lightmon_event::{Notice, stats};
 
-/// Most reports of one call.
-const REPORTS: usize = 64;
+use super::Runner;
+use crate::{
+    error::{Fault, Halt},
+    instance::Instance,
+    v0_1::Report,
+};
 
-/// Most fields of a report.
-const FIELDS: usize = 32;
+/// Reports of one call; further ones are ignored.
+const MAX_REPORTS: usize = 64;
 
-/// Most bytes of a report's name, or of a field's.
-const NAME: usize = 64;
+/// Fields of a report.
+const MAX_FIELDS: usize = 32;
 
-/// Most bytes of a field's text; the rest is cut off.
-const TEXT: usize = 1 << 10;
+/// Bytes of the name of a report or a field.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Bytes of the text of a field; longer text is truncated.
+const MAX_TEXT_BYTES: usize = 1 << 10;
 
 type Call = fn(&mut Instance, u64, Duration) -> Result<Vec<Report>, Fault>;
 
 impl Runner {
-    /// When it is to be called; none when it doesn't ask for that, or has not been told yet what time it is.
-    pub(crate) fn due(&self) -> Option<Duration> {
-        self.due.filter(|_| !self.is_disabled)
+    /// The `elapsed` time of the next tick. `None` if the plugin has no ticks, or before the first call of [`tick`](Self::tick).
+    pub(crate) fn next_tick(&self) -> Option<Duration> {
+        self.next_tick.filter(|_| !self.is_disabled)
     }
 
-    /// Calls it if it is time to, which `elapsed` tells; `now` is for the plugin. The first time only says what time it is.
+    /// Calls the plugin's `tick` if it is due at `elapsed`; `now` is the time that the plugin is given. The first call only
+    /// starts the timer.
     pub(crate) fn tick(
         &mut self,
         (now, elapsed): (Timestamp, Duration),
-        count: &stats::Plugin,
+        stats: &stats::Plugin,
         reports: &mut Vec<Notice>,
     ) -> Result<(), Halt> {
         let Some(period) = self.period else {
             return Ok(());
         };
         let next = elapsed.saturating_add(period);
-        match self.due {
+        match self.next_tick {
             Some(due) if due <= elapsed => {
-                self.due = Some(next);
-                let limit = self.limits.tick;
-                if let Err(fault) = self.call(now, limit, Instance::tick, count, reports) {
+                self.next_tick = Some(next);
+                let timeout = self.limits.tick;
+                if let Err(fault) = self.report(now, timeout, Instance::tick, stats, reports) {
                     self.instance = None;
-                    count.faults.fetch_add(1, Relaxed);
-                    self.record(&fault, "its tick");
-                    self.pause = match fault {
-                        Fault::Restart(_) => self.pause_after(self.faults.len()),
-                        _ => self.pause_after(self.faults.len().saturating_sub(1)),
-                    };
+                    stats.faults.fetch_add(1, Relaxed);
+                    self.record_fault(&fault, "its tick");
+                    self.back_off(matches!(fault, Fault::Restart(_)));
                 }
             }
             Some(_) => {}
-            None => self.due = Some(next),
+            None => self.next_tick = Some(next),
         }
         self.halt.take().map_or(Ok(()), Err)
     }
 
-    /// Asks for its last words; nothing is asked after that.
-    pub(crate) fn stop(&mut self, now: Timestamp, count: &stats::Plugin) -> Vec<Notice> {
+    /// Calls the plugin's `stop`. The plugin must not be called after that.
+    pub(crate) fn stop(&mut self, now: Timestamp, stats: &stats::Plugin) -> Vec<Notice> {
         let mut reports = Vec::new();
-        let limit = self.limits.stop;
+        let timeout = self.limits.stop;
         if self.has_stop
-            && let Err(fault) = self.call(now, limit, Instance::stop, count, &mut reports)
+            && let Err(fault) = self.report(now, timeout, Instance::stop, stats, &mut reports)
         {
-            count.faults.fetch_add(1, Relaxed);
+            stats.faults.fetch_add(1, Relaxed);
             tracing::warn!(plugin = %self.name, %fault, "plugin failed when it was told to stop");
         }
         self.instance = None;
         reports
     }
 
-    /// Nothing while it is left out.
-    fn call(
+    /// Makes the call, and appends what the plugin reports. Does nothing while the plugin is paused.
+    fn report(
         &mut self,
         now: Timestamp,
-        limit: Duration,
+        timeout: Duration,
         call: Call,
-        count: &stats::Plugin,
-        reports: &mut Vec<Notice>,
+        stats: &stats::Plugin,
+        notices: &mut Vec<Notice>,
     ) -> Result<(), Fault> {
-        self.pause = self
-            .pause
-            .filter(|until| std::time::Instant::now() < *until);
-        if self.is_disabled || self.pause.is_some() {
+        if self.is_paused() {
             return Ok(());
         }
-        let instance = self.instance(count)?;
-        let result = call(
-            instance,
-            u64::try_from(now.as_nanosecond()).unwrap_or(0),
-            limit,
-        );
-        count.memory.fetch_max(instance.memory() as u64, Relaxed);
-        self.template.kept().counters.count(count);
-        let said = result?;
-        let asked = said.len();
-        let before = reports.len();
-        reports.extend(
-            said.into_iter()
-                .take(REPORTS)
+        let instance = self.instance(stats)?;
+        let now_ns = u64::try_from(now.as_nanosecond()).unwrap_or(0);
+        let result = call(instance, now_ns, timeout);
+        stats.memory.fetch_max(instance.memory() as u64, Relaxed);
+        self.template.state().counters.flush(stats);
+        let reports = result?;
+        let (returned, before) = (reports.len(), notices.len());
+        notices.extend(
+            reports
+                .into_iter()
+                .take(MAX_REPORTS)
                 .filter_map(|report| self.notice(now, report)),
         );
-        let ignored = asked - (reports.len() - before);
-        count.ignored.fetch_add(ignored as u64, Relaxed);
+        let ignored = returned - (notices.len() - before);
+        stats.ignored.fetch_add(ignored as u64, Relaxed);
         Ok(())
     }
 
-    /// None for what is no report. Of two fields of the same name, the first counts.
+    /// `None` for a report that is not valid. Of two fields with the same name, the first counts.
     fn notice(&self, time: Timestamp, report: Report) -> Option<Notice> {
         let Report { name, mut fields } = report;
-        let is_name = |name: &str| (1..=NAME).contains(&name.len());
-        if !is_name(&name) || fields.len() > FIELDS || !fields.iter().all(|(key, _)| is_name(key)) {
+        let is_name = |name: &str| (1..=MAX_NAME_BYTES).contains(&name.len());
+        if !is_name(&name)
+            || fields.len() > MAX_FIELDS
+            || !fields.iter().all(|(key, _)| is_name(key))
+        {
             return None;
         }
         let mut keys = HashSet::new();
         fields.retain(|(key, _)| keys.insert(key.clone()));
         for (_, text) in &mut fields {
-            text.truncate(text.floor_char_boundary(TEXT));
+            text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
         }
         Some(Notice::Report {
             time,

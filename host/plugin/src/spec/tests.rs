@@ -34,8 +34,11 @@ fn file_and_settings() {
         ("a.wasm:empty=", "a.wasm {empty:} None"),
         ("a.wasm:q=a=b", "a.wasm {q:a=b} None"),
         ("a.wasm:url=http://h:80/", "a.wasm {url:http://h:80/} None"),
-        ("", "`` names no file: expected FILE[:key=value,…]"),
-        (":a=b", "`:a=b` names no file: expected FILE[:key=value,…]"),
+        ("", "`` does not name a file: expected FILE[:key=value,…]"),
+        (
+            ":a=b",
+            "`:a=b` does not name a file: expected FILE[:key=value,…]",
+        ),
         ("a.wasm:b", "setting `b` is not of the form key=value"),
         ("a.wasm:=b", "setting `=b` is not of the form key=value"),
         ("a.wasm:,", "setting `` is not of the form key=value"),
@@ -46,15 +49,15 @@ fn file_and_settings() {
         ),
         (
             "a.wasm:on_fault=stop",
-            "on_fault=stop is not known: use on_fault=pass, on_fault=drop or on_fault=halt",
+            "on_fault=stop is not valid: use on_fault=pass, on_fault=drop or on_fault=halt",
         ),
         (
             "a.wasm:optional=yes",
-            "optional=yes is not known: use optional=true or optional=false",
+            "optional=yes is not valid: use optional=true or optional=false",
         ),
         (
             "a.wasm:sha256=0g",
-            "sha256=0g is no SHA-256: expected 64 hexadecimal digits, as sha256sum prints them",
+            "sha256=0g is not a SHA-256: expected 64 hexadecimal digits, as sha256sum prints them",
         ),
         (
             "a.wasm:table.=x",
@@ -66,7 +69,7 @@ fn file_and_settings() {
         ),
         (
             "a.wasm:limits.batch=x",
-            "limits.batch=x is out of place: expected a time of 1ms to 1h, such as 200ms",
+            "limits.batch=x is not valid: expected a time of 1ms to 1h, such as 200ms",
         ),
         ("a.wasm:when=a,when=b", "setting `when` is given twice"),
     ] {
@@ -89,11 +92,11 @@ fn keys_of_the_host() {
     assert!(spec.limits.has("batch") && spec.optional);
     assert_eq!(spec.sha256.map(|digest| digest.to_string()), Some(hex));
     let config: Vec<_> = spec.config.keys().collect();
-    assert_eq!(config, ["table"], "a plugin's own");
+    assert_eq!(config, ["table"], "a setting of the plugin");
 }
 
 #[test]
-fn the_files_own_name_may_look_like_settings() {
+fn the_file_name_can_look_like_settings() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path().to_str().expect("UTF-8");
     std::fs::create_dir(format!("{folder}/a:b=c")).expect("a folder");
@@ -107,7 +110,7 @@ fn the_files_own_name_may_look_like_settings() {
 }
 
 #[test]
-fn names_are_fit_for_a_message() {
+fn names_are_escaped() {
     for (path, name) in [
         ("/opt/geoip.wasm", "geoip"),
         ("geo.ip.wasm", "geo.ip"),

@@ -1,13 +1,13 @@
-//! The event's fields that are not in version 0.1 of the contract, as its `extra`: only those that are there.
-//! The keys are told in `wit/v0.1/plugin.wit`; none is ever renamed.
+//! Makes the field `extra` of an event: its fields that are not in version 0.1 of the contract, as pairs of key and value.
+//! The keys are documented in `wit/v0.1/plugin.wit`, and are never renamed.
 
 use lightmon_event::{Container, Event, Pod, Unit};
 
 /// A key and its value.
 pub(super) type Pair<'a> = (String, &'a str);
 
-/// All there are; `labels` of a pod only if they are wanted. `None`: there is nothing.
-pub(super) fn of(event: &Event, labels: bool) -> Option<Vec<Pair<'_>>> {
+/// The pairs of an event; the labels of a pod only if `labels` is set. `None` if there are no pairs.
+pub(super) fn pairs(event: &Event, labels: bool) -> Option<Vec<Pair<'_>>> {
     let mut pairs = Pairs(Vec::new());
     if let Some(container) = event.container.as_deref() {
         pairs.container(container, labels);
@@ -26,7 +26,7 @@ pub(super) fn of(event: &Event, labels: bool) -> Option<Vec<Pair<'_>>> {
 struct Pairs<'a>(Vec<Pair<'a>>);
 
 impl<'a> Pairs<'a> {
-    /// Unless it is not known.
+    /// Adds a pair, if the value is known.
     fn add<T: AsRef<str> + ?Sized>(&mut self, key: &str, value: Option<&'a T>) {
         if let Some(value) = value.map(AsRef::as_ref).filter(|it| !it.is_empty()) {
             self.0.push((key.to_owned(), value));
@@ -84,26 +84,26 @@ mod tests {
 
     #[track_caller]
     fn check(event: &Event, labels: bool, expect: &[(&str, &str)]) {
-        let pairs = of(event, labels).unwrap_or_default();
+        let pairs = pairs(event, labels).unwrap_or_default();
         let pairs: Vec<_> = pairs.iter().map(|(key, value)| (&**key, *value)).collect();
         assert_eq!(pairs, expect);
     }
 
     #[test]
-    fn only_what_is_there() {
+    fn unknown_fields_are_left_out() {
         let bare = Event {
             container: None,
             ..Event::sample()
         };
-        assert!(of(&bare, true).is_none());
-        let untold = Event {
+        assert!(pairs(&bare, true).is_none());
+        let unknown = Event {
             container: Some(Arc::new(Container {
                 id: "0123".into(),
                 ..Container::default()
             })),
             ..bare.clone()
         };
-        assert!(of(&untold, true).is_none());
+        assert!(pairs(&unknown, true).is_none());
         let unit = Event {
             unit: Some(Arc::new(Unit {
                 name: "".into(),

@@ -79,7 +79,7 @@ impl Worker<'_> {
     }
 
     fn reload(&mut self) {
-        if let Some(reports) = self.plugins.swap(self.now(), self.stats) {
+        if let Some(reports) = self.plugins.apply_replacements(self.now(), self.stats) {
             *lock(self.bypass) = self.plugins.bypass();
             self.report(reports);
         }

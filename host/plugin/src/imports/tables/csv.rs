@@ -1,4 +1,4 @@
-//! A table in a CSV file: the first line names the columns, the first column holds addresses, networks or names.
+//! Reads a table from a CSV file: the first line names the columns, the first column holds addresses, networks or names.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -7,30 +7,30 @@ use std::{
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 use ipnet::IpNet;
-
-use super::{
-    Column, LONGEST,
-    networks::{Network, Networks},
-};
 use lightmon_event::escape::printable;
 
-/// Most columns.
-const COLUMNS: usize = 256;
+use super::{
+    Column, MAX_ENTRY_BYTES,
+    networks::{Network, Networks},
+};
 
-/// IPv4 addresses are IPv4-mapped.
-const MAPPED: u128 = 0xffff << 32;
+/// The limit of columns.
+const MAX_COLUMNS: usize = 256;
 
-/// The whole file.
+/// The prefix of IPv4-mapped addresses.
+const IPV4_MAPPED: u128 = 0xffff << 32;
+
+/// The content of a CSV file.
 pub(crate) struct Csv {
     columns: Vec<String>,
-    /// All cells, one behind the other, row by row.
+    /// The text of all cells, row by row.
     text: String,
-    /// Where each cell ends.
-    ends: Vec<usize>,
-    /// Apart, since `::/0` is not about IPv4.
+    /// The end of each cell in `text`.
+    cell_ends: Vec<usize>,
+    /// Separate from IPv6, since `::/0` does not include IPv4.
     v4: Networks,
     v6: Networks,
-    /// In lower case.
+    /// The row of each name, in lower case.
     names: HashMap<Box<str>, u32>,
 }
 
@@ -42,11 +42,11 @@ enum Key {
 impl Csv {
     pub(super) fn new(bytes: &[u8]) -> Result<Self, String> {
         let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(bytes);
-        let columns = columns(reader.headers().map_err(|error| place(&error, bytes))?)?;
+        let columns = columns(reader.headers().map_err(|error| with_line(&error, bytes))?)?;
         let mut csv = Self {
             columns,
             text: String::with_capacity(bytes.len()),
-            ends: Vec::new(),
+            cell_ends: Vec::new(),
             v4: Networks::default(),
             v6: Networks::default(),
             names: HashMap::new(),
@@ -55,7 +55,7 @@ impl Csv {
         let mut record = StringRecord::new();
         while reader
             .read_record(&mut record)
-            .map_err(|error| place(&error, bytes))?
+            .map_err(|error| with_line(&error, bytes))?
         {
             let line = record.position().map_or(0, |at| line(at, bytes));
             let row = u32::try_from(lines.len()).map_err(|_| "has too many lines".to_owned())?;
@@ -68,23 +68,23 @@ impl Csv {
                 Key::Name(name) => match csv.names.entry(name) {
                     Entry::Vacant(entry) => drop(entry.insert(row)),
                     Entry::Occupied(entry) => {
-                        return Err(twice(&record[0], &lines, [*entry.get(), row]));
+                        return Err(duplicate(&record[0], &lines, [*entry.get(), row]));
                     }
                 },
             }
             for cell in &record {
                 csv.text.push_str(cell);
-                csv.ends.push(csv.text.len());
+                csv.cell_ends.push(csv.text.len());
             }
         }
         let networks = |networks| {
-            Networks::new(networks).map_err(|rows| twice(csv.cell(rows[1], 0), &lines, rows))
+            Networks::new(networks).map_err(|rows| duplicate(csv.cell(rows[1], 0), &lines, rows))
         };
         (csv.v4, csv.v6) = (networks(v4)?, networks(v6)?);
         Ok(csv)
     }
 
-    /// Where the column stands.
+    /// The index of a column.
     pub(super) fn column(&self, name: &str) -> Result<usize, String> {
         let at = self.columns.iter().position(|column| column == name);
         at.ok_or_else(|| {
@@ -93,12 +93,12 @@ impl Csv {
         })
     }
 
-    pub(super) fn of_address(&self, address: u128, column: &Column) -> Option<String> {
+    pub(super) fn find_address(&self, address: u128, column: &Column) -> Option<String> {
         let networks = if is_v4(address) { &self.v4 } else { &self.v6 };
         self.entry(networks.find(address)?, column)
     }
 
-    pub(super) fn of_name(&self, name: &str, column: &Column) -> Option<String> {
+    pub(super) fn find_name(&self, name: &str, column: &Column) -> Option<String> {
         let name = canonical(name)?;
         let mut domain = &*name;
         loop {
@@ -111,14 +111,14 @@ impl Csv {
 
     fn cell(&self, row: u32, column: usize) -> &str {
         let at = row as usize * self.columns.len() + column;
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start..self.ends[at]]
+        let start = at.checked_sub(1).map_or(0, |before| self.cell_ends[before]);
+        &self.text[start..self.cell_ends[at]]
     }
 
-    /// None for an empty cell.
+    /// `None` for an empty cell or an entry that is too large.
     fn entry(&self, row: u32, column: &Column) -> Option<String> {
         let text = match column {
-            Column::At(column) => self.cell(row, *column).to_owned(),
+            Column::Index(column) => self.cell(row, *column).to_owned(),
             Column::All => {
                 let mut json = String::from("{");
                 for (i, name) in self.columns.iter().enumerate() {
@@ -131,7 +131,7 @@ impl Csv {
             }
             Column::Path(_) => return None,
         };
-        (1..=LONGEST).contains(&text.len()).then_some(text)
+        (1..=MAX_ENTRY_BYTES).contains(&text.len()).then_some(text)
     }
 }
 
@@ -139,8 +139,8 @@ fn columns(header: &StringRecord) -> Result<Vec<String>, String> {
     if header.is_empty() {
         return Err("is empty: its first line must name the columns".to_owned());
     }
-    if header.len() > COLUMNS {
-        return Err(format!("line 1: more than {COLUMNS} columns"));
+    if header.len() > MAX_COLUMNS {
+        return Err(format!("line 1: more than {MAX_COLUMNS} columns"));
     }
     let mut columns: Vec<String> = Vec::new();
     for name in header {
@@ -165,7 +165,7 @@ fn key(text: &str, row: u32) -> Result<Key, String> {
             Ok(network) if network.trunc() == network => network,
             Ok(network) => {
                 return Err(format!(
-                    "`{}` is no network: did you mean {}?",
+                    "`{}` is not a network: did you mean {}?",
                     printable(text),
                     network.trunc()
                 ));
@@ -175,13 +175,13 @@ fn key(text: &str, row: u32) -> Result<Key, String> {
                 let name = canonical(text)
                     .filter(|name| !name.contains(['/', ':']) && !name.chars().all(is_number));
                 return name.map(|name| Key::Name(name.into())).ok_or_else(|| {
-                    format!("`{}` is no address, network or name", printable(text))
+                    format!("`{}` is not an address, network or name", printable(text))
                 });
             }
         },
     };
     let bits = |address: IpAddr| match address {
-        IpAddr::V4(address) => MAPPED | u128::from(address.to_bits()),
+        IpAddr::V4(address) => IPV4_MAPPED | u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
     };
     Ok(Key::Network(Network {
@@ -195,21 +195,21 @@ fn is_v4(address: u128) -> bool {
     Ipv6Addr::from_bits(address).to_ipv4_mapped().is_some()
 }
 
-/// In lower case and without the dot at the end; none for what can't be a name.
+/// The name in lower case and without the dot at the end. `None` if it can't be a name.
 fn canonical(name: &str) -> Option<String> {
     let name = name.strip_suffix('.').unwrap_or(name);
     (1..=253).contains(&name.len()).then(|| name.to_lowercase())
 }
 
-fn twice(key: &str, lines: &[u64], rows: [u32; 2]) -> String {
+fn duplicate(key: &str, lines: &[u64], rows: [u32; 2]) -> String {
     let [first, second] = rows.map(|row| lines[row as usize]);
     format!(
-        "line {second}: `{}` stands on line {first} already",
+        "line {second}: `{}` is already on line {first}",
         printable(key)
     )
 }
 
-/// The line of a record, counted from 1: its position is where the reader was before it skipped empty lines.
+/// The line of a record, counted from 1. The reader's position is before the empty lines that it skips.
 fn line(at: &csv::Position, bytes: &[u8]) -> u64 {
     let from = usize::try_from(at.byte()).unwrap_or(usize::MAX);
     let rest = bytes.get(from..).unwrap_or_default();
@@ -217,8 +217,8 @@ fn line(at: &csv::Position, bytes: &[u8]) -> u64 {
     at.line() + empty.filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// The error, after its line.
-fn place(error: &csv::Error, bytes: &[u8]) -> String {
+/// The text of an error, with its line.
+fn with_line(error: &csv::Error, bytes: &[u8]) -> String {
     let text = match error.kind() {
         ErrorKind::UnequalLengths {
             expected_len, len, ..

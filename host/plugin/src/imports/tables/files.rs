@@ -1,4 +1,4 @@
-//! The files of tables: read where that is allowed, looked at where nothing else is.
+//! Reads the files of tables while that is allowed, and parses them later, where fewer rights are left.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,69 +8,68 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{
-    super::super::{Limits, Reason, Spec, load},
-    Table,
-};
 use lightmon_thread::lock;
 
-/// All files that were granted.
-pub(crate) struct Files(Mutex<Granted>);
+use super::Table;
+use crate::{error::Reason, file, limits::Limits, spec::Spec};
+
+/// The files of all granted tables.
+pub(crate) struct Files(Mutex<State>);
 
 #[derive(Default)]
-struct Granted {
-    /// By the name that the user has given: most bytes, and the file that it stands for.
-    names: BTreeMap<PathBuf, (u64, PathBuf)>,
-    /// Whatever way a file is named by, it is one table.
+struct State {
+    /// By the path that the user has given: the limit of bytes, and the canonical path.
+    paths: BTreeMap<PathBuf, (u64, PathBuf)>,
+    /// By the canonical path.
     tables: BTreeMap<PathBuf, Entry>,
 }
 
 struct Entry {
-    stamp: Option<Stamp>,
-    state: State,
+    version: Option<Version>,
+    content: Content,
 }
 
-enum State {
-    Read(Result<Vec<u8>, String>),
-    Ready(Arc<Table>),
+enum Content {
+    Bytes(Result<Vec<u8>, String>),
+    Parsed(Arc<Table>),
 }
 
 impl Files {
-    /// Reads them.
+    /// Reads all files.
     pub(crate) fn read(specs: &[Spec], limits: &Limits) -> Self {
-        let mut granted = Granted::default();
+        let mut state = State::default();
         for spec in specs {
             let limit = spec.limits.over(limits).table;
             for path in spec.tables.values() {
-                let file = file_of(path);
-                granted.tables.entry(file.clone()).or_insert_with(|| Entry {
-                    stamp: Stamp::of(path),
-                    state: State::Read(read(path, limit)),
+                let file = canonical(path);
+                state.tables.entry(file.clone()).or_insert_with(|| Entry {
+                    version: Version::of(path),
+                    content: Content::Bytes(read(path, limit)),
                 });
-                granted.names.insert(path.clone(), (limit, file));
+                state.paths.insert(path.clone(), (limit, file));
             }
         }
-        Self(Mutex::new(granted))
+        Self(Mutex::new(state))
     }
 
-    /// Reads those again that are other files than before, and gives their names. One that can't be read stays what it was,
-    /// and is told to `refused` with the reason.
+    /// Reads the files that have changed, and returns their paths. A file that can't be read keeps its old content; `refused` is
+    /// called with the reason.
     pub(crate) fn read_changed(&self, mut refused: impl FnMut(&Path, String)) -> BTreeSet<PathBuf> {
-        let mut granted = lock(&self.0);
-        let Granted { names, tables } = &mut *granted;
-        // Apart until all names were looked at: a file that has two has changed for both.
-        let (mut changed, mut anew) = (BTreeSet::new(), BTreeMap::new());
-        for (path, (limit, file)) in &mut *names {
-            let (now, stamp) = (file_of(path), Stamp::of(path));
-            let before = tables.get(&now).and_then(|entry| entry.stamp);
-            if now == *file && stamp == before {
+        let mut state = lock(&self.0);
+        let State { paths, tables } = &mut *state;
+        // Added to `tables` at the end: a file with two paths has changed for both.
+        let (mut changed, mut new) = (BTreeSet::new(), BTreeMap::new());
+        for (path, (limit, file)) in &mut *paths {
+            let (now, version) = (canonical(path), Version::of(path));
+            let before = tables.get(&now).and_then(|entry| entry.version);
+            if now == *file && version == before {
                 continue;
             }
-            if !anew.contains_key(&now) {
+            if !new.contains_key(&now) {
                 match read(path, *limit) {
                     Ok(bytes) => {
-                        let state = State::Read(Ok(bytes));
-                        anew.insert(now.clone(), Entry { stamp, state });
+                        let content = Content::Bytes(Ok(bytes));
+                        new.insert(now.clone(), Entry { version, content });
                     }
                     Err(reason) => {
                         refused(path, reason);
@@ -81,44 +80,44 @@ impl Files {
             *file = now;
             changed.insert(path.clone());
         }
-        tables.extend(anew);
-        // What nobody names any more goes with the plugins that use it.
-        tables.retain(|file, _| names.values().any(|(_, named)| named == file));
+        tables.extend(new);
+        // Files without a path are freed when no plugin uses their table.
+        tables.retain(|file, _| paths.values().any(|(_, used)| used == file));
         changed
     }
 
-    /// The table in that file.
+    /// The table of a file. Parses the file if it was not parsed yet.
     pub(crate) fn table(&self, path: &Path) -> Result<Arc<Table>, String> {
-        let mut granted = lock(&self.0);
-        let Granted { names, tables } = &mut *granted;
-        let entry = names.get(path).and_then(|(_, file)| tables.get_mut(file));
-        let Some(Entry { state, .. }) = entry else {
+        let mut state = lock(&self.0);
+        let State { paths, tables } = &mut *state;
+        let entry = paths.get(path).and_then(|(_, file)| tables.get_mut(file));
+        let Some(Entry { content, .. }) = entry else {
             return Err("was not read at the start".to_owned());
         };
-        let bytes = match state {
-            State::Ready(table) => return Ok(table.clone()),
-            State::Read(Ok(bytes)) => std::mem::take(bytes),
-            State::Read(Err(cause)) => return Err(cause.clone()),
+        let bytes = match content {
+            Content::Parsed(table) => return Ok(table.clone()),
+            Content::Bytes(Ok(bytes)) => std::mem::take(bytes),
+            Content::Bytes(Err(cause)) => return Err(cause.clone()),
         };
         let table = Table::new(path, bytes).map(Arc::new);
-        *state = match &table {
-            Ok(table) => State::Ready(table.clone()),
-            Err(cause) => State::Read(Err(cause.clone())),
+        *content = match &table {
+            Ok(table) => Content::Parsed(table.clone()),
+            Err(cause) => Content::Bytes(Err(cause.clone())),
         };
         table
     }
 }
 
-/// What tells one version of a file from the next without reading it.
+/// Tells whether a file has changed, without reading the file.
 #[derive(Clone, Copy, PartialEq)]
-struct Stamp {
+struct Version {
     file: (u64, u64),
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl Version {
     fn of(path: &Path) -> Option<Self> {
         let of = |it: Metadata| Self {
             file: (it.dev(), it.ino()),
@@ -130,13 +129,13 @@ impl Stamp {
     }
 }
 
-fn file_of(path: &Path) -> PathBuf {
+fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// As a plugin's file is read; what is in an empty one, or how to make it smaller, is another matter.
+/// Reads a table's file. Some errors need other words than a plugin's file, and an empty file is an error of its format.
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    load::read(path, limit).or_else(|reason| match reason {
+    file::read(path, limit).or_else(|reason| match reason {
         Reason::Empty => Ok(Vec::new()),
         Reason::NotAFile => Err("is not a regular file".to_owned()),
         Reason::TooLarge { limit } => Err(format!("is larger than {} MiB", limit >> 20)),

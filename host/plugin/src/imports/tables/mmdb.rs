@@ -1,4 +1,4 @@
-//! A table in a MaxMind DB file. The reader bounds what a damaged or hostile file may cost; what comes out is bounded here.
+//! Reads a table from a MaxMind DB file. The library limits the cost of a damaged or hostile file; this module limits the entries.
 
 use std::{
     fmt,
@@ -7,73 +7,74 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use lightmon_event::escape::printable;
 use maxminddb::{PathElement, Reader};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Column, LONGEST};
-use lightmon_event::escape::printable;
+use super::{Column, MAX_ENTRY_BYTES};
 
-/// Most containers in each other.
-const DEPTH: u32 = 32;
+/// The limit of nested maps and lists.
+const MAX_DEPTH: u32 = 32;
 
-/// The file must have it near its end, before what it says of itself.
-const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
+/// The start of the metadata, near the end of the file.
+const METADATA_MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 
 pub(super) fn is_mmdb(bytes: &[u8]) -> bool {
     let end = &bytes[bytes.len().saturating_sub(128 << 10)..];
-    end.windows(MARKER.len()).any(|window| window == MARKER)
+    end.windows(METADATA_MARKER.len())
+        .any(|window| window == METADATA_MARKER)
 }
 
-/// The whole file.
+/// The content of an MMDB file.
 pub(crate) struct Mmdb {
     reader: Reader<Vec<u8>>,
     name: String,
-    /// Whether an entry that can't be read has been told of.
-    has_told: AtomicBool,
+    /// Whether an invalid entry has been logged.
+    has_logged: AtomicBool,
 }
 
 impl Mmdb {
     pub(super) fn new(path: &Path, bytes: Vec<u8>) -> Result<Self, String> {
         let reader = Reader::from_source(bytes).map_err(|error| {
             format!(
-                "is no MMDB file, or damaged: {}",
+                "is not an MMDB file, or damaged: {}",
                 printable(&error.to_string())
             )
         })?;
         Ok(Self {
             reader,
             name: printable(&path.to_string_lossy()),
-            has_told: AtomicBool::new(false),
+            has_logged: AtomicBool::new(false),
         })
     }
 
-    pub(super) fn of_address(&self, address: u128, column: &Column) -> Option<String> {
+    pub(super) fn find_address(&self, address: u128, column: &Column) -> Option<String> {
         let address = Ipv6Addr::from_bits(address).to_canonical();
         if address.is_ipv6() && self.reader.metadata().ip_version == 4 {
             return None;
         }
         let Column::Path(path) = column else {
-            return self.told(self.reader.lookup(address).and_then(|found| found.decode()));
+            return self.entry(self.reader.lookup(address).and_then(|found| found.decode()));
         };
         let path: Vec<PathElement<'_>> = path.iter().map(|key| element(key)).collect();
-        self.told(
+        self.entry(
             self.reader
                 .lookup(address)
                 .and_then(|found| found.decode_path(&path)),
         )
     }
 
-    /// An entry that can't be read is none; the first is told of.
-    fn told(&self, entry: Result<Option<Entry>, maxminddb::MaxMindDbError>) -> Option<String> {
+    /// The text of an entry. Logs the first error.
+    fn entry(&self, entry: Result<Option<Entry>, maxminddb::MaxMindDbError>) -> Option<String> {
         match entry {
             Ok(entry) => entry.map(|Entry(text)| text),
             Err(error) => {
-                if !self.has_told.swap(true, Relaxed) {
+                if !self.has_logged.swap(true, Relaxed) {
                     let error = printable(&error.to_string());
-                    tracing::warn!(table = %self.name, "an entry can't be given to plugins: {error} (told once)");
+                    tracing::warn!(table = %self.name, "an entry can't be given to plugins: {error} (logged once)");
                 }
                 None
             }
@@ -81,7 +82,7 @@ impl Mmdb {
     }
 }
 
-/// A number is a place in a list.
+/// A number is the index in a list.
 fn element(key: &str) -> PathElement<'_> {
     match key.parse() {
         Ok(place) => PathElement::Index(place),
@@ -89,7 +90,7 @@ fn element(key: &str) -> PathElement<'_> {
     }
 }
 
-/// A text as it is, anything else as JSON.
+/// The text of a string, or JSON of any other value.
 struct Entry(String);
 
 impl<'de> Deserialize<'de> for Entry {
@@ -106,15 +107,15 @@ impl<'de> Deserialize<'de> for Entry {
 
 struct Writer<'a> {
     text: &'a mut String,
-    /// Containers around it.
+    /// The number of maps and lists around the value.
     depth: u32,
 }
 
 impl Writer<'_> {
     fn put<E: Error>(&mut self, text: &str) -> Result<(), E> {
-        if self.text.len() + text.len() > LONGEST {
+        if self.text.len() + text.len() > MAX_ENTRY_BYTES {
             return Err(E::custom(format_args!(
-                "it is larger than {LONGEST} bytes: choose a column"
+                "it is larger than {MAX_ENTRY_BYTES} bytes: choose a column"
             )));
         }
         self.text.push_str(text);
@@ -122,14 +123,14 @@ impl Writer<'_> {
     }
 
     fn quoted<E: Error>(&mut self, text: &str) -> Result<(), E> {
-        if text.len() > LONGEST {
+        if text.len() > MAX_ENTRY_BYTES {
             return self.put(text);
         }
         self.put(&serde_json::Value::from(text).to_string())
     }
 
     fn inner<E: Error>(&mut self) -> Result<Writer<'_>, E> {
-        if self.depth == DEPTH {
+        if self.depth == MAX_DEPTH {
             return Err(E::custom("it is nested too deeply"));
         }
         Ok(Writer {
@@ -182,7 +183,7 @@ impl<'de> Visitor<'de> for Writer<'_> {
     }
 
     fn visit_bytes<E: Error>(mut self, bytes: &[u8]) -> Result<(), E> {
-        let shown = &bytes[..bytes.len().min(LONGEST)];
+        let shown = &bytes[..bytes.len().min(MAX_ENTRY_BYTES)];
         let hex: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
         self.quoted(&hex)
     }

@@ -1,18 +1,18 @@
-//! The longest network that an address is in, by one binary search. Knows neither files nor entries.
+//! Finds the longest network of an address by binary search. Knows neither files nor entries.
 
-/// Networks that may lie in each other, cut into ranges that don't.
+/// Networks that can contain each other, cut into ranges that do not overlap.
 #[derive(Default)]
 pub(super) struct Networks {
-    /// Where each range begins, in order; it ends where the next begins.
+    /// The first address of each range, in order. A range ends before the next one.
     starts: Vec<u128>,
-    /// What each range belongs to.
+    /// The row of each range.
     rows: Vec<u32>,
 }
 
-/// Belongs to no network.
-const NONE: u32 = u32::MAX;
+/// The row of a range that is in no network.
+const NO_ROW: u32 = u32::MAX;
 
-/// One network: its first and its last address, and what it belongs to.
+/// A network: its first and last address, and its row in the table.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Network {
     pub(super) first: u128,
@@ -21,12 +21,12 @@ pub(super) struct Network {
 }
 
 impl Networks {
-    /// Takes networks as prefixes make them: of two that share an address one lies in the other.
+    /// Cuts networks into ranges. Networks are made from prefixes: of two networks that share an address, one contains the other.
     ///
     /// # Errors
-    /// When two are the same: their rows.
+    /// If two networks are the same: their rows.
     pub(super) fn new(mut networks: Vec<Network>) -> Result<Self, [u32; 2]> {
-        // The outer one before those that lie in it.
+        // A network before those that it contains.
         networks.sort_unstable_by_key(|it| (it.first, !it.last, it.row));
         for pair in networks.windows(2) {
             if (pair[0].first, pair[0].last) == (pair[1].first, pair[1].last) {
@@ -34,31 +34,31 @@ impl Networks {
             }
         }
         let mut ranges = Self::default();
-        let mut around: Vec<Network> = Vec::new();
+        let mut enclosing: Vec<Network> = Vec::new();
         for network in networks {
-            while let Some(inner) = around.pop_if(|it| it.last < network.first) {
-                ranges.leave(inner, &around);
+            while let Some(inner) = enclosing.pop_if(|it| it.last < network.first) {
+                ranges.end(inner, &enclosing);
             }
             ranges.begin(network.first, network.row);
-            around.push(network);
+            enclosing.push(network);
         }
-        while let Some(inner) = around.pop() {
-            ranges.leave(inner, &around);
+        while let Some(inner) = enclosing.pop() {
+            ranges.end(inner, &enclosing);
         }
         ranges.starts.shrink_to_fit();
         ranges.rows.shrink_to_fit();
         Ok(ranges)
     }
 
-    fn leave(&mut self, inner: Network, around: &[Network]) {
-        // After the last address of all nothing begins.
+    fn end(&mut self, inner: Network, enclosing: &[Network]) {
+        // No range begins after the very last address.
         if let Some(next) = inner.last.checked_add(1) {
-            self.begin(next, around.last().map_or(NONE, |outer| outer.row));
+            self.begin(next, enclosing.last().map_or(NO_ROW, |outer| outer.row));
         }
     }
 
     fn begin(&mut self, start: u128, row: u32) {
-        // What ends where another begins has left nothing in between.
+        // A range that begins where another begins replaces it.
         if self.starts.last() == Some(&start) {
             self.starts.pop();
             self.rows.pop();
@@ -70,7 +70,7 @@ impl Networks {
     pub(super) fn find(&self, address: u128) -> Option<u32> {
         let after = self.starts.partition_point(|&start| start <= address);
         let row = *self.rows.get(after.checked_sub(1)?)?;
-        (row != NONE).then_some(row)
+        (row != NO_ROW).then_some(row)
     }
 }
 
@@ -90,13 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn twice_the_same_is_an_error() {
-        let twice = vec![network(7, 128, 0), network(8, 120, 1), network(9, 120, 2)];
-        assert_eq!(Networks::new(twice).err(), Some([1, 2]));
+    fn a_duplicate_is_an_error() {
+        let networks = vec![network(7, 128, 0), network(8, 120, 1), network(9, 120, 2)];
+        assert_eq!(Networks::new(networks).err(), Some([1, 2]));
     }
 
     proptest! {
-        /// Few bits at both ends, so that they lie in each other often.
+        /// The addresses have few different bits, so that networks often contain each other.
         #[test]
         fn the_longest_is_found(
             all in prop::collection::vec((0_u128..16, prop_oneof![0_u32..=4, 124_u32..=128], any::<bool>()), 0..30),

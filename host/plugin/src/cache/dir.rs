@@ -1,6 +1,6 @@
-//! A folder for files that nobody else may have touched. Knows nothing of what is in them.
+//! The directory of the cache: only its owner can write its files. Limits their number and size; knows nothing of their content.
 //!
-//! It is opened once and stays the same folder, whatever becomes of its path.
+//! The directory is opened once and stays the same, even if its path is renamed or replaced.
 
 use std::{
     cmp::Reverse,
@@ -17,53 +17,53 @@ use nix::sys::{stat::futimens, time::TimeSpec};
 use crate::secure_fs;
 pub(super) use crate::secure_fs::Error;
 
-/// What the names of its files begin with: all others are left alone.
-const PREFIX: &str = "lightmon-plugin-";
+/// The start of the names of the cache's files; all other files are left alone.
+const FILE_PREFIX: &str = "lightmon-plugin-";
 
-/// Most files; of the rest, those go first that were not used for the longest time.
-const MOST_FILES: usize = 32;
-/// Most bytes of all files together: some plugins made from Python or JavaScript, and many others.
-const MOST_BYTES: u64 = 512 << 20;
+/// The number of files; the least recently used ones are deleted first.
+const MAX_FILES: usize = 32;
+/// Bytes of all files together: enough for some plugins made from Python or JavaScript, and many others.
+const MAX_BYTES: u64 = 512 << 20;
 
-/// One that only this user can write to.
+/// A directory that only this user can write to.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct CacheDir {
     handle: File,
 }
 
-impl Folder {
-    /// Makes it, for this user only, where it is missing.
+impl CacheDir {
+    /// Opens the directory, and creates it for this user only if it is missing.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        // Its owner may be less trusted than this process.
+        // The owner of the directory can be less trusted than this process.
         if is_elevated() {
             return Err(Error::Elevated);
         }
         Ok(Self {
-            handle: secure_fs::folder(path)?,
+            handle: secure_fs::open_dir(path)?,
         })
     }
 
-    /// All of a file, if there is one, and notes that it is in use.
+    /// Reads a file, if it exists, and marks it as used.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path(name);
-        let (file, metadata) = match secure_fs::file(&path, OpenOptions::new().read(true)) {
+        let (file, metadata) = match secure_fs::open_file(&path, OpenOptions::new().read(true)) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        if metadata.len() > MOST_BYTES {
-            return Err(Error::TooLarge(MOST_BYTES));
+        if metadata.len() > MAX_BYTES {
+            return Err(Error::TooLarge(MAX_BYTES));
         }
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
         (&file).take(metadata.len()).read_to_end(&mut bytes)?;
-        // Where that is not possible, the file only goes sooner.
+        // If this fails, the file is only deleted sooner.
         let _ = futimens(&file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW);
         Ok(Some(bytes))
     }
 
-    /// Puts a file in place, whole or not at all, and deletes those that are too many then.
+    /// Writes a file atomically, and deletes files that are over the limits.
     pub(super) fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
         let size: usize = parts.iter().map(|part| part.len()).sum();
-        if size as u64 > MOST_BYTES {
+        if size as u64 > MAX_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let number = RandomState::new().hash_one(name);
@@ -81,21 +81,20 @@ impl Folder {
             let _ = fs::remove_file(&temporary);
         }
         written?;
-        self.tidy(MOST_FILES, MOST_BYTES)
+        self.delete_old(MAX_FILES, MAX_BYTES)
     }
 
-    /// Deletes what was not used for the longest time, until no more is left than that. Files that a process left
-    /// unfinished count and go like all others.
-    fn tidy(&self, files: usize, bytes: u64) -> io::Result<()> {
+    /// Deletes the least recently used files until the limits hold. Files that a process left unfinished count like all others.
+    fn delete_old(&self, files: usize, bytes: u64) -> io::Result<()> {
         let mut all: Vec<(SystemTime, u64, PathBuf)> = fs::read_dir(self.descriptor())?
             .filter_map(Result::ok)
             .filter(|entry| {
                 entry
                     .file_name()
                     .as_encoded_bytes()
-                    .starts_with(PREFIX.as_bytes())
+                    .starts_with(FILE_PREFIX.as_bytes())
             })
-            // Another process may have deleted it meanwhile.
+            // Another process may have deleted the file meanwhile.
             .filter_map(|entry| {
                 let metadata = entry.metadata().ok()?;
                 Some((metadata.modified().ok()?, metadata.len(), entry.path()))
@@ -113,22 +112,22 @@ impl Folder {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.descriptor().join(format!("{PREFIX}{name}"))
+        self.descriptor().join(format!("{FILE_PREFIX}{name}"))
     }
 
     fn descriptor(&self) -> PathBuf {
-        secure_fs::path_of(&self.handle)
+        secure_fs::dir_path(&self.handle)
     }
 }
 
-/// Whether the kernel has given this program more rights than the one who started it has (AT_SECURE, see getauxval(3)).
-/// Where that can't be known, it may be so.
+/// Whether the kernel has given this program more rights than the user who started it has (AT_SECURE, see getauxval(3)).
+/// True if that can't be found out.
 fn is_elevated() -> bool {
     const AT_SECURE: usize = 23;
-    const WORD: usize = size_of::<usize>();
+    const WORD_BYTES: usize = size_of::<usize>();
     let words: Vec<usize> = match fs::read("/proc/self/auxv") {
         Ok(bytes) => bytes
-            .as_chunks::<WORD>()
+            .as_chunks::<WORD_BYTES>()
             .0
             .iter()
             .map(|word| usize::from_ne_bytes(*word))
@@ -145,60 +144,61 @@ mod tests {
 
     use super::*;
 
-    fn write(folder: &Folder, name: &str, used: u64) {
-        folder.write(name, &[b"0123", b"456789"]).unwrap();
+    fn write(dir: &CacheDir, name: &str, used: u64) {
+        dir.write(name, &[b"0123", b"456789"]).unwrap();
         let used = SystemTime::UNIX_EPOCH + Duration::from_secs(used);
-        let file = File::open(folder.path(name)).unwrap();
+        let file = File::open(dir.path(name)).unwrap();
         file.set_modified(used).unwrap();
     }
 
     #[test]
-    fn what_was_used_last_stays() {
+    fn the_least_recently_used_files_are_deleted() {
         let path = tempfile::tempdir().unwrap();
-        fs::write(path.path().join("notes.txt"), "not its business").unwrap();
-        let folder = Folder::open(path.path()).unwrap();
+        fs::write(path.path().join("notes.txt"), "not of the cache").unwrap();
+        let dir = CacheDir::open(path.path()).unwrap();
         let left = || {
             let names = ["a", "b", "c", "d.00ff"];
-            names.map(|name| folder.path(name).exists())
+            names.map(|name| dir.path(name).exists())
         };
         for (name, used) in [("a", 3), ("b", 1), ("c", 4), ("d.00ff", 2)] {
-            write(&folder, name, used);
+            write(&dir, name, used);
         }
-        folder.tidy(4, 40).unwrap();
+        dir.delete_old(4, 40).unwrap();
         assert_eq!(left(), [true; 4]);
-        folder.tidy(4, 39).unwrap();
+        dir.delete_old(4, 39).unwrap();
         assert_eq!(left(), [true, false, true, true]);
-        folder.tidy(2, 40).unwrap();
+        dir.delete_old(2, 40).unwrap();
         assert_eq!(left(), [true, false, true, false]);
+        assert_eq!(dir.read("a").unwrap().as_deref(), Some(&b"0123456789"[..]));
+        dir.delete_old(1, 40).unwrap();
         assert_eq!(
-            folder.read("a").unwrap().as_deref(),
-            Some(&b"0123456789"[..])
+            left(),
+            [true, false, false, false],
+            "reading marks a file as used"
         );
-        folder.tidy(1, 40).unwrap();
-        assert_eq!(left(), [true, false, false, false], "reading is using");
         assert!(path.path().join("notes.txt").exists());
     }
 
     #[test]
-    fn no_more_than_the_most_is_kept() {
+    fn write_deletes_files_over_the_limit() {
         let path = tempfile::tempdir().unwrap();
-        let folder = Folder::open(path.path()).unwrap();
-        for i in 0..MOST_FILES + 3 {
-            folder.write(&i.to_string(), &[b"x"]).unwrap();
+        let dir = CacheDir::open(path.path()).unwrap();
+        for i in 0..MAX_FILES + 3 {
+            dir.write(&i.to_string(), &[b"x"]).unwrap();
         }
-        assert_eq!(fs::read_dir(path.path()).unwrap().count(), MOST_FILES);
+        assert_eq!(fs::read_dir(path.path()).unwrap().count(), MAX_FILES);
     }
 
     #[test]
-    fn it_stays_the_folder_that_it_was() {
+    fn the_directory_stays_the_same_when_its_path_is_replaced() {
         let path = tempfile::tempdir().unwrap();
         let (here, there) = (path.path().join("here"), path.path().join("there"));
-        let folder = Folder::open(&here).unwrap();
+        let dir = CacheDir::open(&here).unwrap();
         fs::rename(&here, &there).unwrap();
         fs::create_dir(&here).unwrap();
-        write(&folder, "a", 1);
+        write(&dir, "a", 1);
         assert!(there.join("lightmon-plugin-a").exists());
-        assert!(folder.read("a").unwrap().is_some());
-        assert!(folder.read("b").unwrap().is_none());
+        assert!(dir.read("a").unwrap().is_some());
+        assert!(dir.read("b").unwrap().is_none());
     }
 }

@@ -1,21 +1,22 @@
-//! How much there is to compile. A file of 400 KB can hold a hundred thousand functions, or a billion locals, for which the
-//! compiler would need minutes and gigabytes: what no honest plugin has is refused before.
+//! Rejects WebAssembly that is too large to compile safely (compile bombs).
+//!
+//! A file of 400 KB can hold a hundred thousand functions or a billion locals. Compiling it would take minutes and gigabytes.
 
 use wasmparser::{FunctionBody, Parser, Payload};
 
-use super::Reason;
+use crate::error::Reason;
 
-/// Ten times what is in a component of CPython or SpiderMonkey; 0.15 ms and 6 KB each.
-const FUNCTIONS: u64 = 100_000;
+/// Ten times as many as a component of CPython or SpiderMonkey has. Compiling one takes 0.15 ms and 6 KB.
+const MAX_FUNCTIONS: u64 = 100_000;
 
-/// Of all functions together; 100,000 take some milliseconds.
-const LOCALS: u64 = 5_000_000;
+/// Locals of all functions together. Compiling 100,000 takes some milliseconds.
+const MAX_LOCALS: u64 = 5_000_000;
 
-/// Modules and components in it, beside or in each other: those in each other cost their number squared, 4 s at 10,000.
-const PARTS: u64 = 1000;
+/// Modules and components in the file. The cost of nested ones is quadratic: 4 s for 10,000.
+const MAX_PARTS: u64 = 1000;
 
-/// Whether it is little enough. What can't be read is left to the compiler to refuse.
-pub(super) fn check(wasm: &[u8]) -> Result<(), Reason> {
+/// Checks the limits. A file that can't be parsed passes: the compiler rejects it.
+pub(crate) fn check(wasm: &[u8]) -> Result<(), Reason> {
     let (mut functions, mut locals, mut parts) = (0, 0_u64, 0);
     for payload in Parser::new(0).parse_all(wasm).map_while(Result::ok) {
         match payload {
@@ -26,11 +27,11 @@ pub(super) fn check(wasm: &[u8]) -> Result<(), Reason> {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => parts += 1,
             _ => continue,
         }
-        if functions > FUNCTIONS || locals > LOCALS || parts > PARTS {
-            return Err(Reason::TooMuch {
-                functions: FUNCTIONS,
-                locals: LOCALS,
-                parts: PARTS,
+        if functions > MAX_FUNCTIONS || locals > MAX_LOCALS || parts > MAX_PARTS {
+            return Err(Reason::TooComplex {
+                functions: MAX_FUNCTIONS,
+                locals: MAX_LOCALS,
+                parts: MAX_PARTS,
             });
         }
     }
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_honest_plugin_has() {
+    fn compile_bombs_are_rejected() {
         let functions = |n| format!("(module {})", "(func)".repeat(n));
         let locals = |n| format!("(module {})", "(func (local i32 i64 i64))".repeat(n));
         for (text, is_fine) in [

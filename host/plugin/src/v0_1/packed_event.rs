@@ -1,8 +1,9 @@
-//! Writes a batch's events into a plugin's memory, each in one piece: field by field, as the derived code does it, wasmtime looks for
-//! the memory once a field, which was half of what an event cost.
+//! Writes the events of a batch into the memory of a plugin, each event at once.
+//!
+//! The derived code writes field by field, and looks up the memory for each field, which takes most of the host's time for an event.
 #![expect(
     unsafe_code,
-    reason = "wasmtime's traits are unsafe to implement; what is written is only numbers"
+    reason = "wasmtime's traits are unsafe to implement: see SAFETY"
 )]
 
 use std::mem::MaybeUninit;
@@ -17,12 +18,12 @@ use wasmtime::{
 
 use super::{Event, Ip};
 
-/// An [`Event`], and the same type to plugins.
+/// An [`Event`] that is written at once. For plugins it is the same type.
 #[repr(transparent)]
-pub(crate) struct Row<'a>(pub(super) Event<'a>);
+pub(crate) struct PackedEvent<'a>(pub(super) Event<'a>);
 
-// SAFETY: all of it is the derived implementation's.
-unsafe impl<'a> ComponentType for Row<'a> {
+// SAFETY: everything is from the derived implementation.
+unsafe impl<'a> ComponentType for PackedEvent<'a> {
     type Lower = <Event<'a> as ComponentType>::Lower;
 
     const ABI: CanonicalAbiInfo = Event::ABI;
@@ -32,9 +33,9 @@ unsafe impl<'a> ComponentType for Row<'a> {
     }
 }
 
-// SAFETY: the derived implementation's, but for lists: there each row is as long as `Event::ABI` says, all of its bytes are
-// written, and bounds are checked.
-unsafe impl Lower for Row<'_> {
+// SAFETY: everything is from the derived implementation, except for lists. For lists, all bytes of each event are written, its length
+// is the one of `Event::ABI` (asserted below), and bounds are checked. A test compares the bytes with those of the derived code.
+unsafe impl Lower for PackedEvent<'_> {
     fn linear_lower_to_flat<T>(
         &self,
         cx: &mut LowerContext<'_, T>,
@@ -57,43 +58,53 @@ unsafe impl Lower for Row<'_> {
         cx: &mut LowerContext<'_, T>,
         ty: InterfaceType,
         at: usize,
-        rows: &[Self],
+        events: &[Self],
     ) -> Result<()> {
         let record = match ty {
             InterfaceType::Record(record) => record,
             _ => bad_type_info(),
         };
-        for (i, Self(event)) in rows.iter().enumerate() {
-            let at = at + i * LEN;
+        for (i, Self(event)) in events.iter().enumerate() {
+            let at = at + i * EVENT_BYTES;
             write(event, cx.get(at));
-            // What is on the heap goes the usual way.
+            // Strings and lists are written by the derived code.
             if event.dname.is_some() {
-                let ty = cx.types[record].fields[10].ty;
-                event.dname.linear_lower_to_memory(cx, ty, at + DNAME)?;
+                let ty = cx.types[record].fields[DNAME_INDEX].ty;
+                event
+                    .dname
+                    .linear_lower_to_memory(cx, ty, at + DNAME_OFFSET)?;
             }
             if event.tags.is_some() {
-                let ty = cx.types[record].fields[11].ty;
-                event.tags.linear_lower_to_memory(cx, ty, at + TAGS)?;
+                let ty = cx.types[record].fields[TAGS_INDEX].ty;
+                event
+                    .tags
+                    .linear_lower_to_memory(cx, ty, at + TAGS_OFFSET)?;
             }
             if event.extra.is_some() {
-                let ty = cx.types[record].fields[12].ty;
-                event.extra.linear_lower_to_memory(cx, ty, at + EXTRA)?;
+                let ty = cx.types[record].fields[EXTRA_INDEX].ty;
+                event
+                    .extra
+                    .linear_lower_to_memory(cx, ty, at + EXTRA_OFFSET)?;
             }
         }
         Ok(())
     }
 }
 
-// Where fields are, as the canonical ABI lays a record out: each at a multiple of its alignment. An option is a byte, 1 when
-// there is something, and that something at its own alignment.
-const LEN: usize = 136;
-const DNAME: usize = 88;
-const TAGS: usize = 100;
-const EXTRA: usize = 112;
-const _: () = assert!(Event::SIZE32 == LEN);
+// The layout of the record in the canonical ABI: each field is at a multiple of its alignment. An option is a byte, which is 1 if there
+// is a value, and the value at a multiple of its alignment.
+const EVENT_BYTES: usize = 136;
+const DNAME_OFFSET: usize = 88;
+const TAGS_OFFSET: usize = 100;
+const EXTRA_OFFSET: usize = 112;
+// The indexes of fields in the record.
+const DNAME_INDEX: usize = 10;
+const TAGS_INDEX: usize = 11;
+const EXTRA_INDEX: usize = 12;
+const _: () = assert!(Event::SIZE32 == EVENT_BYTES);
 
-/// All but what is on the heap, which is `none` here.
-fn write(event: &Event<'_>, to: &mut [u8; LEN]) {
+/// Writes all fields except for strings and lists, which become `none`.
+fn write(event: &Event<'_>, to: &mut [u8; EVENT_BYTES]) {
     let Event {
         time,
         latency,
@@ -115,7 +126,7 @@ fn write(event: &Event<'_>, to: &mut [u8; LEN]) {
         protocol,
         outcome,
     } = event;
-    *to = [0; LEN];
+    *to = [0; EVENT_BYTES];
     put(to, 0, time.to_le_bytes());
     put_option(to, 8, latency.map(u64::to_le_bytes));
     put_ip(to, 24, source);
@@ -134,13 +145,13 @@ fn write(event: &Event<'_>, to: &mut [u8; LEN]) {
     to[132] = *outcome;
 }
 
-fn put_ip(to: &mut [u8; LEN], at: usize, ip: &Ip) {
+fn put_ip(to: &mut [u8; EVENT_BYTES], at: usize, ip: &Ip) {
     put(to, at, ip.hi.to_le_bytes());
     put(to, at + 8, ip.lo.to_le_bytes());
 }
 
-/// The payload is as long as it is aligned.
-fn put_option<const N: usize>(to: &mut [u8; LEN], at: usize, bytes: Option<[u8; N]>) {
+/// The length of the value must be its alignment.
+fn put_option<const N: usize>(to: &mut [u8; EVENT_BYTES], at: usize, bytes: Option<[u8; N]>) {
     if let Some(bytes) = bytes {
         to[at] = 1;
         put(to, at + N, bytes);
@@ -148,6 +159,9 @@ fn put_option<const N: usize>(to: &mut [u8; LEN], at: usize, bytes: Option<[u8; 
 }
 
 #[inline(always)]
-fn put<const N: usize>(to: &mut [u8; LEN], at: usize, bytes: [u8; N]) {
+fn put<const N: usize>(to: &mut [u8; EVENT_BYTES], at: usize, bytes: [u8; N]) {
     to[at..at + N].copy_from_slice(&bytes);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Where lightmon keeps what it writes for itself, when nobody names a place.
+//! The default paths of the cache and the dead-letter queue.
 
 use std::{
     env,
@@ -6,63 +6,68 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Instead of a place: it is not kept.
+/// Given instead of a path, to switch the cache or the queue off.
 const NONE: &str = "none";
 
-/// A folder of one kind: root's, and another user's by the XDG Base Directory Specification.
-struct Kind {
+/// The directories of one kind: root's, and other users' after the XDG Base Directory Specification.
+struct BaseDir {
     root: &'static str,
     variable: &'static str,
     under_home: &'static str,
 }
 
-const CACHE: Kind = Kind {
+const CACHE: BaseDir = BaseDir {
     root: "/var/cache/lightmon",
     variable: "XDG_CACHE_HOME",
     under_home: ".cache",
 };
 
-const STATE: Kind = Kind {
+const STATE: BaseDir = BaseDir {
     root: "/var/lib/lightmon",
     variable: "XDG_STATE_HOME",
     under_home: ".local/state",
 };
 
-/// For compiled plugins: the folder that was asked for, or else this user's; there is none when it is switched off, or without a
-/// home.
-pub fn cache_dir(asked: Option<PathBuf>) -> Option<PathBuf> {
-    chosen(asked, || CACHE.folder())
+/// The directory for compiled plugins: the configured one, or this user's default. `None` if it is switched off, or if the user has
+/// no home directory.
+pub fn cache_dir(configured: Option<PathBuf>) -> Option<PathBuf> {
+    configured_or(configured, || CACHE.path())
 }
 
-/// The same for programs that read no settings but the environment (`LIGHTMON_CACHE_DIR`).
+/// The same for programs whose only setting is the environment variable `LIGHTMON_CACHE_DIR`.
 pub fn default_cache_dir() -> Option<PathBuf> {
     cache_dir(env::var_os("LIGHTMON_CACHE_DIR").map(PathBuf::from))
 }
 
-/// For events that plugins fail on: likewise, a file.
-pub fn dead_letters(asked: Option<PathBuf>) -> Option<PathBuf> {
-    chosen(asked, || Some(STATE.folder()?.join("dead-letters.jsonl")))
+/// The file of the dead-letter queue: the configured one, or this user's default.
+pub fn dead_letters(configured: Option<PathBuf>) -> Option<PathBuf> {
+    configured_or(configured, || {
+        Some(STATE.path()?.join("dead-letters.jsonl"))
+    })
 }
 
-fn chosen(asked: Option<PathBuf>, default: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
-    match asked.filter(|path| !path.as_os_str().is_empty()) {
+fn configured_or(
+    configured: Option<PathBuf>,
+    default: impl FnOnce() -> Option<PathBuf>,
+) -> Option<PathBuf> {
+    match configured.filter(|path| !path.as_os_str().is_empty()) {
         Some(path) if path == Path::new(NONE) => None,
         None => default(),
-        asked => asked,
+        configured => configured,
     }
 }
 
-impl Kind {
-    fn folder(&self) -> Option<PathBuf> {
+impl BaseDir {
+    fn path(&self) -> Option<PathBuf> {
         self.of(nix::unistd::geteuid().is_root(), |name| env::var_os(name))
     }
 
     fn of(&self, is_root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-        // With sudo, the variables are often those of another user.
+        // With sudo, the variables are often another user's.
         if is_root {
             return Some(self.root.into());
         }
-        // The specification has relative paths ignored.
+        // The specification says to ignore relative paths.
         let absolute = |name| {
             variable(name)
                 .map(PathBuf::from)
@@ -70,7 +75,7 @@ impl Kind {
         };
         absolute(self.variable)
             .or_else(|| Some(absolute("HOME")?.join(self.under_home)))
-            .map(|folders| folders.join("lightmon"))
+            .map(|dir| dir.join("lightmon"))
     }
 }
 
@@ -79,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_of_this_users() {
+    fn defaults_are_of_this_user() {
         for (is_root, xdg, home, cache, state) in [
             (
                 true,
@@ -106,23 +111,23 @@ mod tests {
             (false, "", "", None, None),
         ] {
             for (kind, expected) in [(CACHE, cache), (STATE, state)] {
-                let folder = kind.of(is_root, |name| match name {
+                let dir = kind.of(is_root, |name| match name {
                     "HOME" => Some(home.into()),
                     name => (name == kind.variable).then(|| xdg.into()),
                 });
-                assert_eq!(folder.as_deref(), expected.map(Path::new), "{xdg} {home}");
+                assert_eq!(dir.as_deref(), expected.map(Path::new), "{xdg} {home}");
             }
         }
         assert_eq!(CACHE.of(false, |_| None), None);
     }
 
     #[test]
-    fn one_that_is_asked_for_or_none() {
-        for place in [cache_dir, dead_letters] {
-            assert_eq!(place(Some("/x".into())), Some("/x".into()));
-            assert_eq!(place(Some("./none".into())), Some("./none".into()));
-            assert_eq!(place(Some("none".into())), None);
-            assert_eq!(place(Some("".into())), place(None));
+    fn a_path_can_be_configured_or_switched_off() {
+        for path in [cache_dir, dead_letters] {
+            assert_eq!(path(Some("/x".into())), Some("/x".into()));
+            assert_eq!(path(Some("./none".into())), Some("./none".into()));
+            assert_eq!(path(Some("none".into())), None);
+            assert_eq!(path(Some("".into())), path(None));
         }
     }
 }

@@ -1,21 +1,21 @@
-//! Events as the contract's records, with each process and each container once. Copies no text.
+//! Converts events to the records of the contract: each process and each container once. Copies no text.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::{Batch, Container, Event, Fields, Ip, Parent, Process, Row, extra};
+use super::{Batch, Container, Event, Fields, Ip, PackedEvent, Parent, Process, extra};
 
-/// `event.kind` of a connection, and so of all events that there are.
-pub(crate) const KIND: u8 = 1;
+/// The `kind` of a connection. All events are connections.
+pub(crate) const CONNECTION: u8 = 1;
 
-/// The tables of one batch; what the plugin doesn't need is left out.
+/// The tables of one batch, without the fields that the plugin does not need.
 #[derive(Default)]
-pub(crate) struct Tables<'a> {
+pub(crate) struct BatchTables<'a> {
     processes: Vec<Process<'a>>,
     containers: Vec<Container<'a>>,
-    events: Vec<Row<'a>>,
+    events: Vec<PackedEvent<'a>>,
 }
 
-impl<'a> Tables<'a> {
+impl<'a> BatchTables<'a> {
     pub(crate) fn new(
         events: impl ExactSizeIterator<Item = &'a lightmon_event::Event>,
         needs: Fields,
@@ -25,7 +25,7 @@ impl<'a> Tables<'a> {
             events: Vec::with_capacity(events.len()),
             ..Self::default()
         };
-        // What each row was made from.
+        // The event or container that each row was made from.
         let mut processes: Vec<&lightmon_event::Event> = Vec::new();
         let mut containers: Vec<&Arc<lightmon_event::Container>> = Vec::new();
         for event in events {
@@ -37,16 +37,16 @@ impl<'a> Tables<'a> {
             let container = event.container.as_ref().filter(|_| needs.container);
             let container = container.map(|shared| {
                 find_or(&mut containers, shared, Arc::ptr_eq, || {
-                    tables.containers.push(container_row(shared, needs));
+                    tables.containers.push(container_record(shared, needs));
                 })
             });
-            tables.events.push(Row(Event {
+            tables.events.push(PackedEvent(Event {
                 process,
                 container,
                 tags: list(&event.tags, needs.tags),
                 extra: needs
                     .extra
-                    .then(|| extra::of(event, needs.labels))
+                    .then(|| extra::pairs(event, needs.labels))
                     .flatten(),
                 ..scalars(event)
             }));
@@ -63,7 +63,7 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// [`Fields`] with what they imply.
+/// [`Fields`] and the fields that they imply.
 #[derive(Clone, Copy)]
 struct Needs {
     process: bool,
@@ -92,8 +92,8 @@ impl From<Fields> for Needs {
     }
 }
 
-/// The index of the row made from `item`; `make` makes it if there is none. A batch has few, and the latest are the
-/// likeliest.
+/// The index of the row that was made from `item`. If there is none, `make` makes it. A batch has few rows, and the latest are the
+/// most likely ones, so the search starts at the end.
 fn find_or<'a, T>(
     made: &mut Vec<&'a T>,
     item: &'a T,
@@ -109,7 +109,7 @@ fn find_or<'a, T>(
     index as u32
 }
 
-/// A row also holds what the event says of its process: the user, and the name of the thread that connected.
+/// The row of a process also holds two fields of the event: the user, and the name of the thread that connected.
 fn is_same_process(a: &lightmon_event::Event, b: &lightmon_event::Event) -> bool {
     Arc::ptr_eq(&a.process, &b.process) && a.user == b.user && a.comm == b.comm
 }
@@ -134,7 +134,7 @@ fn parent(parent: &lightmon_event::Parent) -> Parent<'_> {
     }
 }
 
-fn container_row(container: &lightmon_event::Container, needs: Needs) -> Container<'_> {
+fn container_record(container: &lightmon_event::Container, needs: Needs) -> Container<'_> {
     Container {
         id: &container.id,
         name: container.name.as_deref().unwrap_or_default(),
@@ -143,12 +143,12 @@ fn container_row(container: &lightmon_event::Container, needs: Needs) -> Contain
     }
 }
 
-/// An empty list costs a call into the plugin, none nothing.
+/// `None` in place of an empty list: an empty list costs a call into the plugin.
 fn list<T>(items: &[T], is_needed: bool) -> Option<&[T]> {
     (is_needed && !items.is_empty()).then_some(items)
 }
 
-/// What is always there.
+/// The event with its fields of fixed size.
 fn scalars(event: &lightmon_event::Event) -> Event<'_> {
     Event {
         time: event.time.as_nanosecond().clamp(0, u64::MAX.into()) as u64,
@@ -167,7 +167,7 @@ fn scalars(event: &lightmon_event::Event) -> Event<'_> {
         source_port: event.source.port(),
         destination_port: event.destination.port(),
         errno: event.errno.unwrap_or(0),
-        kind: KIND,
+        kind: CONNECTION,
         protocol: event.protocol.number(),
         outcome: event.outcome as u8,
     }
@@ -198,11 +198,11 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_needed() {
+    fn fields_that_are_not_needed_are_left_out() {
         let mut event = lightmon_event::Event::sample();
-        let container = Arc::make_mut(event.container.as_mut().expect("in a container"));
+        let container = Arc::make_mut(event.container.as_mut().expect("has a container"));
         container.runtime = Some("docker".into());
-        let tables = Tables::new([&event].into_iter(), Fields::default());
+        let tables = BatchTables::new([&event].into_iter(), Fields::default());
         assert!(tables.processes.is_empty() && tables.containers.is_empty());
         let row = &tables.events[0].0;
         assert_eq!((row.process, row.container, row.tags), (None, None, None));
@@ -213,13 +213,13 @@ mod tests {
         assert_eq!(row.latency, Some(1_234_000));
         assert_eq!((row.kind, row.protocol, row.outcome), (1, 6, 1));
 
-        let tables = Tables::new([&event].into_iter(), Fields::PROCESS | Fields::CONTAINER);
+        let tables = BatchTables::new([&event].into_iter(), Fields::PROCESS | Fields::CONTAINER);
         assert_eq!(tables.processes[0].path, Some("/usr/bin/curl"));
         assert!(tables.processes[0].args.is_none() && tables.processes[0].parents.is_none());
         assert_eq!(tables.containers[0].name, "web-server");
         assert!(tables.containers[0].labels.is_none());
 
-        let tables = Tables::new([&event].into_iter(), all());
+        let tables = BatchTables::new([&event].into_iter(), all());
         assert_eq!(tables.processes[0].args.map(<[_]>::len), Some(3));
         assert_eq!(tables.processes[0].parents.as_ref().map(Vec::len), Some(1));
         assert_eq!(tables.containers[0].labels.map(<[_]>::len), Some(1));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_rows_are_there_once() {
+    fn shared_processes_and_containers_have_one_row() {
         let one = lightmon_event::Event::sample();
         let other_user = lightmon_event::Event {
             user: Some("www-data".into()),
@@ -240,11 +240,11 @@ mod tests {
             ..one.clone()
         };
         let events = [&one, &other_user, &one.clone(), &other_process];
-        let tables = Tables::new(events.into_iter(), all());
+        let tables = BatchTables::new(events.into_iter(), all());
         let indexes: Vec<_> = tables
             .events
             .iter()
-            .map(|Row(row)| (row.process, row.container))
+            .map(|PackedEvent(row)| (row.process, row.container))
             .collect();
         assert_eq!(
             indexes,
