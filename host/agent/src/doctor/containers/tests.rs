@@ -30,7 +30,7 @@ fn layouts() {
 fn a_docker_that_nobody_has_promised_may_be_absent() {
     let state = |host, answer| of_docker(host, &answer).state;
     let host = Some("unix:///x");
-    assert_eq!(state(None, Answer::Here("1".into())), State::Fine);
+    assert_eq!(state(None, Answer::Version("1".into())), State::Fine);
     assert_eq!(state(None, Answer::Absent), State::Fine);
     assert_eq!(state(host, Answer::Absent), State::Degraded);
     assert_eq!(state(None, Answer::Denied), State::Degraded);
@@ -41,15 +41,15 @@ fn a_docker_that_nobody_has_promised_may_be_absent() {
 fn other_runtimes_cost_names() {
     let podman = |answer| of_podman(Path::new("/run/p"), &answer, true);
     assert_eq!(podman(Answer::Absent), None);
-    let check = podman(Answer::Here("5.0".into())).unwrap();
+    let check = podman(Answer::Version("5.0".into())).unwrap();
     assert_eq!(check.state, State::Degraded);
     assert!(check.todo.unwrap().contains("unix:///run/p"));
     let root = |answer, by_itself| of_podman(Path::new(PODMAN_SOCKET), &answer, by_itself);
     let state = |check: Option<Check>| check.unwrap().state;
-    assert_eq!(state(root(Answer::Here("5.0".into()), true)), State::Fine);
+    assert_eq!(state(root(Answer::Version("5.0".into()), true)), State::Fine);
     assert_eq!(state(root(Answer::Denied, true)), State::Degraded);
     assert_eq!(
-        state(root(Answer::Here("5.0".into()), false)),
+        state(root(Answer::Version("5.0".into()), false)),
         State::Degraded
     );
 }
@@ -60,7 +60,7 @@ fn what_runs_pods_says_its_version_or_why_not() {
         let check = of_cri(Path::new("/x"), answer.as_ref(), is_given, is_docker);
         check.map(|check| (check.state, check.found))
     };
-    let here = Some(Answer::Here("containerd 1.6".into()));
+    let here = Some(Answer::Version("containerd 1.6".into()));
     let expect = (State::Fine, "answers at /x: containerd 1.6".into());
     assert_eq!(cri(here, false, false), Some(expect));
     assert_eq!(cri(Some(Answer::Absent), false, false), None);
@@ -165,7 +165,7 @@ fn what_answers_is_named() {
     });
     let answer = answer_of(&socket);
     assert!(
-        matches!(&answer, Answer::Here(name) if name == "Podman 5.0"),
+        matches!(&answer, Answer::Version(name) if name == "Podman 5.0"),
         "{answer:?}"
     );
 }
