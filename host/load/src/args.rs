@@ -6,10 +6,10 @@ use clap::{Parser, Subcommand, value_parser};
 
 use crate::kind::Kind;
 
-/// Opens connections that can be told apart, and checks what lightmon and others have reported of them
+/// Open many distinct connections, and check what lightmon reports
 ///
-/// Each connection goes to a loopback address of its own, the next one of --from, so that a lost one and one that is
-/// reported twice are both seen.
+/// Each connection has its own destination address on the loopback device, counted up from --from. So `check`
+/// finds each lost and each duplicate connection.
 #[derive(Debug, Parser)]
 #[command(name = "lightmon-load", version, max_term_width = 110, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -18,72 +18,78 @@ pub(crate) struct Args {
 }
 
 const AFTER_HELP: &str = "\
-An example, to be run as root:
+Example (run as root):
   lightmon -f json > events &
   lightmon-load run tcp --count 1000000 --json > made
   kill $!; wait; lightmon-load check made events
 
-Exit codes: 0 fine, 1 connections failed or the check did, 2 could not be done.";
+Exit codes: 0 success, 1 a connection or the check failed, 2 wrong usage or other error.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Open connections, and say how many
+    /// Open connections and report their number
     Run(Run),
-    /// Count what lightmon has reported of them: each must be there, once, with its process and outcome
+    /// Check that lightmon reported each connection once and correctly
     Check(Check),
-    /// Put lightmon and what else one could use under the same load, and say what each costs; needs root
+    /// Compare the costs of lightmon and other tools; needs root
     SideBySide(SideBySide),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
-    /// What to open
+    /// Kind of connection
     pub(crate) kind: Kind,
 
-    /// How many
+    /// Number of connections
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u32).range(1..))]
     pub(crate) count: u32,
 
-    /// How many a second, all processes together [default: as fast as they go]
+    /// Connections per second, over all processes [default: no limit]
     #[arg(long, value_name = "PER_SECOND", value_parser = value_parser!(u32).range(1..))]
     pub(crate) rate: Option<u32>,
 
-    /// Share the work between so many processes
+    /// Number of processes that share the connections
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1024))]
     pub(crate) processes: u32,
 
-    /// The first destination: in 127.0.0.0/8, with tcp6 in fd00::/8 [default: 127.16.0.0, fd6c:6967:6874:6d6f::]
+    /// First destination: in 127.0.0.0/8, or in fd00::/8 for tcp6
+    ///
+    /// Default: 127.16.0.0, and fd6c:6967:6874:6d6f:: for tcp6.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) from: Option<IpAddr>,
 
-    /// The port that the first process connects to; the next one takes the next [default: a free one]
+    /// Destination port of the first process [default: a free port]
+    ///
+    /// Each further process uses the next port.
     #[arg(long, value_name = "PORT", value_parser = value_parser!(u16).range(1..=64511))]
     pub(crate) port: Option<u16>,
 
-    /// Do it in a network namespace of its own, so that nothing else on this machine is disturbed; needs root
+    /// Use a separate network namespace; needs root
+    ///
+    /// Other programs on this machine are not disturbed.
     #[arg(long)]
     pub(crate) own_network: bool,
 
-    /// Say it as JSON, which `check` reads
+    /// Print the report as JSON, the input of `check`
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Which of the processes this is: set for those that it starts
+    /// Index of this process; set by the process that starts it
     #[arg(long, hide = true)]
     pub(crate) worker: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// What `run --json` has said
+    /// Output of `run --json`
     pub(crate) made: PathBuf,
-    /// What `lightmon -f json` has written meanwhile
+    /// Output of `lightmon -f json` during the run
     pub(crate) events: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SideBySide {
-    /// Where the results are kept; those of loads that are not measured now stay
+    /// File of the results; results of other loads in it stay
     #[arg(
         long,
         value_name = "FILE",
@@ -91,47 +97,47 @@ pub(crate) struct SideBySide {
     )]
     pub(crate) results: PathBuf,
 
-    /// Draw them there, as SVG
+    /// Draw the results to this file, as SVG
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
 
-    /// Measure nothing, show only what was measured
+    /// Show the results of an earlier run, without measuring
     #[arg(long)]
     pub(crate) show: bool,
 
-    /// How often each tool gets each load; what is shown is the median
+    /// Number of runs of each tool under each load; medians are shown
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
 
-    /// Fewer connections: a tenth of a million at full speed
+    /// Open fewer connections: 100,000 at full speed
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Only this load, or `rest`; may be repeated
+    /// Measure only this load, or `rest`; can be repeated
     #[arg(long = "load", value_name = "NAME")]
     pub(crate) loads: Vec<String>,
 
-    /// The lightmon to measure [default: the one beside this program]
+    /// lightmon's program [default: the one beside this program]
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) lightmon: Option<PathBuf>,
 
-    /// The folder of its plugins
+    /// Folder of lightmon's plugins
     #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
     pub(crate) plugins: PathBuf,
 
-    /// bpftrace; it is left out without, and so are the next ones
+    /// bpftrace's program; without it, bpftrace is not measured
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) bpftrace: Option<PathBuf>,
 
-    /// tcplife of libbpf-tools
+    /// Program of tcplife (libbpf-tools); without it, tcplife is not measured
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) tcplife: Option<PathBuf>,
 
-    /// The lightmon that was written in Go
+    /// Program of the original lightmon (Go); without it, it is not measured
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) original: Option<PathBuf>,
 
-    /// Where the tools may write
+    /// Folder in which the tools write
     #[arg(long, value_name = "FOLDER", default_value = "target/bench/run")]
     pub(crate) folder: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! Counts what lightmon has reported of a run: what is missing, what is there twice, what is wrong.
+//! Compares lightmon's output with a run: counts missing, duplicate and wrong connections.
 
 use std::{
     borrow::Cow,
@@ -13,34 +13,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::{args, kind::Kind, peer::CONNECT, report::Report};
 
-/// Lines that are shown of those that are wrong.
+/// At most this number of duplicate or wrong lines is shown.
 const EXAMPLES: usize = 5;
 
-/// What became of the connections of a run.
+/// What lightmon reported of a run.
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Verdict {
     made: u32,
     failed: u32,
-    /// Destinations with a report; what is wrong in it does not matter here.
+    /// Destinations that were reported, correctly or not.
     reported: u32,
     missing: u32,
-    /// Reports of destinations that had one.
+    /// Further reports of a destination that was reported before.
     duplicates: u32,
-    /// Reports with another process than the one that has connected: pid, path, arguments or parent.
+    /// Reports whose pid, path, arguments or parent are not those of the process that connected.
     wrong_process: u32,
-    /// Reports with another outcome or protocol.
+    /// Reports with a wrong outcome or protocol.
     wrong_outcome: u32,
-    /// Some lines that are duplicates or wrong.
+    /// Examples of duplicate and wrong lines.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     examples: Vec<String>,
 }
 
-/// What is read of a line. Borrowed where JSON has no escapes: a million lines are half a gigabyte.
+/// The fields of a line that the check needs. Text without JSON escapes is borrowed: a million lines are half a gigabyte.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Event<'a> {
-    /// None: a line that tells something else.
+    /// `None` if the line is not a connection.
     daddr: Option<IpAddr>,
     dport: u16,
     pid: u32,
@@ -60,7 +60,7 @@ struct Parent {
     pid: u32,
 }
 
-/// Prints the verdict, and returns whether all is as it should be.
+/// Prints the result. Returns whether each connection was reported once and correctly.
 pub(crate) fn run(files: &args::Check) -> anyhow::Result<bool> {
     let path = &files.made;
     let made = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
@@ -99,7 +99,7 @@ fn verdict(report: &Report, mut events: impl io::BufRead) -> anyhow::Result<Verd
         }
         let event: Event<'_> =
             serde_json::from_slice(&line).with_context(|| format!("line {number}"))?;
-        // A connection that waits for its answer comes again.
+        // A pending connection is reported again when it has an outcome.
         let Some(i) = event.index(report).filter(|_| event.outcome != "pending") else {
             continue;
         };
@@ -127,17 +127,17 @@ fn verdict(report: &Report, mut events: impl io::BufRead) -> anyhow::Result<Verd
 }
 
 impl Event<'_> {
-    /// Which connection of the run it tells of: another run may go to the same address, but not to this port as well.
+    /// The index of the connection in the run. Another run may use the same address, but not the same address and port.
     fn index(&self, report: &Report) -> Option<u32> {
         let i = report.range.index(self.daddr?)?;
         (self.dport == report.part(i).port).then_some(i)
     }
 
-    /// Whether it names the process that has made the i-th connection.
+    /// Whether it names the process that opened connection `i`.
     fn has_process(&self, report: &Report, i: u32) -> bool {
         let part = report.part(i);
         let is_it = match report.kind {
-            // Nobody has noted the pids, but each has its own address among its arguments.
+            // The pids are not known, but the arguments of each process contain its address.
             Kind::Exec => {
                 let to = SocketAddr::new(report.range.address(i), part.port).to_string();
                 let is_parent = |parent: &Parent| parent.pid == part.pid;
@@ -203,7 +203,7 @@ mod tests {
                 established("127.16.0.3", 40_001, 101),
                 line("127.16.0.0", 40_000, 100, r#""outcome":"pending""#),
                 established("127.16.0.0", 40_000, 100),
-                // Others' connections, and what is no connection.
+                // Connections of other programs, and lines that are not connections.
                 established("127.16.0.0", 443, 7),
                 established("127.16.0.4", 40_001, 7),
                 established("::1", 40_000, 7),

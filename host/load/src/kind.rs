@@ -1,4 +1,4 @@
-//! What connections there are to open.
+//! The kinds of connections.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -11,18 +11,18 @@ pub(crate) enum Kind {
     Tcp,
     /// TCP over IPv6, accepted; needs --own-network, as the loopback device has one IPv6 address only
     Tcp6,
-    /// TCP over IPv4 to a port that nobody listens on
+    /// TCP over IPv4 to a port without a listener
     Refused,
-    /// A UDP socket that is connected; nothing is sent
+    /// A connected UDP socket; nothing is sent
     Udp,
-    /// UDP that is sent without connecting
+    /// A datagram from an unconnected UDP socket
     UdpSend,
-    /// A process for each connection, which connects over TCP at once and ends
+    /// One process per connection: it connects over TCP and ends
     Exec,
 }
 
 impl Kind {
-    /// What lightmon calls a connection that went as it should.
+    /// The outcome that lightmon must report.
     pub(crate) const fn outcome(self) -> &'static str {
         match self {
             Self::Tcp | Self::Tcp6 | Self::Exec => "established",
@@ -32,7 +32,7 @@ impl Kind {
         }
     }
 
-    /// lightmon's name for its protocol.
+    /// The protocol that lightmon must report.
     pub(crate) const fn protocol(self) -> &'static str {
         match self {
             Self::Udp | Self::UdpSend => "udp",

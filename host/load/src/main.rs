@@ -1,5 +1,5 @@
-//! The load generator `lightmon-load`: opens connections that can be told apart, and counts what lightmon said of them.
-//! Knows lightmon by its JSON only; shares no code with what it tests.
+//! The load generator `lightmon-load`: opens many distinct connections, and checks what lightmon reports of them.
+//! Knows only lightmon's JSON, and shares no code with the program that it tests.
 
 mod args;
 mod check;
@@ -24,7 +24,7 @@ use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
-    // A process of the kind `exec` lives for one connect: reading a command line would be most of its life.
+    // Checked before the command line is parsed: for a process of the kind `exec`, parsing would take most of its life.
     let result = match peer::connect_of(&args) {
         Some(to) => peer::connect(to).map(|()| true),
         None => match Args::parse_from(args).command {
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            // Nobody is left to tell when stderr is closed.
+            // An error is ignored: if stderr is closed, there is no place to report it.
             let _ = writeln!(io::stderr(), "lightmon-load: {error:#}");
             ExitCode::from(2)
         }

@@ -1,4 +1,4 @@
-//! A network of our own, with a loopback device that has as many addresses as we like. Speaks rtnetlink(7).
+//! Creates a separate network whose loopback device has any number of addresses. Uses rtnetlink(7).
 
 use std::{
     net::Ipv6Addr,
@@ -13,26 +13,26 @@ use nix::{
     sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType},
 };
 
-/// The loopback device's index: it is the first in every network namespace.
+/// The index of the loopback device: the first device of each network namespace.
 const LO: u32 = 1;
 
-/// Moves this process to a network namespace of its own, whose loopback device is up.
+/// Moves this process to a new network namespace, and brings its loopback device up.
 ///
 /// # Errors
-/// Without the rights to.
+/// If the process has no `CAP_SYS_ADMIN`.
 pub(crate) fn enter() -> anyhow::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)
         .context("make a network namespace: root's right (CAP_SYS_ADMIN) only")?;
-    // struct ifinfomsg: family, padding, type, index, flags, which of them to change
+    // struct ifinfomsg: family, padding, type, index, flags, mask of the flags to change
     let up = (libc::IFF_UP as u32).to_ne_bytes();
     let message = [[0; 4], LO.to_ne_bytes(), up, up].concat();
     ask(libc::RTM_NEWLINK, &message).context("bring the loopback device up")
 }
 
-/// Makes the /64 of this address the loopback device's: all of it is ours, without adding one address.
+/// Makes the whole /64 of this address local with one route, without adding addresses.
 ///
 /// # Errors
-/// Without IPv6.
+/// If the kernel has no IPv6.
 pub(crate) fn add_network(address: Ipv6Addr) -> anyhow::Result<()> {
     let network = address.to_bits() & !u128::from(u64::MAX);
     // struct rtmsg: family, lengths of destination and source, TOS, table, protocol, scope, type, flags
@@ -56,13 +56,13 @@ pub(crate) fn add_network(address: Ipv6Addr) -> anyhow::Result<()> {
     ask(libc::RTM_NEWROUTE, &message).context("make more IPv6 addresses local")
 }
 
-/// struct rtattr: length, type; here the values are multiples of 4 bytes, so that nothing is padded.
+/// Appends a struct rtattr: length, type, value. All values here are multiples of 4 bytes and need no padding.
 fn attribute(ty: u16, value: &[u8]) -> Vec<u8> {
     let length = (4 + value.len()) as u16;
     [&length.to_ne_bytes(), &ty.to_ne_bytes(), value].concat()
 }
 
-/// Sends a request, and reads what the kernel says to it.
+/// Sends a request and reads the kernel's answer.
 fn ask(ty: u16, message: &[u8]) -> anyhow::Result<()> {
     let netlink: OwnedFd = socket::socket(
         AddressFamily::Netlink,
@@ -83,7 +83,7 @@ fn ask(ty: u16, message: &[u8]) -> anyhow::Result<()> {
     .concat();
     socket::send(netlink.as_raw_fd(), &request, MsgFlags::empty())?;
 
-    // struct nlmsgerr behind another header: the negative errno or 0, and the request
+    // The answer: a header, then struct nlmsgerr: the negative errno or 0, then the request
     let mut answer = [0; 512];
     let length = socket::recv(netlink.as_raw_fd(), &mut answer, MsgFlags::empty())?;
     ensure!(length >= 20, "an answer of {length} bytes from the kernel");

@@ -1,14 +1,15 @@
-//! When the next connection is due.
+//! Decides when the next connection starts.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// An open loop: the i-th is due at its time, however long those before it took; one that is late is made at once.
+/// A fixed schedule (an open loop): connection `i` starts at its time, however long earlier connections took. A late one
+/// starts at once.
 pub(crate) struct Pace {
     start: Instant,
-    /// None: always.
+    /// `None`: no limit.
     per_second: Option<f64>,
 }
 
@@ -20,7 +21,7 @@ impl Pace {
         }
     }
 
-    /// Waits until the i-th is due.
+    /// Waits until connection `i` may start.
     pub(crate) fn wait(&self, i: u32) {
         if let Some(per_second) = self.per_second {
             let due = Duration::from_secs_f64(f64::from(i) / per_second);

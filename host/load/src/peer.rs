@@ -1,4 +1,4 @@
-//! Opens connections, and is their other end.
+//! Opens connections and accepts them.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -22,13 +22,13 @@ use nix::{
 
 use crate::kind::Kind;
 
-/// What a process of the kind `exec` is told to do, in front of the address.
+/// The first argument of a process of the kind `exec`; the second is the address.
 pub(crate) const CONNECT: &str = "connect";
 
-/// The other end of a process's connections: one port on all addresses of the loopback device.
+/// The destination of a process's connections: one port on all addresses of the loopback device.
 ///
-/// Each connection is accepted by whom it was opened before the next is opened. So nothing gathers in the listener's backlog:
-/// where that is full, the kernel drops SYNs, which are sent again a second later.
+/// The process accepts each connection before it opens the next one, so the listener's backlog never fills. If a backlog is
+/// full, the kernel drops SYNs, and sends them again a second later.
 pub(crate) struct Peer {
     kind: Kind,
     socket: OwnedFd,
@@ -36,7 +36,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// On this port, or on a free one.
+    /// Opens it on this port, or on a free one.
     pub(crate) fn open(kind: Kind, port: Option<u16>) -> anyhow::Result<Self> {
         let any: IpAddr = match kind.is_ipv6() {
             true => Ipv6Addr::UNSPECIFIED.into(),
@@ -54,16 +54,16 @@ impl Peer {
         Ok(Self { kind, socket, port })
     }
 
-    /// The port on which all connections arrive.
+    /// The destination port of all connections.
     pub(crate) const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Opens a connection to this address, and closes it; `program` is this one. Returns how long the call took that opens it;
-    /// with `exec`, how long its process lived, for whom has started it.
+    /// Opens a connection to this address and closes it. `program` is the path of this program. Returns the time of the call that
+    /// opens it. With `exec`, returns the lifetime of the process, as seen by its parent.
     ///
     /// # Errors
-    /// When it does not end as its kind should.
+    /// If the outcome is not the one of this kind.
     pub(crate) fn connect(&self, to: IpAddr, program: &Path) -> anyhow::Result<Duration> {
         let to = SocketAddr::new(to, self.port);
         match self.kind {
@@ -91,7 +91,7 @@ impl Peer {
                     SockaddrStorage::from(to),
                 );
                 let start = Instant::now();
-                // Nobody reads it: where the receiver's buffer is full the kernel drops it.
+                // The datagram is never read. If the receiver's buffer is full, the kernel drops it.
                 socket::sendto(socket.as_raw_fd(), b"load", &to, MsgFlags::empty())?;
                 Ok(start.elapsed())
             }
@@ -114,7 +114,7 @@ impl Peer {
     }
 }
 
-/// The address, if these are the arguments of a process of the kind `exec`.
+/// Returns the address if these are the arguments of a process of the kind `exec`.
 pub(crate) fn connect_of(args: &[OsString]) -> Option<SocketAddr> {
     match args {
         [_, command, to] if command == OsStr::new(CONNECT) => to.to_str()?.parse().ok(),
@@ -122,14 +122,14 @@ pub(crate) fn connect_of(args: &[OsString]) -> Option<SocketAddr> {
     }
 }
 
-/// What [`connect_of`] asks for.
+/// Does what a process of the kind `exec` is started for: see [`connect_of`].
 pub(crate) fn connect(to: SocketAddr) -> anyhow::Result<()> {
     tcp_socket(to)
         .and_then(|socket| timed_connect(&socket, to).0)
         .with_context(|| format!("connect to {to}"))
 }
 
-/// Closing its connection sends RST, so that no TIME_WAIT is left of it.
+/// Makes close send RST, so that no socket stays in TIME_WAIT.
 fn tcp_socket(to: SocketAddr) -> Result<OwnedFd, Errno> {
     let socket = socket_for(to.ip(), SockType::Stream)?;
     let at_once = libc::linger {
@@ -140,7 +140,7 @@ fn tcp_socket(to: SocketAddr) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// Connects, and measures the call alone.
+/// Connects. Measures only the call.
 fn timed_connect(socket: &OwnedFd, to: SocketAddr) -> (Result<(), Errno>, Duration) {
     let to = SockaddrStorage::from(to);
     let start = Instant::now();
@@ -148,7 +148,7 @@ fn timed_connect(socket: &OwnedFd, to: SocketAddr) -> (Result<(), Errno>, Durati
     (result, start.elapsed())
 }
 
-/// A socket with that port, or with a free one for 0; only this machine gets at it.
+/// Binds a socket to this port, or to a free one for 0. Only this machine can reach it.
 fn bound(any: IpAddr, port: u16, ty: SockType) -> Result<(OwnedFd, u16), Errno> {
     let socket = socket_for(any, ty)?;
     setsockopt(&socket, sockopt::BindToDevice, &"lo".into())?;

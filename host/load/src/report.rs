@@ -1,4 +1,4 @@
-//! What was made: printed by a run, read by the check.
+//! The report of a run: printed by `run`, read by `check`.
 //!
 //! ```json
 //! {"kind":"tcp","from":"127.16.0.0","count":3,"program":"/usr/bin/lightmon-load","seconds":0.1,
@@ -19,35 +19,35 @@ pub(crate) struct Report {
     pub(crate) kind: Kind,
     #[serde(flatten)]
     pub(crate) range: Range,
-    /// Which program has connected.
+    /// The program that connected.
     pub(crate) program: PathBuf,
     pub(crate) seconds: f64,
-    /// How long the calls took that opened a connection; with `exec`, how long its process lived.
+    /// Times of the calls that opened connections. With `exec`: lifetimes of the processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) times: Option<Percentiles>,
-    /// One a process, in the order of their connections.
+    /// One per process, in the order of the connections.
     pub(crate) parts: Vec<Part>,
 }
 
-/// What one of its processes has done.
+/// The connections of one process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Part {
-    /// The process that has connected; with `exec`, the parent of those that have.
+    /// The process that connected. With `exec`: the parent of the processes that connected.
     pub(crate) pid: u32,
-    /// Which was its first connection, and how many it had to make.
+    /// The index of the process's first connection, and the number of its connections.
     pub(crate) first: u32,
     pub(crate) count: u32,
-    /// The port that they all went to.
+    /// The destination port of all its connections.
     pub(crate) port: u16,
     pub(crate) made: u32,
     pub(crate) failed: u32,
-    /// Why the first one failed that did.
+    /// The error of the first connection that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
 }
 
 impl Report {
-    /// Who had to make the i-th connection.
+    /// The part that contains connection `i`.
     pub(crate) fn part(&self, i: u32) -> &Part {
         let after = self.parts.partition_point(|part| part.first <= i);
         &self.parts[after.saturating_sub(1)]

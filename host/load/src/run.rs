@@ -1,4 +1,4 @@
-//! A run: the processes that share it, and what each of them does.
+//! Runs a load: starts the processes that share it, and opens the connections of each.
 
 use std::{
     env,
@@ -20,14 +20,14 @@ use crate::{
     times::Times,
 };
 
-/// What the process of one part says to the one that has started it.
+/// The report of one process to the process that started it.
 #[derive(Serialize, Deserialize)]
 struct Work {
     part: Part,
     times: Times,
 }
 
-/// Makes all connections, or the share of one process, and prints what was made. Returns whether none has failed.
+/// Opens all connections, or the share of one process, and prints the report. Returns whether all succeeded.
 pub(crate) fn run(options: &args::Run) -> anyhow::Result<bool> {
     let range = Range::new(options.from, options.count, options.kind.is_ipv6())?;
     let (text, failed) = match options.worker {
@@ -44,11 +44,11 @@ pub(crate) fn run(options: &args::Run) -> anyhow::Result<bool> {
             (text, report.failed())
         }
     };
-    writeln!(io::stdout(), "{text}").context("write what was made")?;
+    writeln!(io::stdout(), "{text}").context("write the report")?;
     Ok(failed == 0)
 }
 
-/// Starts the processes, and puts together what they say.
+/// Starts the processes and merges their reports.
 fn share(options: &args::Run, range: Range) -> anyhow::Result<Report> {
     ensure!(
         options.own_network || !options.kind.is_ipv6(),
@@ -77,7 +77,7 @@ fn share(options: &args::Run, range: Range) -> anyhow::Result<Report> {
         .map(|worker| {
             let output = worker.wait_with_output()?;
             serde_json::from_slice(&output.stdout)
-                .with_context(|| format!("a process has said nothing and ended: {}", output.status))
+                .with_context(|| format!("a process ended without a report: {}", output.status))
         })
         .collect::<anyhow::Result<_>>()?;
     let seconds = start.elapsed().as_secs_f64();
@@ -96,7 +96,7 @@ fn share(options: &args::Run, range: Range) -> anyhow::Result<Report> {
     })
 }
 
-/// The share of one of the processes.
+/// Opens the connections of one process.
 fn work(options: &args::Run, range: &Range, worker: u32) -> anyhow::Result<Work> {
     let bound = |worker: u32| {
         let before = u64::from(range.count) * u64::from(worker) / u64::from(options.processes);
@@ -104,7 +104,7 @@ fn work(options: &args::Run, range: &Range, worker: u32) -> anyhow::Result<Work>
     };
     let (first, end) = (bound(worker), bound(worker + 1));
     let program = env::current_exe().context("find this program")?;
-    // Neither overflows: there are at most 1024 processes, and the option's range leaves room for them.
+    // No overflow: there are at most 1024 processes, and the range of `--port` leaves room for them.
     let port = options.port.map(|port| port + worker as u16);
     let peer = Peer::open(options.kind, port)?;
     let mut part = Part {

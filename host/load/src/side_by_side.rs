@@ -1,5 +1,5 @@
-//! Puts lightmon and what else one could use under the same load, in turns, and tells what each costs. Knows the tools by their
-//! command lines and outputs only.
+//! Runs lightmon and other tools under the same loads, in turns, and reports the cost of each. Knows only the command lines and
+//! the output of the tools.
 
 mod lines;
 mod loads;
@@ -33,15 +33,15 @@ use self::{
 };
 use crate::{args, kind::Kind};
 
-/// The name of the part that has no load.
+/// The name of the measurement without a load.
 const AT_REST: &str = "rest";
-/// How long a tool is watched in it.
+/// How long a tool is measured without a load.
 const IDLE: Duration = Duration::from_secs(3);
-/// And before, without connections.
+/// How long the machine is quiet before that.
 const SETTLE: Duration = Duration::from_secs(2);
 const TRACEFS: &str = "/sys/kernel/tracing";
 
-/// Measures what is asked for, and shows all results. Returns whether that was possible.
+/// Measures the requested loads, and shows all results. Returns whether all measurements succeeded.
 pub(crate) fn run(options: &args::SideBySide) -> anyhow::Result<bool> {
     let mut results = Results::read(&options.results)?;
     if !options.show {
@@ -54,7 +54,7 @@ pub(crate) fn run(options: &args::SideBySide) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// One load after the other; what was measured under it before is forgotten, and what is measured is kept at once.
+/// Measures one load after the other. New results replace old ones of the same load, and are saved after each load.
 fn measure(options: &args::SideBySide, results: &mut Results) -> anyhow::Result<()> {
     let names = || LOADS.iter().map(|load| load.name).chain([AT_REST]);
     if let Some(unknown) = options
@@ -88,11 +88,11 @@ fn measure(options: &args::SideBySide, results: &mut Results) -> anyhow::Result<
     Ok(())
 }
 
-/// What all measurements need.
+/// The settings of all measurements.
 struct Bench<'a> {
     options: &'a args::SideBySide,
     programs: Programs,
-    /// This one, which makes the load.
+    /// The path of this program, which makes the load.
     load: PathBuf,
 }
 
@@ -124,7 +124,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// All tools, round for round, each round beginning with another one, so that none has the quiet moments for itself.
+    /// Measures all tools, round by round. Each round begins with another tool, so that quiet moments favour none.
     fn in_turns<T>(
         &self,
         what: &str,
@@ -142,7 +142,7 @@ impl<'a> Bench<'a> {
         let mut measured = Vec::new();
         for round in 1..=self.options.rounds {
             for tool in &tools {
-                // Nobody is left to tell when stderr is closed.
+                // An error is ignored: if stderr is closed, there is no place to report it.
                 let _ = writeln!(io::stderr(), "{what}, round {round}: {}", tool.name);
                 let one =
                     measure(tool, round).with_context(|| format!("{} under {what}", tool.name))?;
@@ -192,12 +192,12 @@ impl<'a> Bench<'a> {
             return Ok(None);
         };
         if tool.name == TCPLIFE {
-            // It prints into a buffer: what is measured is when it knows.
+            // tcplife buffers its output. Without the buffer, the output shows when tcplife knows a connection.
             command = unbuffered(&command);
         }
         let mut running = Running::start(command, &self.programs.folder)?;
         running.at_rest();
-        // What looks after connections for a while goes on after the last one.
+        // Some tools follow connections for a while: they still work after the last one.
         thread::sleep(SETTLE);
         let process = running.process();
         let now = || {
@@ -226,7 +226,7 @@ impl<'a> Bench<'a> {
         }))
     }
 
-    /// What each program says of its version; the original does not.
+    /// The version that each program prints. The original prints none.
     fn versions(&self) -> Vec<String> {
         let Programs {
             lightmon,
@@ -244,7 +244,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The same, printing each line at once.
+/// The same tool, but it prints each line at once.
 fn unbuffered(command: &Command) -> Command {
     let mut unbuffered = Command::new("stdbuf");
     unbuffered
@@ -254,7 +254,7 @@ fn unbuffered(command: &Command) -> Command {
     unbuffered
 }
 
-/// lightmon does it by itself; the others don't.
+/// Mounts tracefs. lightmon mounts it by itself, the other tools do not.
 fn mount_tracefs() -> anyhow::Result<()> {
     if Path::new(TRACEFS).join("events").exists() {
         return Ok(());

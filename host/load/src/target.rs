@@ -1,25 +1,25 @@
-//! Which address the i-th connection goes to, and back.
+//! Maps the index of a connection to its destination address, and back.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 
-/// `count` addresses in a row.
+/// `count` consecutive addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Range {
     pub(crate) from: IpAddr,
     pub(crate) count: u32,
 }
 
-/// "lightmon" in a unique local address (RFC 4193).
+/// The text "lightmo" in a unique local address (RFC 4193).
 const DEFAULT6: Ipv6Addr = Ipv6Addr::new(0xfd6c, 0x6967, 0x6874, 0x6d6f, 0, 0, 0, 0);
-/// 127.0 to 127.15 are left to others, who like the first ones.
+/// Other programs often use the first addresses: 127.0 to 127.15 are left to them.
 const DEFAULT4: Ipv4Addr = Ipv4Addr::new(127, 16, 0, 0);
 
 impl Range {
     /// # Errors
-    /// When one of the addresses is not the loopback device's.
+    /// If one of the addresses is not local to the loopback device.
     pub(crate) fn new(from: Option<IpAddr>, count: u32, is_ipv6: bool) -> anyhow::Result<Self> {
         let default = || match is_ipv6 {
             true => DEFAULT6.into(),
@@ -44,12 +44,12 @@ impl Range {
         Ok(range)
     }
 
-    /// The i-th address.
+    /// Returns address `i`.
     pub(crate) fn address(&self, i: u32) -> IpAddr {
         self.nth(i).expect("invariant: the last one was looked at")
     }
 
-    /// Which one of them it is.
+    /// Returns the index of this address.
     pub(crate) fn index(&self, address: IpAddr) -> Option<u32> {
         let i = match (self.from, address) {
             (IpAddr::V4(from), IpAddr::V4(address)) => {

@@ -1,17 +1,17 @@
-//! How long things took, counted by times that are equal to one part in 512: a million of them need a few kilobytes.
+//! A histogram of durations with a resolution of 1/512: a million values need a few kilobytes.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// Leading bits of a time that are kept.
+/// The number of leading bits of a duration that are kept.
 const BITS: u32 = 10;
 
-/// How often each time was seen, in nanoseconds.
+/// How often each duration occurred, in nanoseconds.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Times(BTreeMap<u64, u32>);
 
-/// Half of all times are at most `p50`, 99 of 100 at most `p99`; in nanoseconds.
+/// Percentiles in nanoseconds: half of the durations are at most `p50`, 99 % at most `p99`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Percentiles {
     pub(crate) p50: u64,
@@ -25,14 +25,14 @@ impl Times {
         *self.0.entry(ns >> shift << shift).or_default() += 1;
     }
 
-    /// Adds what another process has seen.
+    /// Adds the histogram of another process.
     pub(crate) fn merge(&mut self, other: Self) {
         for (ns, count) in other.0 {
             *self.0.entry(ns).or_default() += count;
         }
     }
 
-    /// None without any time.
+    /// `None` if there are no durations.
     pub(crate) fn percentiles(&self) -> Option<Percentiles> {
         Some(Percentiles {
             p50: self.percentile(50)?,

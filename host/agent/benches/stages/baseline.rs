@@ -1,30 +1,30 @@
-//! What each stage is known to need for an event, and whether it needs more now. Measures nothing.
+//! Compares the cost per event of each stage with a recorded baseline. Measures nothing.
 
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-/// More than so much of what is recorded is said.
+/// A larger increase than this share is reported.
 const MARGIN: f64 = 1.10;
 
-/// Allocations that a whole batch shares may come and go.
+/// A smaller change of allocations is ignored: some are shared by a whole batch.
 const SHARED: f64 = 0.05;
 
-/// How a new baseline is made.
+/// The command that records a new baseline.
 const RECORD: &str = "`make bench-check RECORD=1`";
 
-/// What an event costs in a stage.
+/// The cost of an event in a stage.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cost {
-    /// Of the processor, outside of the kernel.
+    /// Instructions in user space.
     pub(crate) instructions: f64,
-    /// Calls of malloc(3) and its like.
+    /// Calls of malloc(3) and similar functions.
     pub(crate) allocations: f64,
 }
 
 impl Cost {
-    /// Of so many events together: a whole instruction, and a hundredth of an allocation, is as fine as it makes sense.
+    /// Computes the cost per event from a number of events: instructions as integers, allocations in hundredths.
     pub(crate) fn per_event(instructions: u64, allocations: u64, events: usize) -> Self {
         let events = events as f64;
         Self {
@@ -34,22 +34,22 @@ impl Cost {
     }
 }
 
-/// By the name of the stage.
+/// Costs by the name of the stage.
 pub(crate) type Costs = BTreeMap<String, Cost>;
 
-/// The file in the repository.
+/// The recorded baseline, a file in the repository.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Baseline {
-    /// The version of the compiler that it was recorded with.
+    /// The version of the compiler that built the recorded program.
     pub(crate) rustc: String,
-    /// The machine that the compiler compiles for.
+    /// The target of the compiler.
     pub(crate) host: String,
     pub(crate) stages: Costs,
 }
 
 impl Baseline {
-    /// Holds what was measured against it, stage by stage. `all` are the stages that there are, measured or not.
+    /// Compares measurements with the baseline, stage by stage. `all` are the names of all stages, measured or not.
     pub(crate) fn compare(&self, measured: &Costs, all: &[&str]) -> Comparison {
         let known = |name: &String| all.contains(&name.as_str());
         let gone = self.stages.keys().filter(|name| !known(name)).cloned();
@@ -65,11 +65,11 @@ impl Baseline {
     }
 }
 
-/// Displayed as a table.
+/// The result of a comparison. Its `Display` is a table.
 #[derive(Debug)]
 pub(crate) struct Comparison {
     rows: Vec<Row>,
-    /// Stages that were recorded and that there are no more.
+    /// Recorded stages that no longer exist.
     gone: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ struct Row {
 }
 
 impl Comparison {
-    /// All that is not as recorded, or better; a line each.
+    /// One line for each difference that is not an improvement.
     pub(crate) fn faults(&self) -> Vec<String> {
         let rows = self.rows.iter().flat_map(Row::faults);
         let gone = self.gone.iter().map(|name| {

@@ -1,24 +1,24 @@
-//! How the stages are run: by criterion, or so many times for callgrind. What they do is in the files beside this one.
+//! Runs the stages, with criterion or a fixed number of times for callgrind. The files beside this one define the stages.
 
 use std::{hint::black_box, mem, path::Path};
 
 use criterion::{BatchSize, Criterion, Throughput};
 
-/// Where each file of stages gives its stages to.
+/// Each file of stages registers its stages here.
 pub(crate) struct Bench<'a> {
-    /// Where compiled plugins are kept, if anywhere.
+    /// The cache of compiled plugins, if there is one.
     pub(crate) cache: Option<&'a Path>,
     pub(crate) mode: Mode<'a>,
 }
 
 pub(crate) enum Mode<'a> {
-    /// Takes the time of all.
+    /// Measures the time of all stages.
     Time(&'a mut Criterion),
-    /// Notes which there are.
+    /// Collects the names of all stages.
     List(Vec<Stage>),
-    /// Runs all of them once.
+    /// Runs each stage once.
     Once,
-    /// Runs one of them `times`, having made its input `most` times.
+    /// Runs one stage `times` times, after preparing `most` inputs.
     Count {
         stage: &'a str,
         times: usize,
@@ -30,13 +30,13 @@ pub(crate) enum Mode<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
-    /// How many events one run takes.
+    /// The number of events of a run.
     pub(crate) events: usize,
 }
 
 impl Bench<'_> {
-    /// A stage: `set_up` makes what makes the input of a run, and what runs. Only the latter is measured, and not what becomes
-    /// of its output.
+    /// Registers a stage. `set_up` returns two functions: one makes the input of a run, one runs the stage. Only the second is
+    /// measured, without dropping its output.
     pub(crate) fn stage<I, O, Input, Run>(
         &mut self,
         name: &'static str,
@@ -60,7 +60,7 @@ impl Bench<'_> {
                 for input in inputs.drain(..*times) {
                     outputs.push(run(black_box(input)));
                 }
-                // What is left is as much work as was done.
+                // Not dropped: that would add instructions that are not the stage's, and depend on `times`.
                 mem::forget((inputs, black_box(outputs)));
             }
             Mode::Count { .. } => {}
@@ -80,7 +80,7 @@ fn time<I, O, Input: FnMut() -> I, Run: FnMut(I) -> O>(
     } else {
         BatchSize::SmallInput
     };
-    // Not at all, when criterion is asked for others only.
+    // Set up lazily: criterion may be asked for other stages only.
     let (mut set_up, mut made) = (Some(set_up), None);
     group.bench_function("batch", |bencher| {
         if let Some(set_up) = set_up.take() {
@@ -92,5 +92,5 @@ fn time<I, O, Input: FnMut() -> I, Run: FnMut(I) -> O>(
     group.finish();
 }
 
-/// Events in a batch, as a busy host's.
+/// Events per batch, as on a busy host.
 pub(crate) const BATCH: usize = 64;

@@ -1,17 +1,17 @@
-//! What a profile of callgrind says in all. Runs nothing.
+//! Reads the totals of a callgrind profile. Runs nothing.
 
-/// Of a whole run.
+/// Totals of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Totals {
     pub(crate) instructions: u64,
     pub(crate) allocations: u64,
 }
 
-/// The functions of the C library that allocate: Rust's allocator calls no others.
+/// The allocating functions of the C library that Rust's allocator calls.
 const ALLOCATE: [&str; 4] = ["malloc", "calloc", "realloc", "posix_memalign"];
 
 impl Totals {
-    /// Of a profile that was written with `--compress-strings=no`. None when it is no profile, or not a whole one.
+    /// Reads a profile written with `--compress-strings=no`. Returns `None` if it is not a complete profile.
     pub(crate) fn of(profile: &str) -> Option<Self> {
         let (mut instructions, mut allocations) = (None, 0);
         let mut is_allocation = false;

@@ -1,7 +1,7 @@
-//! Counts what the stages need, under valgrind, and holds it against the baseline.
+//! Counts the instructions and allocations of the stages under valgrind, and compares them with the baseline.
 //!
-//! Each stage is run twice, with the same input made for it but more of it used the second time: the difference is what the
-//! stage needs, whatever starting and setting up took.
+//! Each stage runs twice with the same prepared input. The second run uses more of it. The difference is the cost of the stage,
+//! without start and set-up.
 
 use std::{
     env, fs,
@@ -18,13 +18,14 @@ use crate::{
     say,
 };
 
-/// Events of the runs that are not counted, and of those that are; of a pipeline's runs, one each.
+/// The first run handles `FEW` events, the second `COUNTED` more; only these count. A pipeline handles 4096 events at a time, so its
+/// first run handles more.
 const FEW: usize = 512;
 const COUNTED: usize = 4096;
 
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/stages/baseline.json");
 
-/// Compares those stages whose name has `only` in it, or records all.
+/// Compares the stages whose name contains `only`, or records all stages.
 pub(crate) fn check(stages: &[Stage], only: &str, record: bool) -> anyhow::Result<()> {
     ensure!(
         !record || only.is_empty(),
@@ -36,7 +37,7 @@ pub(crate) fn check(stages: &[Stage], only: &str, record: bool) -> anyhow::Resul
         .collect();
     ensure!(!chosen.is_empty(), "no stage has `{only}` in its name");
     let folder = tempfile::tempdir().context("make a folder")?;
-    // Plugins are compiled for the processor that valgrind shows, once, and without counting.
+    // Compiles the plugins once, uncounted, for the processor that valgrind emulates.
     valgrind(&["--tool=none"], &["--once"], folder.path())?;
     let mut measured = Costs::new();
     for stage in chosen {
@@ -78,7 +79,7 @@ pub(crate) fn check(stages: &[Stage], only: &str, record: bool) -> anyhow::Resul
     Ok(())
 }
 
-/// What an event needs in that stage.
+/// Measures the cost of an event in this stage.
 fn count(stage: Stage, folder: &Path) -> anyhow::Result<Cost> {
     let few = FEW.div_ceil(stage.events);
     let most = few + COUNTED / stage.events;
@@ -99,7 +100,7 @@ fn count(stage: Stage, folder: &Path) -> anyhow::Result<Cost> {
     ))
 }
 
-/// Runs this program under valgrind; plugins that were compiled are in the folder.
+/// Runs this program under valgrind. The folder contains the compiled plugins.
 fn valgrind(options: &[&str], args: &[&str], folder: &Path) -> anyhow::Result<()> {
     let cache = folder.join("plugins");
     let output = Command::new("valgrind")
@@ -121,7 +122,7 @@ fn valgrind(options: &[&str], args: &[&str], folder: &Path) -> anyhow::Result<()
     Ok(())
 }
 
-/// The version of the compiler, and the machine it compiles for.
+/// Returns the version of the compiler, and its target.
 fn compiler() -> anyhow::Result<(String, String)> {
     let output = Command::new("rustc")
         .arg("-vV")

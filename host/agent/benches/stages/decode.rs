@@ -1,4 +1,4 @@
-//! From the kernel program's bytes to records.
+//! Decoding: from the kernel program's bytes to records.
 
 use lightmon_capture::ebpf::decode::{Clock, Tasks};
 

@@ -1,4 +1,4 @@
-//! From records to complete events. All run in containers that were made before.
+//! Identity: from records to complete events. All processes run in containers that exist before.
 
 use std::process::{Child, Command, Stdio};
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(crate) fn stages(bench: &mut Bench<'_>) {
-    // Processes that have connected before.
+    // Processes that connected before.
     bench.stage("enrich-warm", BATCH, || {
         let bytes: Vec<_> = (0..BATCH).map(records::connection).collect();
         (decoded(bytes), enrich())
@@ -34,7 +34,7 @@ pub(crate) fn stages(bench: &mut Bench<'_>) {
         };
         (input, enrich())
     });
-    // A process that lightmon knows nothing of, and does not get to know: what /proc says is read for each connection.
+    // A process that lightmon does not know and does not cache: it reads /proc for each connection.
     bench.stage("enrich-cold", BATCH, || {
         let mut enrich = enrich();
         let process = Waiting::start();
@@ -55,7 +55,7 @@ pub(crate) fn stages(bench: &mut Bench<'_>) {
     });
 }
 
-/// Makes batches of those records, each time anew.
+/// Makes new batches of these records for each run.
 fn decoded(bytes: Vec<Vec<u8>>) -> impl FnMut() -> Vec<Record> {
     let (clock, mut tasks) = (Clock::now(), Tasks::default());
     move || {
@@ -66,7 +66,7 @@ fn decoded(bytes: Vec<Vec<u8>>) -> impl FnMut() -> Vec<Record> {
     }
 }
 
-/// The stage, which knows this machine's processes and those of the records. Returns what it has made.
+/// Returns the stage. It knows the processes of this machine and of the records, and returns the number of events.
 fn enrich() -> impl FnMut(Vec<Record>) -> usize {
     let (mut enrich, mut events) = (Identity::new(Containers::new()), Vec::new());
     enrich.apply(records::known(), &mut events);
@@ -78,7 +78,7 @@ fn enrich() -> impl FnMut(Vec<Record>) -> usize {
     }
 }
 
-/// A process that only waits.
+/// A process that does nothing but wait.
 struct Waiting(Child);
 
 impl Waiting {
@@ -91,7 +91,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // Without its standard input it ends by itself.
+        // The process ends by itself when its standard input is closed.
         drop(self.0.stdin.take());
         self.0.wait().expect("a child of ours");
     }

@@ -1,11 +1,12 @@
-//! The events that all benches are fed with.
+//! The input events of all benchmarks.
 
 use std::{sync::Arc, time::Duration};
 
 use bench_guest::PORT;
 use lightmon_event::{Container, Event, Outcome, Parent, Process, Protocol, Provenance};
 
-/// Fifteen texts and lists, of eight processes in four containers, to 32 addresses; each sixteenth is a look-up of a name.
+/// Events of eight processes in four containers to 32 addresses, with fifteen texts and lists each. Every sixteenth event is a DNS
+/// request.
 pub(crate) fn event(n: usize) -> Event {
     let process = |n: usize| {
         Arc::new(Process {

@@ -1,4 +1,4 @@
-//! What the user does not want to see.
+//! Filters: exclude expressions.
 
 use lightmon_event::Stats;
 use lightmon_filter::Exclude;
@@ -8,7 +8,7 @@ use crate::{
     events::event,
 };
 
-/// One of each key; the first is true of each sixteenth event, the others of none.
+/// Each key once. The first expression matches every sixteenth event, the others match none.
 const EXPRESSIONS: &str =
     "dport=53; dip=192.0.2.0/24 && dport=9100; keyword=node_exporter; container=prometheus";
 

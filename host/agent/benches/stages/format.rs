@@ -1,4 +1,4 @@
-//! From an event to its line, in each format.
+//! Formatting: from an event to its line, in each format.
 
 use jiff::tz::TimeZone;
 use lightmon_output::{Format, Formatter, Terminal};

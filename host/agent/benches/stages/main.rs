@@ -1,7 +1,7 @@
-//! What each stage of the pipeline needs for an event, and all of them together, each run alone over the same events.
+//! Measures the cost per event of each stage of the pipeline, and of the whole pipeline. All use the same events.
 //!
-//! `make bench-stages` takes the time, with criterion. `make bench-check` counts instructions and allocations, with callgrind,
-//! and holds them against `baseline.json`: they are the same on a busy machine, and nearly the same on another.
+//! `make bench-stages` measures the time, with criterion. `make bench-check` counts instructions and allocations with callgrind,
+//! and compares them with `baseline.json`. These counts do not depend on the load of the machine, and hardly on the machine.
 
 mod baseline;
 mod bench;
@@ -22,7 +22,7 @@ use criterion::Criterion;
 
 use self::bench::{Bench, Mode};
 
-/// All stages, in the order in which events pass them.
+/// Registers all stages, in the order in which events pass through them.
 fn stages(bench: &mut Bench<'_>) {
     decode::stages(bench);
     enrich::stages(bench);
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
-        // What `--check` runs under valgrind.
+        // `--check` runs this under valgrind.
         ["--once", cache] => stages(&mut Bench {
             cache: Some(Path::new(cache)),
             mode: Mode::Once,

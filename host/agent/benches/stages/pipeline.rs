@@ -1,4 +1,4 @@
-//! All stages together, threads and all: from a recording, or from the kernel program's bytes, to a file of JSON lines in memory.
+//! The whole pipeline with its threads: from a recording or the kernel program's bytes to JSON lines in a file in memory.
 
 use std::{
     fs,
@@ -28,10 +28,10 @@ use crate::{
     records,
 };
 
-/// Events of one run: what starts and ends once does not count then.
+/// Events per run: enough to make the cost of start and end negligible.
 const EVENTS: usize = 4096;
 
-/// As in `make run`, and a chain that looks at all that there is.
+/// The plugin of `make run`, and a chain of plugins that reads all fields.
 const ONE: &[&str] = &["geoip.wasm"];
 const FOUR: &[&str] = &[
     "scope.wasm",
@@ -41,7 +41,7 @@ const FOUR: &[&str] = &[
 ];
 
 pub(crate) fn stages(bench: &mut Bench<'_>) {
-    // A recording is read, and that is all.
+    // Only reads a recording.
     bench.stage("replay", EVENTS, || {
         let folder = recording();
         let (stop, stats, mut batch) = (stop(), Stats::default(), Vec::new());
@@ -73,7 +73,7 @@ pub(crate) fn stages(bench: &mut Bench<'_>) {
             (input, run)
         });
     }
-    // As in a live run, but for the kernel.
+    // Like a live run, but without the kernel.
     bench.stage("pipeline-live", EVENTS, || {
         let folder = folder();
         let bytes: Arc<[_]> = (0..EVENTS).map(records::connection).collect();
@@ -121,7 +121,7 @@ fn run(source: Box<dyn Source>, enrich: Option<Identity>, plugins: Chain, log_pa
     assert!(stats.written.load(Relaxed) >= EVENTS as u64 * 9 / 10);
 }
 
-/// The kernel program's records, without the kernel.
+/// A source of the kernel program's records, without the kernel.
 struct Recorded {
     bytes: Arc<[Vec<u8>]>,
     next: usize,
@@ -156,12 +156,12 @@ fn stop() -> Stop {
     Stop::new().expect("an eventfd")
 }
 
-/// In memory: a disk would be what is measured.
+/// A file in memory: with a file on disk, the benchmark would measure the disk.
 fn folder() -> TempDir {
     tempfile::tempdir_in("/dev/shm").expect("a folder in /dev/shm")
 }
 
-/// A folder with a recording of the events.
+/// Writes a recording of the events to a temporary folder.
 fn recording() -> TempDir {
     let folder = folder();
     let mut formatter = Formatter::new(Format::Json, TimeZone::UTC, Terminal::NONE, false);

@@ -1,4 +1,4 @@
-//! One plugin, with all that keeps it in bounds: drop by port, tag by address, build a JSON line (`host/plugin/benches/guest`).
+//! One plugin with all its limits: drop by port, tag by address, build a JSON line (`host/plugin/benches/guest`).
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ pub(crate) fn stages(bench: &mut Bench<'_>) {
     }
 }
 
-/// These plugins of `make plugins`, each with its settings.
+/// Loads these plugins of `make plugins`, each with its settings.
 pub(crate) fn chain(specs: &[&str], cache: Option<&Path>) -> Chain {
     let specs: Vec<Spec> = specs
         .iter()

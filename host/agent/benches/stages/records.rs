@@ -1,28 +1,28 @@
-//! What the kernel program would send of such connections, byte for byte.
+//! Records of connections, byte for byte as the kernel program sends them.
 
 use lightmon_capture::ebpf::decode::{self, Clock, Decoded, Tasks};
 use lightmon_common::{Cgroup, Connection, Exec, Task, kind, stage};
 use lightmon_event::Record;
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
-/// Processes that connect. No process on this machine has their numbers: the kernel's largest is 4 Mi.
+/// The pids of the processes that connect. No process on this machine has them: the kernel's largest pid is 4 Mi.
 const PROCESSES: u32 = 8;
 const FIRST_PID: u32 = 0x4000_0000;
 
-/// Containers that they run in, by the id of their cgroup.
+/// The cgroup ids of their containers.
 const CONTAINERS: u64 = 4;
 const FIRST_CGROUP: u64 = 1 << 40;
 
-/// When all processes have started and all connections begin, in nanoseconds since boot.
+/// The start of all processes and connections, in nanoseconds since boot.
 const START: u64 = 13_898_485_459_656;
 const NOW: u64 = 17_107_084_769_658;
 
-/// A connection of one of the processes that [`known`] tells of.
+/// A connection of a process of [`known`].
 pub(crate) fn connection(n: usize) -> Vec<u8> {
     connection_of(task(FIRST_PID + n as u32 % PROCESSES), n)
 }
 
-/// A connection of that task.
+/// A connection of this task.
 pub(crate) fn connection_of(task: Task, n: usize) -> Vec<u8> {
     let mut record = Connection::new_zeroed();
     record.kind = kind::CONNECTION;
@@ -39,7 +39,7 @@ pub(crate) fn connection_of(task: Task, n: usize) -> Vec<u8> {
     record.as_bytes().to_vec()
 }
 
-/// The start of a process, which is one of its container's.
+/// The exec of a process in its container.
 pub(crate) fn exec(task: Task) -> Vec<u8> {
     let args = b"nginx:\0worker\0process\0-g\0daemon off;\0";
     let path = b"nginx\0sbin\0usr\0";
@@ -52,7 +52,7 @@ pub(crate) fn exec(task: Task) -> Vec<u8> {
     [record.as_bytes(), args, path].concat()
 }
 
-/// A process that the process before it has made.
+/// A process whose parent is the first process.
 pub(crate) fn task(pid: u32) -> Task {
     let mut task = Task::new_zeroed();
     task.started_ns = START;
@@ -65,12 +65,12 @@ pub(crate) fn task(pid: u32) -> Task {
     task
 }
 
-/// The number of the `n`th process that [`known`] does not tell of.
+/// The pid of process `n` of those that are not in [`known`].
 pub(crate) const fn unknown(n: usize) -> u32 {
     FIRST_PID + PROCESSES + n as u32
 }
 
-/// The containers and the processes, as they were made.
+/// The records that announce the containers and processes.
 pub(crate) fn known() -> Vec<Record> {
     let containers = (0..CONTAINERS).map(|n| {
         let path = format!("/docker/{n:064x}\0");
@@ -87,7 +87,7 @@ pub(crate) fn known() -> Vec<Record> {
         .collect()
 }
 
-/// What the source makes of a record.
+/// Decodes a record like the source.
 pub(crate) fn decode(bytes: &[u8], clock: &Clock, tasks: &mut Tasks) -> Record {
     match decode::record(bytes, clock, tasks) {
         Ok(Decoded::Record(record)) => record,

@@ -1,5 +1,5 @@
-//! Reads what the tools print: where the connection of a line went to, how many connections of a run are there, and what a tool
-//! says of those that are not.
+//! Reads the output of the tools: the destination of each line, the number of reported connections, and the number of connections
+//! that a tool says it lost.
 
 use std::{
     borrow::Cow,
@@ -12,15 +12,15 @@ use serde::Deserialize;
 
 use crate::report::Report;
 
-/// A form of output.
+/// An output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lines {
-    /// An object a line: lightmon's JSON and log, and the original's.
+    /// One JSON object per line: lightmon's JSON and log, and the original's.
     Json,
-    /// lightmon's table, as it is where nobody looks at it.
+    /// lightmon's table, as printed to a file.
     Table,
-    /// Columns, of which the fifth and the fourth from the end are the destination's address and port: bpftrace with our scripts,
-    /// and tcplife. Counted from the end, as the name of the process may have spaces.
+    /// Columns: bpftrace with our scripts, and tcplife. Address and port of the destination are the fifth and fourth column from
+    /// the end; counted from the end, since the name of a process may contain spaces.
     Columns,
 }
 
@@ -40,7 +40,7 @@ struct Object<'a> {
 }
 
 impl Lines {
-    /// The destination; none of a line that tells something else.
+    /// The destination, or `None` if the line is not a connection.
     fn destination(self, line: &[u8]) -> Option<(IpAddr, u16)> {
         match self {
             Self::Json => {
@@ -64,10 +64,10 @@ impl Lines {
         }
     }
 
-    /// How many connections of the run are in the output, each counted once however often it is there.
+    /// Counts the connections of the run in the output. A connection that is printed twice counts once.
     ///
     /// # Errors
-    /// When the output can't be read.
+    /// If the output cannot be read.
     pub(super) fn count(
         self,
         report: &Report,
@@ -89,7 +89,7 @@ impl Lines {
     }
 }
 
-/// What a tool says on stderr of connections that it has not printed.
+/// The number of lost connections that a tool prints to stderr.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) excluded: u64,
@@ -97,7 +97,7 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// lightmon says it in its summary, the others with each loss: `Lost 12 events`.
+    /// lightmon prints it in its summary, the other tools with each loss: `Lost 12 events`.
     pub(super) fn of(stderr: &str) -> Self {
         let number = |line: &str, before: &str| -> Option<u64> {
             let (_, rest) = line.split_once(before)?;

@@ -1,4 +1,4 @@
-//! The loads that all tools are put under.
+//! The loads under which the tools are measured.
 
 use std::{
     path::Path,
@@ -9,16 +9,16 @@ use anyhow::{Context as _, ensure};
 
 use crate::{kind::Kind, report::Report};
 
-/// The port of the first of the processes that share a load; each has its own.
+/// The destination port of the first process of a load. Each further process uses the next port.
 pub(super) const PORT: u16 = 20_000;
-/// Those processes: as many as there are cores where these figures are made.
+/// The number of processes of a load: the number of cores of the machine of the published figures.
 pub(super) const PROCESSES: u16 = 2;
 
-/// Connections of one kind, at a rate or as fast as they go.
+/// Connections of one kind, at a rate or at full speed.
 pub(super) struct Load {
-    /// What it is called in the results and on the command line.
+    /// Its name in the results and on the command line.
     pub(super) name: &'static str,
-    /// In the table and the plot.
+    /// Its name in the table and the chart.
     pub(super) title: &'static str,
     pub(super) kind: Kind,
     rate: Option<u32>,
@@ -70,10 +70,10 @@ pub(super) const LOADS: [Load; 8] = [
 ];
 
 impl Load {
-    /// Makes its connections, in a network of their own; `program` is this one.
+    /// Opens its connections, in a separate network namespace. `program` is the path of this program.
     ///
     /// # Errors
-    /// When one of them fails: what was reported of the others would tell nothing.
+    /// If a connection fails: the results would then mean nothing.
     pub(super) fn run(&self, program: &Path, is_quick: bool) -> anyhow::Result<Report> {
         let kind = serde_json::to_value(self.kind)?;
         let count = if is_quick { self.quick } else { self.count };
@@ -105,7 +105,7 @@ impl Load {
         Ok(report)
     }
 
-    /// Whether its connections come at a rate or at full speed over TCP and IPv4: what a user most likely has.
+    /// Whether it uses TCP over IPv4, at a rate or at full speed: the most common load.
     pub(super) const fn is_plain(&self) -> bool {
         matches!(self.kind, Kind::Tcp)
     }

@@ -1,4 +1,4 @@
-//! What a process and those that it has started take from the machine. Reads proc_pid(5).
+//! Measures CPU time, memory and wake-ups of a process and its children. Reads proc_pid(5).
 
 use std::{fs, time::Duration};
 
@@ -7,21 +7,21 @@ use nix::{
     unistd::Pid,
 };
 
-/// A tool and its children; what has ended counts as nothing.
+/// A tool and its children. Processes that have ended are not counted.
 #[derive(Clone, Copy)]
 pub(super) struct Process(pub(super) Pid);
 
-/// KiB.
+/// Memory, in KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
-    /// The most that was resident (VmHWM).
+    /// The peak of resident memory (VmHWM).
     pub(super) peak: u64,
-    /// Of it, the pages that it shares with the kernel for events, as they are now.
+    /// The part of it that is shared with the kernel for events, now.
     pub(super) ring: u64,
 }
 
 impl Process {
-    /// CPU time so far, in the kernel and outside, of all threads, those that have ended too.
+    /// CPU time so far, in kernel and user space, of all threads, also of those that have ended.
     pub(super) fn cpu(self) -> Duration {
         self.sum(|pid| {
             let clock = ClockId::pid_cpu_clock_id(pid).ok()?;
@@ -37,7 +37,7 @@ impl Process {
         }
     }
 
-    /// How often its threads have gone to sleep so far, and were woken again.
+    /// How often its threads have gone to sleep and were woken again, so far.
     pub(super) fn sleeps(self) -> u64 {
         self.sum(|pid| {
             let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
@@ -71,18 +71,18 @@ impl Process {
     }
 }
 
-/// Processes that were started on this machine since its boot.
+/// The number of processes started on this machine since boot.
 pub(super) fn forks() -> Option<u64> {
     number(&fs::read_to_string("/proc/stat").ok()?, "processes ")
 }
 
-/// The number behind that key at the beginning of a line.
+/// Returns the number after this key at the beginning of a line.
 fn number(text: &str, key: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
     rest.split_whitespace().next()?.parse().ok()
 }
 
-/// KiB of the mappings that BPF maps and perf events have.
+/// Returns the size of the mappings of BPF maps and perf events, in KiB.
 fn ring(smaps: &str) -> u64 {
     let mut is_ring = false;
     let mut sum = 0;
@@ -93,7 +93,7 @@ fn ring(smaps: &str) -> u64 {
                 sum += words.next().and_then(|n| n.parse().ok()).unwrap_or(0);
             }
             Some(word) if word.ends_with(':') => {}
-            // Addresses, rights, offset, device, inode, name.
+            // Columns: addresses, permissions, offset, device, inode, name.
             _ => {
                 is_ring = matches!(
                     words.nth(4),

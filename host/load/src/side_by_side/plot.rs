@@ -1,4 +1,4 @@
-//! The results as a picture: bars in SVG, readable on light and on dark pages.
+//! Draws the results as a bar chart in SVG, readable on light and dark pages.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::kind::Kind;
 
-/// The tools that are drawn, with colours that can be told apart by most people and on any background.
+/// The tools in the chart. Most people can tell these colours apart, on any background.
 const BARS: [(&str, &str); 4] = [
     (LIGHTMON, "#2da44e"),
     (BPFTRACE, "#bf8700"),
@@ -18,11 +18,11 @@ const BARS: [(&str, &str); 4] = [
 ];
 
 const WIDTH: f64 = 900.0;
-/// Of one picture: its title above, its labels below.
+/// Sizes of one panel: its title above, its labels below.
 const HEIGHT: f64 = 190.0;
 const TITLE: f64 = 34.0;
 const LABELS: f64 = 40.0;
-/// Between groups, and of one bar.
+/// The space between groups, and the width of a bar.
 const GAP: f64 = 14.0;
 const LARGEST_BAR: f64 = 44.0;
 
@@ -39,7 +39,7 @@ line { stroke: #8c959f }
 #[derive(Clone, Copy)]
 enum Scale {
     Linear,
-    /// Each step upwards is ten times as much.
+    /// Logarithmic: each step is ten times as much.
     Logarithmic,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn of(results: &Results) -> String {
         Picture {
             title: "microseconds added to connect(), median",
             scale: Scale::Linear,
-            // What is measured of `exec` is the life of a process.
+            // With `exec`, the measured time is the lifetime of a process.
             groups: loads()
                 .filter(|load| !matches!(load.kind, Kind::Exec))
                 .map(|load| {
@@ -108,7 +108,7 @@ pub(super) fn of(results: &Results) -> String {
     svg
 }
 
-/// Of the tools that have a bar somewhere.
+/// The legend: the tools that have at least one bar.
 fn legend(svg: &mut String, pictures: &[Picture]) {
     let mut x = 10.0;
     for (bar, (tool, colour)) in BARS.iter().enumerate() {
@@ -192,7 +192,7 @@ impl Picture {
     }
 }
 
-/// Powers of ten that these lie between.
+/// Returns the powers of ten below and above all values.
 fn decades(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let logarithms = values.filter(|value| *value > 0.0).map(f64::log10);
     let (least, most) = logarithms.fold((f64::MAX, f64::MIN), |(least, most), value| {
@@ -204,7 +204,7 @@ fn decades(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// Two digits that tell something.
+/// Formats a number with two significant digits.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0..0.995 => format!("{value:.2}"),
@@ -234,11 +234,11 @@ mod tests {
             svg.starts_with("<svg ") && svg.ends_with("</svg>\n"),
             "{svg}"
         );
-        // Neither tcplife nor the original was there.
+        // tcplife and the original were not measured.
         assert!(!svg.contains(TCPLIFE) && !svg.contains(ORIGINAL), "{svg}");
         let [lightmon, bpftrace] =
             [BARS[0].1, BARS[1].1].map(|fill| attributes(&svg, fill, "height"));
-        // CPU under one load, added time under it, first event; nothing was measured at 5,000/s.
+        // CPU and added time under one load, and the first event. Nothing was measured at 5,000/s.
         let room = HEIGHT - TITLE - LABELS - 12.0;
         // From 1 to 100: 3 and 12.
         let near =

@@ -1,4 +1,4 @@
-//! What was measured, as it is kept; and what is made of it: medians, ratios within a round, how far they spread.
+//! The results: the file format, and the statistics (medians, ratios within a round, spread).
 
 use std::{fs, io, path::Path};
 
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::tools::NOTHING;
 use crate::times::Percentiles;
 
-/// All that was measured.
+/// All results.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Results {
     pub(super) machine: Machine,
-    /// The first line that each program says of its version.
+    /// The first line of each program's version.
     pub(super) versions: Vec<String>,
     pub(super) runs: Vec<Run>,
     pub(super) rests: Vec<Rest>,
@@ -34,21 +34,21 @@ pub(super) struct Run {
     pub(super) tool: String,
     pub(super) round: u32,
     pub(super) made: u32,
-    /// How long the load took.
+    /// The duration of the load.
     pub(super) seconds: f64,
-    /// Of the calls that connect.
+    /// Times of the calls that connect.
     pub(super) times: Percentiles,
-    /// Nothing is attached: none.
+    /// `None` for the run without a tool.
     pub(super) cost: Option<Cost>,
 }
 
-/// What a tool did under a load, and took for it.
+/// What a tool reported under a load, and what it cost.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Cost {
-    /// Connections of the load that are in its output.
+    /// The connections of the load in its output.
     pub(super) reported: u32,
-    /// As it says itself, those of others on this machine among them.
+    /// The lost connections that the tool states, those of other programs included.
     pub(super) excluded: u64,
     pub(super) lost: u64,
     pub(super) cpu_seconds: f64,
@@ -66,15 +66,15 @@ pub(super) struct Rest {
     pub(super) first_event_ms: f64,
     pub(super) seconds: f64,
     pub(super) cpu_seconds: f64,
-    /// How often its threads went to sleep.
+    /// How often the tool's threads went to sleep.
     pub(super) sleeps: u64,
-    /// Processes that others have started meanwhile, of which some tools have to know.
+    /// The number of processes that other programs started meanwhile. Some tools handle each of them.
     pub(super) forks_of_others: u64,
     pub(super) peak: u64,
     pub(super) ring: u64,
 }
 
-/// The median, and what it lies between.
+/// The median, the smallest and the largest value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {
     pub(super) least: f64,
@@ -83,7 +83,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// None of nothing.
+    /// Returns `None` if there are no values.
     pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -102,10 +102,10 @@ impl Spread {
 }
 
 impl Results {
-    /// What is in the file; nothing if there is none.
+    /// Reads the file. A missing file has no results.
     ///
     /// # Errors
-    /// When it is something else.
+    /// If the file contains something else.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -116,7 +116,7 @@ impl Results {
     }
 
     /// # Errors
-    /// When it can't be written.
+    /// If the file cannot be written.
     pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
@@ -133,7 +133,7 @@ impl Results {
         self.runs.iter().filter(is_it)
     }
 
-    /// Its runs, each with the one of another tool in the same round.
+    /// Pairs each run with the run of another tool in the same round.
     fn pairs<'a>(
         &'a self,
         load: &'a str,
@@ -153,13 +153,13 @@ impl Results {
         Spread::of(self.runs(load, tool).filter_map(Run::cpu))
     }
 
-    /// The same as a ratio to another tool's.
+    /// Ratio of its CPU time to another tool's.
     pub(super) fn cpu_ratio(&self, load: &str, tool: &str, other: &str) -> Option<Spread> {
         let pairs = self.pairs(load, tool, other);
         Spread::of(pairs.filter_map(|(run, other)| Some(run.cpu()? / other.cpu()?)))
     }
 
-    /// Microseconds that a call which connects takes longer than with nothing attached.
+    /// The time that a connect call takes longer than without any tool, in microseconds.
     pub(super) fn added(
         &self,
         load: &str,
@@ -175,12 +175,12 @@ impl Results {
         self.rests.iter().filter(move |rest| rest.tool == tool)
     }
 
-    /// Milliseconds from the start to the first connection in the output.
+    /// The time from the start to the first connection in the output, in milliseconds.
     pub(super) fn first_event(&self, tool: &str) -> Option<Spread> {
         Spread::of(self.rests(tool).map(|rest| rest.first_event_ms))
     }
 
-    /// MiB under a load, without the pages that are shared with the kernel.
+    /// Memory under a load without the pages shared with the kernel, in MiB.
     pub(super) fn memory(&self, load: &str, tool: &str) -> Option<Spread> {
         let costs = self.runs(load, tool).filter_map(|run| run.cost);
         Spread::of(costs.map(|cost| mib(cost.peak.saturating_sub(cost.ring))))
@@ -202,7 +202,7 @@ pub(super) mod tests {
     use super::*;
     use crate::side_by_side::tools::{BPFTRACE, LIGHTMON};
 
-    /// Kept as a run writes it; the numbers are not of any machine.
+    /// In the format of a real run, with invented numbers.
     pub(in crate::side_by_side) fn sample() -> Results {
         serde_json::from_str(include_str!("sample.json")).unwrap()
     }

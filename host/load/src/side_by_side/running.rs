@@ -1,4 +1,4 @@
-//! A tool that runs: started, known to report, ended.
+//! Starts a tool, waits until it reports connections, and ends it.
 
 use std::{
     fs::{self, File},
@@ -22,36 +22,36 @@ use nix::{
 
 use super::measure::Process;
 
-/// Compiling plugins is part of a first start.
+/// Time limit of a start. The first start compiles plugins.
 const START: Duration = Duration::from_secs(60);
-/// What a tool that has fallen behind is given to print the rest.
+/// Time limit for a tool that has fallen behind to print the rest.
 const CATCH_UP: Duration = Duration::from_secs(60);
-/// What it is given to end.
+/// Time limit for a tool to end.
 const END: Duration = Duration::from_secs(10);
-/// So little CPU time in so long is rest.
+/// A tool is idle if it uses no more than this CPU time within this time.
 const REST: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(200));
-/// Where the probes go: the first three numbers of their addresses.
+/// The first three numbers of the destination addresses of the probes.
 const PROBES: &str = "127.14.77.";
 
-/// Killed when dropped.
+/// A running tool. Drop kills it.
 pub(super) struct Running {
     child: Child,
     output: PathBuf,
     stderr: PathBuf,
-    /// From the start until the first connection was in the output; there was one each millisecond.
+    /// The time from the start to the first connection in the output. A probe connects every millisecond.
     pub(super) first_event: Duration,
 }
 
 impl Running {
-    /// Starts it, its output in this folder, and waits until it has printed a connection.
+    /// Starts the tool and waits until it has printed a connection. Its output goes to this folder.
     ///
     /// # Errors
-    /// When it can't be started, or prints none.
+    /// If the tool does not start, or prints no connection.
     pub(super) fn start(mut command: Command, folder: &Path) -> anyhow::Result<Self> {
         let (output, stderr) = (folder.join("output"), folder.join("stderr"));
         let start = Instant::now();
         let child = command
-            // Where no config.yaml is.
+            // There is no config.yaml in this folder.
             .current_dir("/")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
@@ -69,7 +69,7 @@ impl Running {
         Ok(running)
     }
 
-    /// Connects once a millisecond until one of the connections is in the output.
+    /// Connects every millisecond until one of the connections is in the output.
     fn probe(&mut self, start: Instant) -> anyhow::Result<()> {
         let mut output = File::open(&self.output)?;
         let mut printed = Vec::new();
@@ -100,7 +100,7 @@ impl Running {
         Process(Pid::from_raw(self.child.id() as i32))
     }
 
-    /// Waits until it has nothing more to do, and returns its CPU time until then.
+    /// Waits until the tool is idle. Returns its CPU time until then.
     pub(super) fn at_rest(&self) -> Duration {
         let (little, long) = REST;
         let start = Instant::now();
@@ -115,10 +115,10 @@ impl Running {
         }
     }
 
-    /// Ends it as a user does, and returns what it has said.
+    /// Ends the tool with SIGINT, and returns its stderr.
     ///
     /// # Errors
-    /// When it does not end.
+    /// If the tool does not end.
     pub(super) fn end(&mut self) -> anyhow::Result<String> {
         kill(self.process().0, Signal::SIGINT)?;
         let deadline = Instant::now() + END;
@@ -131,10 +131,10 @@ impl Running {
         Ok(self.said()?)
     }
 
-    /// What it has printed so far.
+    /// Opens the tool's output.
     ///
     /// # Errors
-    /// When the file can't be opened.
+    /// If the file cannot be opened.
     pub(super) fn output(&self) -> io::Result<io::BufReader<File>> {
         Ok(io::BufReader::with_capacity(
             1 << 20,
@@ -150,14 +150,14 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Either may have happened already. A million lines that nobody needs any more are not worth writing to the disk.
+        // Errors are ignored: the tool may have ended, the file may be gone. The output is truncated, to save disk writes.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = fs::remove_file(&self.output);
     }
 }
 
-/// A connection over TCP and one over UDP, as some tools know one of them only; nobody listens there.
+/// Opens one TCP and one UDP connection to ports without a listener. Both, since some tools report only one of them.
 fn probe(i: u32) -> io::Result<()> {
     let [.., last] = (1 + i % 250).to_be_bytes();
     let to = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::new(127, 14, 77, last), 9));

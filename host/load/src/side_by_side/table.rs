@@ -1,4 +1,4 @@
-//! The results as tables in Markdown.
+//! Prints the results as Markdown tables.
 
 use std::fmt::Write as _;
 
@@ -8,12 +8,12 @@ use super::{
     tools::{BPFTRACE, LIGHTMON, NOTHING, ORIGINAL, TCPLIFE, TOOLS},
 };
 
-/// What lightmon is compared with: the first table. The second has the other ways of running lightmon.
+/// The tools of the first table. The second table has other ways to run lightmon.
 const PEERS: [&str; 5] = [NOTHING, LIGHTMON, BPFTRACE, TCPLIFE, ORIGINAL];
-/// Nothing to tell.
+/// An empty cell.
 const NONE: &str = "-";
 
-/// All that was measured.
+/// Prints all results.
 pub(super) fn of(results: &Results) -> String {
     tables(results).join("\n")
 }
@@ -107,7 +107,7 @@ fn at_rest(results: &Results) -> Vec<Vec<String>> {
     rows
 }
 
-/// In all rounds; what is missing is never rounded away.
+/// The share of reported connections over all rounds. Rounding never hides a missing connection.
 fn reported(runs: &[&Run]) -> String {
     let costs = || runs.iter().filter_map(|run| Some((run.made, run.cost?)));
     if costs().next().is_none() {
@@ -135,7 +135,7 @@ fn reported(runs: &[&Run]) -> String {
     text
 }
 
-/// `2.0 (1.5-2.5)`; the median alone where the others look like it.
+/// Formats `2.0 (1.5-2.5)`, or only the median if smallest and largest value look the same.
 fn spread(spread: Option<Spread>) -> String {
     let Some(Spread {
         least,
@@ -152,7 +152,7 @@ fn spread(spread: Option<Spread>) -> String {
     }
 }
 
-/// Two digits behind the point at most, three that tell something where there are as many.
+/// Formats a number with three significant digits, but at most two decimals.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         0.0..9.995 => 2,
@@ -171,7 +171,7 @@ fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
-/// Columns that have nothing in them are left out.
+/// Prints a table without its empty columns.
 fn markdown(rows: &[Vec<String>]) -> String {
     let Some((head, body)) = rows.split_first().filter(|(_, body)| !body.is_empty()) else {
         return String::new();
@@ -224,7 +224,7 @@ mod tests {
         ");
     }
 
-    /// `make bench BENCH=host/load/results/side-by-side` prints what belongs there.
+    /// `make bench BENCH=host/load/results/side-by-side` prints the current tables.
     #[test]
     fn the_manual_has_the_kept_results() {
         let kept = include_str!("../../results/side-by-side.json");

@@ -1,4 +1,4 @@
-//! The tools that are compared: how each is started, and how its output is read.
+//! The compared tools: command lines and output formats.
 
 use std::{
     fmt::Write as _,
@@ -12,33 +12,33 @@ use super::{
 };
 use crate::kind::Kind;
 
-/// What the added time is measured against.
+/// The run without a tool: the reference of the added time.
 pub(super) const NOTHING: &str = "nothing attached";
 pub(super) const LIGHTMON: &str = "lightmon";
 pub(super) const BPFTRACE: &str = "bpftrace";
 pub(super) const TCPLIFE: &str = "tcplife";
 pub(super) const ORIGINAL: &str = "original";
 
-/// Where the programs are; those that are not there are left out.
+/// The paths of the programs. Missing programs are not measured.
 pub(super) struct Programs {
     pub(super) lightmon: PathBuf,
-    /// The folder of lightmon's plugins.
+    /// Folder of lightmon's plugins.
     pub(super) plugins: PathBuf,
-    /// A folder for what the tools keep from one start to the next, and for the scripts.
+    /// Folder for the caches of the tools, and for the scripts.
     pub(super) folder: PathBuf,
     pub(super) bpftrace: Option<PathBuf>,
     pub(super) tcplife: Option<PathBuf>,
-    /// The lightmon that was written in Go.
+    /// The original lightmon, in Go.
     pub(super) original: Option<PathBuf>,
 }
 
-/// One way of being told of connections.
+/// A tool with its options.
 pub(super) struct Tool {
     pub(super) name: &'static str,
     pub(super) lines: Lines,
-    /// Whether it is put under this load.
+    /// Whether the tool is measured under this load.
     pub(super) takes: fn(&Load) -> bool,
-    /// Its command line for connections of this kind; none where it is not to be had.
+    /// The command line for connections of this kind, or `None` if the program is missing.
     pub(super) command: fn(&Programs, Kind) -> Option<Command>,
 }
 
@@ -130,8 +130,8 @@ pub(super) const TOOLS: [Tool; 10] = [
     },
 ];
 
-/// bpftrace's script for connections of that kind, by its name in [`Programs::folder`]. One for each, so that neither pays for
-/// the hooks of the other.
+/// The name of bpftrace's script for this kind in [`Programs::folder`]. TCP and UDP have separate scripts, so that neither pays
+/// for the hooks of the other.
 fn script(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Udp | Kind::UdpSend => ("udp.bt", include_str!("udp.bt")),
@@ -140,10 +140,10 @@ fn script(kind: Kind) -> (&'static str, &'static str) {
 }
 
 impl Programs {
-    /// Puts the scripts into the folder.
+    /// Writes the scripts to the folder.
     ///
     /// # Errors
-    /// When they can't be written.
+    /// If a script cannot be written.
     pub(super) fn write_scripts(&self) -> std::io::Result<()> {
         for (name, text) in [Kind::Tcp, Kind::Udp].map(script) {
             std::fs::write(self.folder.join(name), text)?;
@@ -177,7 +177,7 @@ fn with_plugins(programs: &Programs, plugins: &[&str]) -> Option<Command> {
     lightmon(programs, "json", &args)
 }
 
-/// An exclude expression that matches the whole load, and not the probes.
+/// Returns an exclude expression that matches the whole load, but not the probes.
 fn ports() -> String {
     let mut expression = format!("dport={PORT}");
     for port in PORT + 1..PORT + PROCESSES {
