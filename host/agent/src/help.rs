@@ -150,8 +150,8 @@ mod tests {
             "help: no topic `filter`: did you mean filters?"
         );
         assert_eq!(
-            unknown("zz\n"),
-            "help: no topic `zz\\n`: `lightmon help` lists the topics"
+            unknown("z\nz"),
+            "help: no topic `z\\nz`: `lightmon help` lists the topics"
         );
     }
 }

@@ -16,15 +16,8 @@ use serde_json::Value;
 type Module = Vec<String>;
 
 const PAGE: &str = "host/docs/architecture.md";
-/// Crates whose files still have cycles.
-const NOT_YET: &[&str] = &[
-    "lightmon",
-    "lightmon-event",
-    "lightmon-output",
-    "lightmon-plugin",
-    "lightmon-plugin-cli",
-    "lightmon-plugin-host",
-];
+/// The SDK: its `host` calls the stand-in for the host in `test` when a plugin is tested natively.
+const EXCEPTIONS: &[&str] = &["lightmon-plugin"];
 
 const GRAPH_BEGIN: &str = "<!-- crates:begin -->\n";
 const GRAPH_END: &str = "<!-- crates:end -->";
@@ -153,7 +146,7 @@ fn files_do_not_import_each_other_in_cycles() {
             let files = files(source);
             for cycle in cycles(&imports(&files)) {
                 let name = package["name"].as_str().unwrap();
-                if !NOT_YET.contains(&name) {
+                if !EXCEPTIONS.contains(&name) {
                     wrong.push(format!("{name} ({}): {cycle}", source.display()));
                 }
             }

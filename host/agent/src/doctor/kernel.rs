@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn btf_members() {
-        check(&btf(Ok(vec![])), State::Fine, "all members");
+        check(&btf(Ok(vec![])), State::Fine, "all structure members");
         check(
             &btf(Ok(vec!["sock.sk_err".into()])),
             State::Degraded,

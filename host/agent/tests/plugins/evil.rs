@@ -100,7 +100,11 @@ fn what_fails_is_said_once_and_costs_nobody_else_anything() {
             "recursed deeper than its stack",
         ),
         ("memory", module(&["memory"]), "bytes of memory, "),
-        ("table", module(&["table"]), "wanted 1000001 table elements"),
+        (
+            "table",
+            module(&["table"]),
+            "requested 1000001 table elements",
+        ),
         (
             "100 MB",
             module(&["huge_answer"]),

@@ -312,7 +312,7 @@ fn a_plugin_that_can_be_done_without() {
         (
             &log[0],
             "a",
-            "is not WebAssembly: give the .wasm file that building the plugin has made",
+            "is not WebAssembly: give the .wasm file that the plugin's build makes",
         ),
         (&log[1], "c", "needs a table: grant it with table.NAME=FILE"),
     ] {

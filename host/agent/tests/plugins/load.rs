@@ -25,11 +25,11 @@ fn files_that_are_no_plugins() {
         ),
         (
             b"#!/bin/sh\n",
-            "plugin p.wasm: is not WebAssembly: give the .wasm file that building the plugin has made",
+            "plugin p.wasm: is not WebAssembly: give the .wasm file that the plugin's build makes",
         ),
         (
             &elf[..4096],
-            "plugin p.wasm: is not WebAssembly: give the .wasm file that building the plugin has made",
+            "plugin p.wasm: is not WebAssembly: give the .wasm file that the plugin's build makes",
         ),
         (
             b"\n(module)",
@@ -115,11 +115,11 @@ fn precompiled_code() {
 fn other_versions_of_the_contract() {
     assert_eq!(
         refused(of_version("9.9.0")),
-        "plugin p.wasm: needs version 9.9.0 of the plugin contract, this lightmon 0.1: upgrade lightmon"
+        "plugin p.wasm: needs version 9.9.0 of the plugin contract, this lightmon has 0.1: upgrade lightmon"
     );
     assert_eq!(
         refused(of_version("0.0.3")),
-        "plugin p.wasm: needs version 0.0.3 of the plugin contract, this lightmon 0.1: upgrade the plugin"
+        "plugin p.wasm: needs version 0.0.3 of the plugin contract, this lightmon has 0.1: upgrade the plugin"
     );
     let host = Host::new(patient()).with("p.wasm", of_version("0.1.7"), "");
     assert!(host.load().is_ok(), "a patch version is no other contract");

@@ -46,7 +46,10 @@ fn other_runtimes_cost_names() {
     assert!(check.todo.unwrap().contains("unix:///run/p"));
     let root = |answer, by_itself| of_podman(Path::new(PODMAN_SOCKET), &answer, by_itself);
     let state = |check: Option<Check>| check.unwrap().state;
-    assert_eq!(state(root(Answer::Version("5.0".into()), true)), State::Fine);
+    assert_eq!(
+        state(root(Answer::Version("5.0".into()), true)),
+        State::Fine
+    );
     assert_eq!(state(root(Answer::Denied, true)), State::Degraded);
     assert_eq!(
         state(root(Answer::Version("5.0".into()), false)),
@@ -110,7 +113,7 @@ fn only_unix_sockets_are_watched() {
     let checks = runtimes(Some("tcp://10.0.0.1:2375"), vec![missing.clone()]);
     assert_eq!(checks[0].state, State::Degraded, "{checks:?}");
     let last = checks.last().unwrap();
-    let expected = format!("nothing is at {missing}");
+    let expected = format!("no socket at {missing}");
     assert_eq!(last.found, expected, "{checks:?}");
 }
 
