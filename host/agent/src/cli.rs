@@ -53,11 +53,11 @@ pub enum Command {
 }
 
 const AFTER_HELP: &str = "\
-The environment can set each option: LIGHTMON_FORMAT, LIGHTMON_EXCLUDE and so on. lightmon accepts the
-original's spellings with a single dash: -exclude, -output, -v6, -log_path.
+The environment can set each option: LIGHTMON_FORMAT, LIGHTMON_EXCLUDE and so on. lightmon accepts the original's \
+spellings with a single dash: -exclude, -output, -v6, -log_path.
 
-Events go to stdout, everything else to stderr. After SIGINT or SIGTERM, lightmon writes a summary that
-accounts for every event. `lightmon help` lists the pages of the manual.
+Events go to stdout, everything else to stderr. After SIGINT or SIGTERM, lightmon writes a summary that accounts for \
+every event. `lightmon help` lists the pages of the manual.
 
 Exit codes: 0 success, 1 failed while running, 2 wrong usage or settings.";
 
