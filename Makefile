@@ -37,7 +37,7 @@ check: ## check format, lints, docs, licences; run unit tests
 	cargo fmt --all --check
 	host/deny.sh
 	cargo clippy --all-targets -- --deny warnings
-	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps --lib --bins --examples
+	RUSTDOCFLAGS='--deny warnings' cargo doc --no-deps
 	cargo test
 
 test: check plugins ## run `make check` and all other tests (root, Debian)

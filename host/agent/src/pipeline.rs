@@ -5,7 +5,7 @@
 //! └──── capture thread ─────────┘    └─ plugin_stage.rs ─┘
 //! ```
 //!
-//! `--count` is kept in [`CaptureStage::max_records`]: the source is asked for no more records than are left to write.
+//! `--count` is kept in `CaptureStage::max_records`: the source is asked for no more records than are left to write.
 
 mod plugin_stage;
 
