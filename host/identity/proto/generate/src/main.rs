@@ -1,5 +1,5 @@
 //! Generates the messages and clients of `host/identity/proto/*.proto` into `host/identity/src/container/cri/api`.
-//! Needs no protoc. To be run after a change to a .proto file: `cargo run --package lightmon-proto`.
+//! Needs no protoc. Run it after a change to a .proto file.
 
 use std::{error::Error, path::Path};
 

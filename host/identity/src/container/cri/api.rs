@@ -1,7 +1,7 @@
 //! The messages and clients of the CRI v1 API and of containerd's event service.
 //!
-//! The code is generated from `host/identity/proto/*.proto` by `cargo run --package lightmon-proto`, and checked in: so building
-//! lightmon needs no protobuf compiler.
+//! The code is generated from `host/identity/proto/*.proto` by the program in `host/identity/proto/generate`, and checked in: so
+//! building lightmon needs no protobuf compiler.
 
 /// The CRI v1 API, generated from `runtime.proto`.
 pub(super) mod runtime {
