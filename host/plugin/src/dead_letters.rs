@@ -246,7 +246,7 @@ mod tests {
         symlink(path("target"), path("link")).unwrap();
         fs::write(path("open"), "").unwrap();
         fs::set_permissions(path("open"), fs::Permissions::from_mode(0o666)).unwrap();
-        fs::create_dir(path("folder")).unwrap();
+        fs::create_dir(path("dir")).unwrap();
         nix::unistd::mkfifo(&path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         fs::create_dir(path("everybodys")).unwrap();
         fs::set_permissions(path("everybodys"), fs::Permissions::from_mode(0o777)).unwrap();
