@@ -149,7 +149,7 @@ fn inspect_does_not_run_the_plugin() {
 }
 
 #[test]
-fn what_comes_out_is_compared_with_what_should() {
+fn output_is_compared_with_the_expected_output() {
     let folder = with_plugin();
     let text = out(
         &mut lightmon(folder.path(), &["plugin", "test", "drop.wasm"]),
@@ -275,7 +275,7 @@ fn a_run_takes_settings_and_options() {
 }
 
 #[test]
-fn a_recording_is_redacted_and_its_owners() {
+fn a_recording_is_redacted_and_private() {
     let folder = tempfile::tempdir().expect("a folder");
     let record = |more: &[&str], code| {
         let mut args = vec!["record", "-o", "x.jsonl", "--replay", PUBLIC];
@@ -332,7 +332,7 @@ fn a_recording_is_redacted_and_its_owners() {
 }
 
 #[test]
-fn a_project_is_begun_once() {
+fn new_does_not_overwrite_a_project() {
     let folder = tempfile::tempdir().expect("a folder");
     for language in ["rust", "js", "python"] {
         let text = out(

@@ -59,7 +59,7 @@ fn flag_beats_environment_beats_file_beats_default() {
 }
 
 #[test]
-fn a_config_yaml_in_the_working_folder_is_read_unless_it_is_anybodys() {
+fn config_yaml_in_the_working_directory_is_read_unless_others_can_write_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.yaml");
@@ -95,7 +95,7 @@ fn replaying_a_recording_gives_the_same_lines() {
 }
 
 #[test]
-fn a_full_disk_is_said_counted_and_the_exit_code() {
+fn a_full_disk_is_reported_counted_and_sets_the_exit_code() {
     let output = lightmon(&["--replay", RECORDING])
         .stdout(File::create("/dev/full").unwrap())
         .output()
@@ -112,7 +112,7 @@ fn a_full_disk_is_said_counted_and_the_exit_code() {
 }
 
 #[test]
-fn malformed_lines_are_counted_and_the_exit_code() {
+fn malformed_lines_are_counted_and_set_the_exit_code() {
     let recording = tempfile::NamedTempFile::new().unwrap();
     let good = fs::read_to_string(RECORDING).unwrap();
     let good = good.lines().next().unwrap();

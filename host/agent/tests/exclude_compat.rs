@@ -211,7 +211,7 @@ fn repeated_expressions_exclude_what_any_of_them_matches() {
 }
 
 #[test]
-fn what_the_original_swallowed_is_an_error() {
+fn expressions_that_the_original_ignored_are_errors() {
     let texts = [
         "dport=99999",
         "dport=",

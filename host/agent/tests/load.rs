@@ -240,7 +240,7 @@ fn each_kind_of_connection() {
 /// Slow and steady: the 2000th is not made before its time.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_rate() {
+fn rate_of_a_load() {
     let mut lightmon = Lightmon::start();
     let start = Instant::now();
     let made = lightmon.load(&[
@@ -318,7 +318,7 @@ fn side_by_side_with_a_stand_in_for_the_original() {
 /// More than the kernel's buffer holds, while lightmon can't read: what is not reported is counted, to the last one.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn what_is_lost_is_counted() {
+fn lost_events_are_counted() {
     let mut lightmon = Lightmon::start();
     lightmon.signal(Signal::SIGSTOP);
     let made = lightmon.load(&["udp", "--count", "150000", "--processes", "2"]);

@@ -109,7 +109,7 @@ fn table_in_color() {
 }
 
 #[test]
-fn a_plugins_line_takes_the_events_place() {
+fn a_line_of_a_plugin_replaces_the_event() {
     let mut events = events();
     events.truncate(2);
     events[0].line = Some("{\"msg\":\"a\tb\u{202e}\"}\r\n\x1b[31mforged".to_owned());
@@ -156,7 +156,7 @@ fn the_originals_lines_are_read() {
 }
 
 #[test]
-fn what_is_no_event_is_skipped_and_counted() {
+fn lines_that_are_not_events_are_skipped_and_counted() {
     let good = std::fs::read_to_string(EVENTS).unwrap();
     let good = good.lines().next().unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -199,7 +199,7 @@ fn what_is_no_event_is_skipped_and_counted() {
 }
 
 #[test]
-fn keys_that_are_not_known_are_ignored() {
+fn unknown_keys_are_ignored() {
     let good = std::fs::read_to_string(EVENTS).unwrap();
     let good = good.lines().next().unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();

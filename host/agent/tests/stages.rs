@@ -31,7 +31,7 @@ fn compare(recorded: &[(&str, Cost)], now: &[(&str, Cost)], all: &[&str]) -> Com
 }
 
 #[test]
-fn a_stage_that_needs_more_is_named() {
+fn a_slower_stage_is_named() {
     let faults = |now: Cost| {
         compare(
             &[("decode", cost(1000.0, 2.0))],
@@ -57,7 +57,7 @@ fn a_stage_that_needs_more_is_named() {
 }
 
 #[test]
-fn what_a_batch_shares_is_no_allocation_of_its_events() {
+fn shared_allocations_of_a_batch_are_not_counted_for_events() {
     let faults = |now| {
         compare(
             &[("exclude", cost(9.0, 0.0))],
@@ -108,7 +108,7 @@ fn the_table_has_a_line_a_stage() {
 }
 
 #[test]
-fn a_batchs_cost_is_shared_by_its_events() {
+fn the_cost_of_a_batch_is_divided_by_its_events() {
     assert_eq!(Cost::per_event(6450, 65, 64), cost(101.0, 1.02));
 }
 
@@ -157,7 +157,7 @@ fn allocations_are_counted_by_their_calls() {
 }
 
 #[test]
-fn a_profile_that_was_cut_off_says_nothing() {
+fn a_truncated_profile_is_rejected() {
     let cut = PROFILE.split("totals").next().unwrap();
     assert_eq!(Totals::of(cut), None);
 }

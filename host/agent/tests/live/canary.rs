@@ -95,7 +95,7 @@ impl Reader {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn detached_hooks_are_blindness() {
+fn detached_hooks_fail_the_self_test() {
     let (teller, told) = mpsc::channel();
     let (stop, source) = (Stop::new().unwrap(), open());
     let mut canary = SelfTest::new(&source.degraded);
@@ -145,7 +145,7 @@ fn json(line: &str) -> Value {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn no_alarm_while_all_is_seen() {
+fn the_self_test_gives_no_false_alarm() {
     let ended = start(&["--duration", "5s"]).wait();
     assert_eq!(ended.status.code(), Some(0), "{:#?}", ended.messages);
     assert_eq!(ended.lines, [""; 0]);
@@ -208,7 +208,7 @@ fn ptrace(request: libc::c_uint, thread: Pid) {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_pipeline_that_stands_still_is_blindness() {
+fn a_blocked_pipeline_fails_the_self_test() {
     let mut lightmon = start(&[]);
     let is = |wanted: &'static str| move |line: &str| json(line)["notice"] == wanted;
     let standstill = Standstill::of(lightmon.id(), "pipeline");

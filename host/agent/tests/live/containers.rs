@@ -65,7 +65,7 @@ fn assert_is(container: &Option<Arc<Container>>, id: &str, name: &str, labels: &
 
 #[test]
 #[ignore = "needs root and dockerd: make test runs it"]
-fn life_of_containers() {
+fn container_life_cycle() {
     let dockerd = Dockerd::start();
     let containers = Containers::remembering(Duration::from_millis(200));
 
@@ -157,7 +157,7 @@ fn short_lived_containers() {
 
 #[test]
 #[ignore = "needs root and dockerd: make test runs it"]
-fn image_that_has_lost_its_name() {
+fn image_without_a_name() {
     let dockerd = Dockerd::start();
     let id = dockerd.docker(&["run", "--detach", "--name", "old", IMAGE, "sleep", "1000"]);
     // The name gets another image.
@@ -177,7 +177,7 @@ fn image_that_has_lost_its_name() {
 
 #[test]
 #[ignore = "needs root and dockerd: make test runs it"]
-fn daemon_comes_and_goes() {
+fn daemon_restart() {
     let mut dockerd = Dockerd::stopped();
     let containers = Containers::remembering(Duration::from_millis(200));
     let _watching = watch(&containers, &dockerd);

@@ -155,7 +155,7 @@ fn excluded_connections_are_counted_and_sigint_ends() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn count_and_duration_end_it() {
+fn count_and_duration_end_lightmon() {
     let counted = Lightmon::start(&[
         "-f",
         "json",
@@ -234,7 +234,7 @@ fn log_goes_to_a_file() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_reader_that_goes_away_ends_it() {
+fn a_closed_stdout_ends_lightmon() {
     let mut child = command(&["-f", "json", "--exclude", "keyword='other'"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -267,7 +267,7 @@ fn a_reader_that_goes_away_ends_it() {
 /// Nobody reads: what could not be written is counted, also what waits in the kernel's buffer.
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_stalled_reader_is_no_reason_to_hang_or_to_miscount() {
+fn a_stalled_reader_causes_no_hang_and_no_wrong_count() {
     const MANY: u64 = 3000;
     let mut child = command(&["-f", "json"])
         .stdout(Stdio::piped())
@@ -328,7 +328,7 @@ fn with_capabilities(capabilities: &str) -> (tempfile::TempDir, Command) {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn without_rights_it_says_so_in_one_line() {
+fn missing_capabilities_give_one_line() {
     for capabilities in ["", ",+bpf", ",+bpf,+perfmon"] {
         let (_folder, mut command) = with_capabilities(capabilities);
         let output = command.output().unwrap();
@@ -343,7 +343,7 @@ fn without_rights_it_says_so_in_one_line() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn four_capabilities_are_enough() {
+fn four_capabilities_suffice() {
     let (_folder, command) = with_capabilities(",+bpf,+perfmon,+dac_read_search,+sys_ptrace");
     let lightmon = Lightmon::start_command(command);
     let pid = spawn("nc", &["-z", "127.0.15.1", "9"]);

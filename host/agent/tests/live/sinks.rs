@@ -95,7 +95,7 @@ fn tally<'a>(lines: impl IntoIterator<Item = &'a str>, place: &str) -> (u64, u64
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_said_and_the_rest_counted() {
+fn a_closed_stdout_is_reported_and_the_rest_counted() {
     let recording = recording(50_000);
     let mut child = replay(recording.path())
         .stdout(Stdio::piped())
@@ -118,7 +118,7 @@ fn a_reader_that_leaves_early_is_said_and_the_rest_counted() {
 }
 
 #[test]
-fn a_reader_that_stalls_does_not_keep_it_from_ending() {
+fn a_stalled_reader_does_not_delay_the_end() {
     let recording = recording(50_000);
     let (reader, writer) = pipe().unwrap();
     let child = replay(recording.path())
@@ -139,7 +139,7 @@ fn a_reader_that_stalls_does_not_keep_it_from_ending() {
 }
 
 #[test]
-fn not_even_when_nobody_reads_its_messages() {
+fn nobody_reading_stderr_does_not_block_lightmon() {
     let recording = recording(50_000);
     let (reader, writer) = pipe().unwrap();
     let child = replay(recording.path())
@@ -181,7 +181,7 @@ fn notices_of_a_recording_are_passed_on_in_their_place() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_full_disk_is_said_and_when_it_has_room_again_what_is_missing() {
+fn a_full_disk_is_reported_and_the_losses_when_it_has_room_again() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().to_str().unwrap();
     let lightmon = env!("CARGO_BIN_EXE_lightmon");
@@ -243,7 +243,7 @@ fn a_full_disk_is_said_and_when_it_has_room_again_what_is_missing() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_reader_that_stalls_costs_what_it_does_not_take_and_no_more() {
+fn a_stalled_reader_loses_only_what_it_does_not_read() {
     // More than would fit into the kernel's buffer.
     const LOST: u64 = 2500;
     let mut child = command(&["-f", "json", "--buffer-size", "256K"])
@@ -324,7 +324,7 @@ fn a_reader_that_stalls_costs_what_it_does_not_take_and_no_more() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_buffer_of_another_size_is_the_kernels() {
+fn the_kernel_gets_the_given_buffer_size() {
     let lightmon = Lightmon::start(&["--buffer-size", "128K"]);
     // proc(5): what a descriptor of a map says of it; 27 is BPF_MAP_TYPE_RINGBUF.
     let sizes: Vec<_> = fs::read_dir(format!("/proc/{}/fdinfo", lightmon.id()))

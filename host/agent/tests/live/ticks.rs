@@ -26,7 +26,7 @@ fn with(file: &std::path::Path, settings: &str) -> String {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn called_while_nothing_happens() {
+fn tick_is_called_without_events() {
     let (_folder, file) = plugin(&guest::text(&["tick"]).replace("PERIOD", "100"));
     let lightmon = Lightmon::start(&["-f", "json", "--plugin", &with(&file, "")]);
     let mut times = Vec::new();
@@ -45,7 +45,7 @@ fn called_while_nothing_happens() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn one_that_must_not_fail_ends_lightmon_while_nothing_happens() {
+fn on_fault_halt_ends_lightmon_without_events() {
     let text = guest::text(&["keep", "evil_tick"])
         .replace("$TICK", "$evil")
         .replace("$STOP", "$good")

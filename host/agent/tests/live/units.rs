@@ -62,7 +62,7 @@ impl Drop for Service {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_service_older_and_newer_than_lightmon() {
+fn services_started_before_and_after_lightmon() {
     let check = |service: &Service, lightmon: &Lightmon, address: &str| {
         service.connect(address);
         let event = lightmon.event_to(address, 9);

@@ -84,7 +84,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn what_is_kept_is_the_owners_alone_and_does_the_same() {
+fn cached_plugins_are_private_and_behave_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("a/b");
     for bytes in [module(&["drop_port"]), component(&["drop_port"])] {
@@ -106,7 +106,7 @@ fn what_is_kept_is_the_owners_alone_and_does_the_same() {
 }
 
 #[test]
-fn what_is_kept_is_what_runs() {
+fn the_cached_code_is_used() {
     let folder = tempfile::tempdir().expect("a folder");
     let ours = host(folder.path());
     works(&ours);
@@ -131,7 +131,7 @@ fn what_is_kept_is_what_runs() {
 }
 
 #[test]
-fn a_changed_plugin_is_another() {
+fn a_changed_plugin_has_another_cache_entry() {
     let folder = tempfile::tempdir().expect("a folder");
     works(&host(folder.path()));
     // A custom section that says nothing.
@@ -159,7 +159,7 @@ fn code_for_another_engine_is_refused() {
 }
 
 #[test]
-fn damaged_entries_are_made_anew() {
+fn damaged_entries_are_compiled_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let host = host(folder.path());
     works(&host);
@@ -188,7 +188,7 @@ fn damaged_entries_are_made_anew() {
 }
 
 #[test]
-fn entries_that_others_could_have_written_are_made_anew() {
+fn entries_writable_by_others_are_compiled_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let host = host(folder.path());
     works(&host);
@@ -270,7 +270,7 @@ fn entries_and_folders_of_others_are_not_used() {
 }
 
 #[test]
-fn folders_that_others_can_write_to_are_not_used() {
+fn folders_writable_by_others_are_not_used() {
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("cache");
     let unused = |path: &Path, why: &str| {
@@ -301,7 +301,7 @@ fn folders_that_others_can_write_to_are_not_used() {
 }
 
 #[test]
-fn a_folder_that_takes_nothing_costs_one_message() {
+fn an_unwritable_folder_gives_one_message() {
     let folder = tempfile::tempdir().expect("a folder");
     set_mode(folder.path(), 0o500);
     // Modes don't stop root, but nobody can make files there.
@@ -341,7 +341,7 @@ fn messages(child: Child) -> String {
 }
 
 #[test]
-fn processes_that_write_at_once_leave_one_good_entry() {
+fn concurrent_writers_leave_one_valid_entry() {
     let folder = tempfile::tempdir().expect("a folder");
     let (plugin, cache) = (folder.path().join("p.wasm"), folder.path().join("cache"));
     fs::write(&plugin, module(&["drop_port"])).expect("a plugin");
@@ -360,7 +360,7 @@ fn processes_that_write_at_once_leave_one_good_entry() {
 
 #[test]
 #[ignore = "needs root: make test runs it"]
-fn a_program_with_more_rights_than_its_user_has_no_cache() {
+fn a_setuid_program_uses_no_cache() {
     let folder = tempfile::tempdir().expect("a folder");
     set_mode(folder.path(), 0o755);
     let (plugin, cache) = (folder.path().join("p.wasm"), folder.path().join("cache"));

@@ -90,7 +90,7 @@ fn allocator(instead: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_fails_is_said_once_and_costs_nobody_else_anything() {
+fn a_failing_sink_is_logged_once_and_affects_nothing_else() {
     let guests = [
         ("trap", module(&["trap"]), "trapped: "),
         ("loop", module(&["loop"]), "took longer than 100ms"),
@@ -175,7 +175,7 @@ fn what_fails_is_said_once_and_costs_nobody_else_anything() {
 }
 
 #[test]
-fn what_is_nonsense_is_ignored() {
+fn nonsense_results_are_ignored() {
     for (name, evil, dropped) in [
         ("keep", module(&["keep"]), false),
         ("bad decisions", module(&["bad_decisions"]), true),
@@ -208,7 +208,7 @@ fn what_is_nonsense_is_ignored() {
 }
 
 #[test]
-fn a_letter_can_be_replayed() {
+fn a_dead_letter_can_be_replayed() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     fs::write(path("evil.wasm"), module(&["poison_trap"])).expect("a file");
@@ -264,7 +264,7 @@ fn refused(name: &str, path: &Path, why: &str) {
 }
 
 #[test]
-fn what_is_no_plugin_is_refused_before_anything_runs() {
+fn invalid_plugins_are_refused_before_anything_runs() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     let good = component(&["keep"]);

@@ -54,7 +54,7 @@ fn run(guest: &[u8], format: &str) -> (String, String) {
 }
 
 #[test]
-fn what_fails_is_said_once_and_costs_no_event() {
+fn a_failing_tick_is_logged_once_and_loses_no_event() {
     for (body, fault) in [
         ("(unreachable)", "trapped: "),
         (
@@ -98,7 +98,7 @@ fn what_fails_is_said_once_and_costs_no_event() {
 
 /// Its input is open, and no event comes any more.
 #[test]
-fn one_that_must_not_fail_ends_lightmon_at_once() {
+fn on_fault_halt_ends_lightmon_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = folder.path().join("evil.wasm");
     for (guest, events) in [(module(&["trap"]), 1), (guest("tick", "(unreachable)"), 2)] {
@@ -116,7 +116,7 @@ fn one_that_must_not_fail_ends_lightmon_at_once() {
 }
 
 #[test]
-fn what_a_report_says_can_not_leave_its_line() {
+fn reports_are_escaped() {
     for call in ["tick", "stop"] {
         for format in ["json", "log", "table"] {
             let (lines, _) = run(&guest(call, "(call $report)"), format);

@@ -39,7 +39,7 @@ fn fails(guest: &str, limits: Limits) -> Vec<String> {
 }
 
 #[test]
-fn each_fault_is_told_once() {
+fn each_fault_is_logged_once() {
     let text = |fault: &str| {
         format!(
             "WARN plugin failed on a batch; it is restarted (logged once for each kind of fault) plugin=evil fault={fault}"
@@ -97,7 +97,7 @@ fn a_redactor_drops_what_it_fails_on() {
 }
 
 #[test]
-fn a_plugin_that_fails_does_not_spoil_the_chain() {
+fn a_failing_plugin_does_not_stop_the_chain() {
     let mut run = Host::new(patient())
         .with("tag.wasm", module(&["tag_all"]), "")
         .with("evil.wasm", module(&["trap"]), "")
@@ -114,7 +114,7 @@ fn a_plugin_that_fails_does_not_spoil_the_chain() {
 /// 64 events, of which one, or two, are more than the guest can bear. It drops the first event of each batch that it
 /// survives, which shows how the others were asked about again.
 #[test]
-fn the_others_get_their_verdicts() {
+fn the_other_events_get_their_verdicts() {
     let mut batch: Vec<u16> = (1000..1064).collect();
     batch[10] = 666;
     let mut run = Host::new(forgetful(patient()))
@@ -136,7 +136,7 @@ fn the_others_get_their_verdicts() {
 }
 
 #[test]
-fn poison_that_is_dropped_takes_no_other_event_along() {
+fn only_the_failing_event_is_dropped() {
     let mut run = Host::new(patient())
         .with("evil.wasm", module(&["poison_trap"]), ":on_fault=drop")
         .run();
@@ -145,7 +145,7 @@ fn poison_that_is_dropped_takes_no_other_event_along() {
 }
 
 #[test]
-fn a_batch_full_of_poison_ends() {
+fn a_batch_in_which_every_event_fails_ends() {
     let mut run = Host::new(patient())
         .with("evil.wasm", module(&["poison_trap"]), "")
         .run();
@@ -155,7 +155,7 @@ fn a_batch_full_of_poison_ends() {
 }
 
 #[test]
-fn endless_loops_cost_a_bounded_time() {
+fn endless_loops_are_stopped_in_time() {
     let mut run = Host::new(Limits {
         faults: 100,
         ..short()
@@ -178,7 +178,7 @@ fn endless_loops_cost_a_bounded_time() {
 
 /// After the second fault of a while it gets a pause, in which it is not asked; and after the fifth it is left out.
 #[test]
-fn too_many_faults_disable_it_and_that_is_told_once() {
+fn too_many_faults_disable_the_plugin_with_one_message() {
     for (settings, left, events_do) in [
         ("", 2, "pass unchanged"),
         (":on_fault=drop", 0, "are dropped"),
@@ -228,7 +228,7 @@ fn on_fault_halt_ends_lightmon() {
 
 /// The way past all of them, for what they have no time for.
 #[test]
-fn past_plugins_events_are_marked_or_dropped() {
+fn events_that_bypass_plugins_are_marked_or_dropped() {
     let mut run = Host::new(patient())
         .with("a.wasm", module(&["tag_all"]), "")
         .with("b.wasm", module(&["tag_all"]), "")

@@ -72,7 +72,7 @@ fn flood(
 }
 
 #[test]
-fn a_plugin_that_cannot_keep_up_holds_up_nobody() {
+fn a_slow_plugin_does_not_block_capture() {
     let (time, stats, result) = flood("", false, EVENTS);
     result.unwrap();
     // Through the plugin it would be 200 batches of 200 ms each.
@@ -84,7 +84,7 @@ fn a_plugin_that_cannot_keep_up_holds_up_nobody() {
 }
 
 #[test]
-fn with_drop_it_costs_the_events() {
+fn on_fault_drop_drops_the_events_of_a_failing_tick() {
     let (_, stats, result) = flood(":on_fault=drop", false, EVENTS);
     result.unwrap();
     assert_eq!(stats.unaccounted(), 0, "{stats}");
@@ -92,7 +92,7 @@ fn with_drop_it_costs_the_events() {
 }
 
 #[test]
-fn with_halt_it_ends_lightmon() {
+fn on_fault_halt_ends_lightmon_after_a_failing_tick() {
     let (_, stats, result) = flood(":on_fault=halt", false, EVENTS);
     let error = result.unwrap_err().to_string();
     assert!(error.starts_with("plugin loop "), "{error}");
@@ -101,7 +101,7 @@ fn with_halt_it_ends_lightmon() {
 
 /// A recording waits: nothing goes past a plugin for want of time.
 #[test]
-fn a_recording_waits_for_its_plugins() {
+fn a_replay_waits_for_its_plugins() {
     let (time, stats, result) = flood("", true, 1000);
     result.unwrap();
     assert!(time >= Duration::from_millis(400), "{time:?}");

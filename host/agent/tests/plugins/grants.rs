@@ -162,7 +162,7 @@ fn hostile_mmdb() {
 }
 
 #[test]
-fn too_much_at_once_is_a_fault() {
+fn too_large_lookups_are_a_fault() {
     let (_folder, path) = file("nets.csv", NETS);
     let settings = format!(":table.t={}", path.display());
     for (port, fault) in [
@@ -180,7 +180,7 @@ fn too_much_at_once_is_a_fault() {
 const ASKS: &str = r#"{"permissions":[{"table":"t","why":"names what is local"},{"table":"more","optional":true}]}"#;
 
 #[test]
-fn nothing_is_granted_by_default() {
+fn no_table_is_granted_by_default() {
     let error = |bytes: Vec<u8>, settings: &str| {
         Host::new(patient()).with("p.wasm", bytes, settings).error()
     };
@@ -220,7 +220,7 @@ fn nothing_is_granted_by_default() {
 }
 
 #[test]
-fn files_that_are_no_tables() {
+fn files_that_are_not_tables_are_refused() {
     for (name, content, expected) in [
         (
             "a.csv",
@@ -269,7 +269,7 @@ fn files_that_are_no_tables() {
 }
 
 #[test]
-fn a_file_that_is_not_the_one_that_was_meant() {
+fn a_file_with_another_digest_is_refused() {
     let bytes = crate::guest::module(&["keep"]);
     let digest: String = sha2::Sha256::digest(&bytes)
         .iter()
@@ -289,7 +289,7 @@ fn a_file_that_is_not_the_one_that_was_meant() {
 }
 
 #[test]
-fn a_plugin_that_can_be_done_without() {
+fn an_optional_plugin_may_fail_to_start() {
     let mut run = None;
     let log = crate::logged(|| {
         run = Some(

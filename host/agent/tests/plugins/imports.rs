@@ -36,7 +36,7 @@ fn messages_are_marked_escaped_and_cut() {
 }
 
 #[test]
-fn a_flood_of_messages_is_left_out_and_counted() {
+fn excess_messages_are_suppressed_and_counted() {
     let log = logged(|| {
         let mut run = Host::new(patient())
             .with("p.wasm", component(&["import_log", "log"]), "")
@@ -83,7 +83,7 @@ fn counters_are_shown_and_bounded() {
 }
 
 #[test]
-fn what_is_kept_survives_a_fault() {
+fn kv_survives_a_fault() {
     let bytes = module(&["import_kv", "kv"]);
     let mut run = Host::new(patient())
         .with("p.wasm", &bytes, "")
@@ -101,7 +101,7 @@ fn what_is_kept_survives_a_fault() {
 
 /// The new file's instance finds what the old one's has kept.
 #[test]
-fn what_is_kept_survives_a_change_of_the_file() {
+fn kv_survives_a_reload() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("p.wasm");
     let bytes = module(&["import_kv", "kv"]);
@@ -118,7 +118,7 @@ fn what_is_kept_survives_a_change_of_the_file() {
 }
 
 #[test]
-fn no_plugin_sees_what_another_keeps() {
+fn plugins_do_not_share_kv() {
     let bytes = module(&["import_kv", "kv"]);
     // The second is asked about port 1 only.
     let mut run = Host::new(patient())
@@ -137,7 +137,7 @@ fn no_plugin_sees_what_another_keeps() {
 }
 
 #[test]
-fn what_is_kept_has_a_limit() {
+fn kv_has_a_size_limit() {
     let mut run = Host::new(patient())
         .with("p.wasm", module(&["import_kv", "kv"]), "")
         .run();

@@ -15,7 +15,7 @@ fn refused(bytes: impl AsRef<[u8]>) -> String {
 }
 
 #[test]
-fn files_that_are_no_plugins() {
+fn files_that_are_not_plugins_are_refused() {
     let good = module(&["keep"]);
     let elf = std::fs::read("/proc/self/exe").expect("this program");
     for (bytes, expected) in [
@@ -57,7 +57,7 @@ fn files_that_are_no_plugins() {
 }
 
 #[test]
-fn paths_that_are_no_files() {
+fn paths_that_are_not_files_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let error = |path: &std::path::Path| {
         let spec = Spec {
@@ -86,7 +86,7 @@ fn paths_that_are_no_files() {
 }
 
 #[test]
-fn files_that_are_too_large() {
+fn files_that_are_too_large_are_refused() {
     let limits = Limits {
         file: 1 << 20,
         ..Limits::default()
@@ -126,7 +126,7 @@ fn other_versions_of_the_contract() {
 }
 
 #[test]
-fn no_such_export() {
+fn missing_export_is_refused() {
     let wit = "package other:thing@1.0.0;
         interface greeter { greet: func(); }
         world plugin { export greeter; export run: func(); }";
@@ -141,7 +141,7 @@ fn no_such_export() {
 }
 
 #[test]
-fn exports_that_break_the_contract() {
+fn exports_with_wrong_types_are_refused() {
     let wit = "package lightmon:plugin@0.1.0;
         interface filter { init: func(config: string) -> u32; process: func(); }
         world plugin { export filter; }";
@@ -162,7 +162,7 @@ fn exports_that_break_the_contract() {
 }
 
 #[test]
-fn imports_are_not_granted() {
+fn other_imports_are_refused() {
     let wit = wit().replace(
         "world plugin {",
         "interface files { open: func(path: string) -> u32; }
@@ -183,7 +183,7 @@ fn imports_are_not_granted() {
 }
 
 #[test]
-fn imports_that_no_component_can_have() {
+fn imports_outside_of_the_component_model_are_refused() {
     let text = text(&["keep"]).replacen(
         "(module",
         r#"(module (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#,
@@ -199,7 +199,7 @@ fn imports_that_no_component_can_have() {
 }
 
 #[test]
-fn init_that_says_no() {
+fn init_error_is_reported() {
     assert_eq!(
         refused(module(&["keep", "init_error"])),
         r"plugin p.wasm: refuses to start: no key\n\u{1b}[31mroot: all is well"
@@ -213,7 +213,7 @@ fn init_that_says_no() {
 }
 
 #[test]
-fn init_that_never_ends() {
+fn endless_init_is_stopped() {
     let limits = Limits {
         init: Duration::from_millis(50),
         ..Limits::default()
@@ -228,7 +228,7 @@ fn init_that_never_ends() {
 }
 
 #[test]
-fn memory_that_is_too_large_from_the_start() {
+fn too_large_initial_memory_is_refused() {
     let limits = Limits {
         memory: 1 << 20,
         ..patient()
@@ -241,7 +241,7 @@ fn memory_that_is_too_large_from_the_start() {
 }
 
 #[test]
-fn when_that_is_no_expression() {
+fn invalid_when_expression_is_refused() {
     let text = text(&["keep", "init_when"]).replace("dport=53", "nonsense");
     let module = wat::parse_str(text).expect("a module");
     assert_eq!(

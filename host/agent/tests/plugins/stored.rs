@@ -12,7 +12,7 @@ const STORED: &str = concat!(
 );
 
 #[test]
-fn a_plugin_of_contract_0_1_goes_on_working() {
+fn a_plugin_of_contract_0_1_still_works() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (events, table, out) = (path("events.jsonl"), path("names.csv"), path("out"));

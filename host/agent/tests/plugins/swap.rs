@@ -55,7 +55,7 @@ fn lasting(messages: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn a_hangup_replaces_what_has_changed() {
+fn sighup_reloads_changed_plugins() {
     let folder = Folder::new();
     let (a, b) = (
         folder.put("a.wasm", &tags("old")),
@@ -89,7 +89,7 @@ fn a_hangup_replaces_what_has_changed() {
 }
 
 #[test]
-fn what_cannot_be_used_changes_nothing() {
+fn an_invalid_replacement_changes_nothing() {
     let folder = Folder::new();
     let path = folder.put("a.wasm", &tags("old"));
     let mut lightmon = Lightmon::start(&[&path], &[]);
@@ -123,7 +123,7 @@ fn what_cannot_be_used_changes_nothing() {
 }
 
 #[test]
-fn a_disabled_plugin_comes_back() {
+fn a_reload_enables_a_disabled_plugin() {
     let folder = Folder::new();
     let path = folder.put("a.wasm", &module(&["poison_trap"]));
     let mut lightmon = Lightmon::start(&[&path], &[]);
@@ -171,7 +171,7 @@ fn with_table(args: &[&str]) -> (Folder, Lightmon) {
 }
 
 #[test]
-fn changed_tables_are_read_again() {
+fn changed_tables_are_reloaded() {
     let (folder, mut lightmon) = with_table(&[]);
     assert_eq!(owner(&mut lightmon), r#""old""#);
 
@@ -206,7 +206,7 @@ fn changed_tables_are_read_again() {
 }
 
 #[test]
-fn watched_tables_are_read_again() {
+fn watched_tables_are_reloaded() {
     let (folder, mut lightmon) = with_table(&["--watch"]);
     assert_eq!(owner(&mut lightmon), r#""old""#);
     fs::write(folder.0.path().join("nets.csv"), owned_by("new")).expect("a file");
@@ -233,7 +233,7 @@ fn watches(place: impl Fn(&Path, &[u8])) {
 }
 
 #[test]
-fn watched_files_are_loaded_when_they_are_moved_into_place() {
+fn watched_files_are_reloaded_when_renamed_into_place() {
     watches(|path, bytes| {
         let new = path.with_extension("new");
         fs::write(&new, bytes).expect("a file");
@@ -242,12 +242,12 @@ fn watched_files_are_loaded_when_they_are_moved_into_place() {
 }
 
 #[test]
-fn watched_files_are_loaded_when_they_are_written() {
+fn watched_files_are_reloaded_when_written() {
     watches(|path, bytes| fs::write(path, bytes).expect("a file"));
 }
 
 #[test]
-fn watched_files_are_loaded_when_they_are_made_anew() {
+fn watched_files_are_reloaded_when_replaced() {
     watches(|path, bytes| {
         fs::remove_file(path).expect("a file");
         fs::write(path, bytes).expect("a file");

@@ -57,7 +57,7 @@ fn patient_with_ticks() -> Limits {
 }
 
 #[test]
-fn it_is_called_each_period_and_at_the_end() {
+fn tick_is_called_each_period_and_at_the_end() {
     let mut run = Host::new(patient_with_ticks())
         .with("keep.wasm", guest(&["keep"], 0), "")
         .with("p.wasm", guest(&["tick", "stop"], 250), "")
@@ -82,7 +82,7 @@ fn it_is_called_each_period_and_at_the_end() {
 }
 
 #[test]
-fn never_is_never_and_too_often_is_refused() {
+fn period_zero_disables_tick_and_too_short_periods_are_refused() {
     let mut run = Host::new(patient())
         .with("p.wasm", guest(&["tick"], 0), "")
         .run();
@@ -117,7 +117,7 @@ fn a_tick_that_fails_is_a_fault() {
 }
 
 #[test]
-fn last_words_that_never_end() {
+fn endless_stop_is_stopped() {
     let mut run = Host::new(patient())
         .with("p.wasm", guest(&["keep", "stop_loop"], 0), "")
         .run();
@@ -152,7 +152,7 @@ fn reports_are_bounded() {
 /// The events' own time, and not the clock, tells when to ask: a replay gives the same lines each time, and a replay of these
 /// lines without plugins gives them again.
 #[test]
-fn reports_stand_among_the_events_of_a_replay() {
+fn reports_are_written_between_the_events_of_a_replay() {
     let folder = tempfile::tempdir().expect("a folder");
     let (plugin, recording) = (folder.path().join("p.wasm"), folder.path().join("a.jsonl"));
     fs::write(&plugin, guest(&["tick", "stop"], 500)).expect("a file");

@@ -26,7 +26,7 @@ fn module_and_component_do_the_same() {
 }
 
 #[test]
-fn dropped_events_go_no_further_and_tags_do() {
+fn later_plugins_see_tags_but_no_dropped_events() {
     let mut run = Host::new(patient())
         .with("drop.wasm", module(&["drop_port"]), "")
         .with("tag.wasm", module(&["tag_all"]), "")
@@ -58,7 +58,7 @@ fn fields_and_line_are_set_for_the_right_event_only() {
 }
 
 #[test]
-fn what_came_after_the_contract_is_extra() {
+fn fields_newer_than_the_contract_are_in_extra() {
     let mut run = Host::new(patient())
         .with("e.wasm", component(&["extra_line"]), "")
         .run();
@@ -92,7 +92,7 @@ fn settings_arrive_as_json() {
 }
 
 #[test]
-fn only_events_that_match_when_are_handed_over() {
+fn a_plugin_gets_only_events_that_match_when() {
     let mut run = Host::new(patient())
         .with("w.wasm", module(&["tag_all", "init_when"]), "")
         .run();
@@ -124,7 +124,7 @@ fn long_batches_are_cut() {
 }
 
 #[test]
-fn bad_decisions_are_ignored_and_the_others_done() {
+fn invalid_decisions_are_ignored_and_the_others_applied() {
     let mut run = Host::new(patient())
         .with("b.wasm", module(&["bad_decisions"]), "")
         .run();
