@@ -238,7 +238,12 @@ fn a_full_disk_is_reported_and_the_losses_when_it_has_room_again() {
     assert_eq!(lost, balance.lost, "{:#?}", ended.messages);
     assert!(events > 0 && events <= balance.written);
     let said = |text| ended.messages.iter().filter(|it| it.contains(text)).count();
-    assert_eq!(said("until writing works again"), 1, "{:#?}", ended.messages);
+    assert_eq!(
+        said("until writing works again"),
+        1,
+        "{:#?}",
+        ended.messages
+    );
 }
 
 #[test]
@@ -282,11 +287,7 @@ fn a_stalled_reader_loses_only_what_it_does_not_read() {
         thread::sleep(Duration::from_millis(5));
         heard.extend(messages.try_iter());
     }
-    assert!(
-        heard
-            .iter()
-            .any(|it| it.contains("the output is full"))
-    );
+    assert!(heard.iter().any(|it| it.contains("the output is full")));
 
     // It reads again: and what comes now is all there.
     let reader = thread::spawn(move || {

@@ -369,7 +369,10 @@ fn a_setuid_program_uses_no_cache() {
     fs::copy(env!("CARGO_BIN_EXE_lightmon"), &program).expect("a copy");
     set_mode(&program, 0o4755);
     let text = messages(start(&program, &plugin, &cache, NOBODY));
-    assert!(text.contains("more rights than the user who started it"), "{text}");
+    assert!(
+        text.contains("more rights than the user who started it"),
+        "{text}"
+    );
     assert!(!cache.exists());
     let text = messages(start(&program, &plugin, &cache, 0));
     assert!(!text.contains("WARN"), "{text}");
