@@ -1,4 +1,4 @@
-//! What lightmon is allowed to, and in which namespaces it is.
+//! The capabilities of lightmon, and its namespaces.
 
 use std::io;
 
@@ -28,12 +28,12 @@ fn of_capabilities(capabilities: Capabilities, is_memory_limited: bool) -> Vec<C
     const LOAD: &str = "CAP_BPF, CAP_PERFMON";
     let load = match capabilities {
         all if all.has(Capabilities::BPF.and(Capabilities::PERFMON)) => {
-            Check::fine(LOAD, "there, to load and attach")
+            Check::fine(LOAD, "present, to load and attach programs")
         }
-        all if all.may_load() => Check::fine(LOAD, "CAP_SYS_ADMIN stands for them"),
+        all if all.may_load() => Check::fine(LOAD, "CAP_SYS_ADMIN includes them"),
         _ => Check::missing(
             LOAD,
-            "not there: eBPF programs can't be loaded",
+            "missing: lightmon cannot load eBPF programs",
             "run as root, or with CAP_BPF, CAP_PERFMON, CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE",
         ),
     };
@@ -41,26 +41,28 @@ fn of_capabilities(capabilities: Capabilities, is_memory_limited: bool) -> Vec<C
         (
             "CAP_SYS_PTRACE",
             Capabilities::SYS_PTRACE,
-            "path and start of other users' processes that are older than lightmon",
+            "path and start time of other users' processes that started before lightmon",
         ),
         (
             "CAP_DAC_READ_SEARCH",
             Capabilities::DAC_READ_SEARCH,
-            "whatever in /proc and tracefs is closed to this user",
+            "files in /proc and tracefs that this user cannot read",
         ),
     ];
     let mut checks = vec![load];
     checks.extend(others.map(
         |(name, capability, lost)| match capabilities.has(capability) {
-            true => Check::fine(name, "there, to read of other processes"),
-            false => Check::degraded(name, "not there", lost).todo("run as root, or with it"),
+            true => Check::fine(name, "present, to read about other processes"),
+            false => {
+                Check::degraded(name, "missing", lost).todo("run as root, or with this capability")
+            }
         },
     ));
     if is_memory_limited {
         checks.push(Check::missing(
             "CAP_SYS_RESOURCE",
-            "not there: before Linux 5.11 the limit on locked memory is too low for maps",
-            "run as root, with it, or with `ulimit -l unlimited`",
+            "missing: before Linux 5.11, the limit on locked memory is too low for maps",
+            "run as root, with this capability, or with `ulimit -l unlimited`",
         ));
     }
     checks
@@ -74,22 +76,22 @@ fn of_namespace(namespace: Namespace, is_host: io::Result<bool>) -> Check {
     };
     match (is_host, namespace) {
         (Ok(true), _) => Check::fine(name, "the host's"),
-        (Err(error), _) => Check::unknown(name, format!("look into /proc/self/ns: {error}")),
+        (Err(error), _) => Check::unknown(name, format!("read /proc/self/ns: {error}")),
         (Ok(false), Namespace::User) => Check::missing(
             name,
-            "not the host's: its capabilities don't count for eBPF",
-            "run outside of the rootless container",
+            "not the host's: its capabilities do not apply to eBPF",
+            "run lightmon outside of the rootless container",
         ),
         (Ok(false), Namespace::Pid) => Check::degraded(
             name,
-            "not the host's: events have the host's pids, /proc does not",
-            "path, arguments and container of processes that are older than lightmon",
+            "not the host's: events have pids of the host, /proc has others",
+            "path, arguments and container of processes that started before lightmon",
         )
         .todo("run the container with `--pid=host`"),
         (Ok(false), Namespace::Cgroup) => Check::degraded(
             name,
-            "not the host's: cgroups outside of it have no path",
-            "some containers that are older than lightmon",
+            "not the host's: cgroups outside of the namespace have no path",
+            "some containers that started before lightmon",
         )
         .todo("run the container with `--cgroupns=host`"),
     }
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn each_missing_capability_costs_something() {
+    fn each_missing_capability_is_reported() {
         use State::{Degraded, Fine, Missing};
         let [bpf, perfmon, admin, ptrace, read] = [
             Capabilities::BPF,

@@ -9,6 +9,7 @@ use aya::{
     programs::ProgramType,
     sys::{is_map_supported, is_program_supported},
 };
+use caps::Capability;
 use nix::{
     mount::{MsFlags, mount},
     sys::{
@@ -72,17 +73,21 @@ pub struct Capabilities(u64);
 
 impl Capabilities {
     /// Reads any file.
-    pub const DAC_READ_SEARCH: Self = Self(1 << 2);
+    pub const DAC_READ_SEARCH: Self = Self::one(Capability::CAP_DAC_READ_SEARCH);
     /// Reads /proc of other processes.
-    pub const SYS_PTRACE: Self = Self(1 << 19);
+    pub const SYS_PTRACE: Self = Self::one(Capability::CAP_SYS_PTRACE);
     /// Mounts, and most other administration.
-    pub const SYS_ADMIN: Self = Self(1 << 21);
+    pub const SYS_ADMIN: Self = Self::one(Capability::CAP_SYS_ADMIN);
     /// Lifts resource limits.
-    pub const SYS_RESOURCE: Self = Self(1 << 24);
+    pub const SYS_RESOURCE: Self = Self::one(Capability::CAP_SYS_RESOURCE);
     /// Attaches to tracepoints and reads kernel memory.
-    pub const PERFMON: Self = Self(1 << 38);
+    pub const PERFMON: Self = Self::one(Capability::CAP_PERFMON);
     /// Loads programs.
-    pub const BPF: Self = Self(1 << 39);
+    pub const BPF: Self = Self::one(Capability::CAP_BPF);
+
+    const fn one(capability: Capability) -> Self {
+        Self(1 << capability as u8)
+    }
 
     /// The effective capabilities of this thread group: `CapEff` of /proc/self/status, see proc_pid_status(5).
     ///
