@@ -30,7 +30,7 @@ fn lightmon(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Its output, after which its exit code was right.
+/// Runs the command, checks its exit code, and returns stdout and stderr.
 fn out(command: &mut Command, code: i32) -> String {
     let Output {
         status,
@@ -45,7 +45,7 @@ fn out(command: &mut Command, code: i32) -> String {
     format!("{stdout}{stderr}")
 }
 
-/// A folder with the plugin drop.wasm, which drops what goes to port 53, and one recording.
+/// Creates a folder with a recording and the plugin drop.wasm, which drops connections to port 53.
 fn with_plugin() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(

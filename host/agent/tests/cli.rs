@@ -1,10 +1,10 @@
-//! What the command says to its user: help, errors, replays. Runs without root.
+//! The command line: help, errors, replays. Runs without root.
 
 use std::{fs, fs::File, process::Command};
 
 const RECORDING: &str = "tests/fixtures/events.jsonl";
 
-/// `TRYCMD=overwrite cargo test --test cli` writes what it says now.
+/// `TRYCMD=overwrite cargo test -p lightmon --test cli` updates the expected output.
 #[test]
 fn commands() {
     trycmd::TestCases::new()
@@ -23,7 +23,7 @@ fn lightmon(args: &[&str]) -> Command {
     command
 }
 
-/// The first line that comes out, and the exit code.
+/// Returns the first line of stdout, and the exit code.
 fn first_line(command: &mut Command) -> (String, Option<i32>) {
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

@@ -1,5 +1,5 @@
-//! Nothing lost, nothing twice, nothing wrong: lightmon beside a load generator whose every connection has an address of
-//! its own, so that what is missing is counted and not guessed. Each test has its own destinations.
+//! Under load, lightmon reports each connection exactly once and right. The load generator uses another address for each
+//! connection, so a missing one is known exactly. Each test has destinations of its own.
 
 use std::{
     ffi::OsStr,
@@ -108,8 +108,7 @@ impl Lightmon {
         made
     }
 
-    /// Waits until lightmon has written all that was made before: it is given 1.5 s for that after SIGTERM, which a busy machine
-    /// may not have.
+    /// Waits until lightmon has written all earlier events. The 1.5 s after SIGTERM can be too short on a busy machine.
     fn catch_up(&self) {
         let mut events = File::open(self.events()).unwrap();
         events.seek(SeekFrom::End(0)).unwrap();

@@ -1,4 +1,4 @@
-//! A cgroup of the test's own in each hierarchy, for what its daemons make; removed when dropped.
+//! A cgroup for the test in each hierarchy, for the daemons that the test starts. Removed when dropped.
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ impl Cgroups {
             .collect();
         for folder in &folders {
             fs::create_dir_all(folder).unwrap();
-            // Version 1 lets no process in before it is told where it may run.
+            // Version 1 accepts no process before the cpuset is set.
             for file in ["cpuset.cpus", "cpuset.mems"] {
                 let of_parent = folder.parent().unwrap().join(file);
                 if let Ok(text) = fs::read_to_string(of_parent) {

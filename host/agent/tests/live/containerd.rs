@@ -1,5 +1,5 @@
-//! A containerd of the test's own, asked to run pods as a kubelet would: own folders, own socket, own cgroup, own network and mount
-//! namespaces, which outlive it as those of a node would.
+//! Starts a containerd for a test, which runs pods as for a kubelet. It has folders, a socket, a cgroup, and network and mount
+//! namespaces of its own. The namespaces outlive it, like those of a node.
 
 use std::{
     fs::{self, File},

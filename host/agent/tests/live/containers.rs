@@ -1,4 +1,4 @@
-//! Container identity with a real Docker daemon: what is asserted here is what a user sees as an event's container.
+//! Container identity with a real Docker daemon, as a user sees it in events.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc, time::Duration};
 
@@ -69,7 +69,7 @@ fn container_life_cycle() {
     let dockerd = Dockerd::start();
     let containers = Containers::remembering(Duration::from_millis(200));
 
-    // One is there before the watcher. Its labels are called as the runtime's own attributes are.
+    // This container exists before the watcher. Its labels have the names of the runtime's attributes.
     let labels = ["--label", "name=label", "--label", "app=shop"];
     let run = ["run", "--detach", "--name", "early"];
     let early = dockerd.docker(&[&run[..], &labels, &[IMAGE, "sleep", "1000"]].concat());
@@ -181,7 +181,7 @@ fn daemon_restart() {
     let mut dockerd = Dockerd::stopped();
     let containers = Containers::remembering(Duration::from_millis(200));
     let _watching = watch(&containers, &dockerd);
-    // No Docker here: that is no error, and nothing is in a container.
+    // Without Docker, there is no error and no container.
     assert_eq!(
         containers.of(cgroup_id(std::process::id()), std::process::id()),
         None
@@ -207,7 +207,7 @@ fn daemon_restart() {
     assert_is(&containers.of(cgroup_id(pid), pid), &kept, "kept-2", &[]);
 }
 
-/// Of the tests' own tool: a test that fails leaves no daemon, mount or container behind.
+/// Tests the tool of these tests: after a failed test, no daemon, mount or container is left.
 #[test]
 #[ignore = "needs root and dockerd: make test runs it"]
 fn private_daemon_leaves_nothing() {

@@ -34,7 +34,7 @@ pub(crate) struct Pod {
 /// Whose network a pod has.
 #[derive(Clone, Copy)]
 pub(crate) enum Network {
-    /// Its own, with an address.
+    /// A network namespace of its own, with an address.
     Pod = 0,
     /// The node's.
     Node = 2,
@@ -253,7 +253,7 @@ struct SandboxSecurity {
     namespaces: Option<Namespaces>,
 }
 
-/// `pid` 1: each container has its own.
+/// `pid` 1: each container has a namespace of its own.
 #[derive(Clone, PartialEq, Message)]
 struct Namespaces {
     #[prost(int32, tag = "1")]

@@ -1,5 +1,5 @@
-//! The binary beside a real Docker daemon: connections of containers carry the container's name, image and id, from
-//! the first one on, also of containers that are started later or live for one command only.
+//! The binary with a real Docker daemon. Events have name, image and id of the container from the first connection on, also for
+//! containers that start later or run one command only.
 
 use crate::{
     dockerd::{Dockerd, IMAGE},
@@ -8,7 +8,7 @@ use crate::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-/// Connects from inside a container: nobody listens there, so it is refused.
+/// Connects from inside a container, where nobody listens, so the connection is refused.
 const CONNECT: &str = "nc -w 5 127.0.13.1 9; true";
 
 /// `provenance`: `exec` for a container that has started after lightmon, else `proc`.

@@ -1,5 +1,5 @@
-//! A Docker daemon of the test's own, or a Podman that speaks Docker's API: own folders, own socket, own network and mount namespaces, so that nothing of it
-//! meets a Docker that runs on this machine already, and nothing is left when it is dropped.
+//! Starts a Docker daemon, or a Podman with Docker's API, for a test. It has folders, a socket, and network and mount namespaces of
+//! its own, so it does not affect a Docker of this machine. Dropping removes everything.
 
 use std::{
     fs::{self, File},
@@ -178,7 +178,7 @@ impl Dockerd {
             daemon.wait().unwrap();
         }
         let _ = fs::remove_file(self.socket());
-        // Dead with its dockerd, but taken for alive where nobody reaps what is left behind.
+        // It ended with dockerd, but stays a zombie if nobody reaps it.
         let _ = fs::remove_file(self.path("exec/containerd/containerd.pid"));
         self.resume();
     }
@@ -209,7 +209,7 @@ impl Dockerd {
         }
     }
 
-    /// Runs `docker` with these arguments; what it writes, without the last newline.
+    /// Runs `docker` with these arguments. Returns its output without the last newline.
     ///
     /// # Panics
     /// When it fails.

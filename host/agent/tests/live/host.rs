@@ -59,7 +59,7 @@ fn each_connection_once_with_the_right_process() {
     let udp = UdpSocket::bind((Ipv4Addr::new(127, 0, 9, 2), 0)).unwrap();
     let [v4, v6, udp] =
         [v4.local_addr(), v6.local_addr(), udp.local_addr()].map(|address| address.unwrap().port());
-    // Bound by nobody: 127.0.9.3 is this test's alone.
+    // No socket is bound to 127.0.9.3, which only this test uses.
     let closed = 9;
 
     let v4_text = v4.to_string();
@@ -264,7 +264,7 @@ fn a_closed_stdout_ends_lightmon() {
     );
 }
 
-/// Nobody reads: what could not be written is counted, also what waits in the kernel's buffer.
+/// Nobody reads stdout: events that are not written are counted, also those in the ring buffer.
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn a_stalled_reader_causes_no_hang_and_no_wrong_count() {
@@ -310,7 +310,7 @@ fn for_everybody() -> (tempfile::TempDir, std::path::PathBuf) {
     (folder, copy)
 }
 
-/// `setpriv` for a user who is nobody, with these capabilities.
+/// Returns the command `setpriv` for the user nobody with these capabilities.
 fn with_capabilities(capabilities: &str) -> (tempfile::TempDir, Command) {
     let (folder, lightmon) = for_everybody();
     let mut command = Command::new("setpriv");

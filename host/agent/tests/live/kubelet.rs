@@ -32,7 +32,7 @@ pub(crate) struct Kubelet<'a> {
 }
 
 impl<'a> Kubelet<'a> {
-    /// Starts it; its cgroups are below the test's own.
+    /// Starts the kubelet. Its cgroups are below the cgroup of the test.
     pub(crate) fn start(containerd: &'a Containerd) -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kubelet");
         let text = "is missing: make it with host/agent/tests/kubelet.sh target/kubelet";
@@ -124,7 +124,7 @@ impl<'a> Kubelet<'a> {
         });
     }
 
-    /// The end of what it has said.
+    /// Returns the end of the kubelet's log.
     pub(crate) fn log(&self) -> String {
         let log = fs::read_to_string(self.containerd.path("kubelet.log")).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();

@@ -26,16 +26,16 @@ pub(crate) struct Lightmon {
     heard: Vec<String>,
 }
 
-/// What it has left behind.
+/// The output and messages of a run.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
-    /// Lines of stdout that nobody has asked for before.
+    /// Lines of stdout that were not read before.
     pub(crate) lines: Vec<String>,
     /// All of stderr.
     pub(crate) messages: Vec<String>,
 }
 
-/// lightmon with these arguments, in a folder without config.yaml, which leaves nothing behind.
+/// Starts lightmon with these arguments, in an empty folder.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lightmon"));
     command
@@ -98,7 +98,7 @@ impl Lightmon {
         }
     }
 
-    /// What it has said since it was last asked.
+    /// Returns the messages since the last call.
     pub(crate) fn messages(&self) -> Vec<String> {
         self.messages.try_iter().collect()
     }

@@ -1,19 +1,19 @@
-//! lightmon on the real kernel and beside real container runtimes. Looks only at what it has started itself.
+//! lightmon with the real kernel and real container runtimes. Each test checks only the connections that it makes.
 
-mod canary;
 mod containers;
 mod docker;
 mod host;
 mod matrix;
-mod moves;
 mod node;
 mod peers;
 mod plugins;
 mod pods;
+mod self_test;
 mod sinks;
 mod ticks;
 mod units;
 
+mod cgroup_migrations;
 mod cgroups;
 mod containerd;
 mod cri;

@@ -1,4 +1,4 @@
-//! Each way in which a container can connect, with Docker and with Podman: the container's own name stands on each connection.
+//! Each way in which a container can connect, with Docker and with Podman. Each event has the name of its container.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ const SHORT_LIVED: usize = 200;
 /// Containers that start at once.
 const AT_ONCE: usize = 50;
 
-/// Connects to port 9 of that address: nobody listens there, so it is refused.
+/// Connects to port 9 of the address, where nobody listens, so the connection is refused.
 fn connect(address: &str) -> String {
     format!("nc -w 5 {address} 9; true")
 }
@@ -29,7 +29,7 @@ struct Matrix {
 }
 
 impl Matrix {
-    /// With a container `early` that is older than lightmon.
+    /// With a container `early` that started before lightmon.
     fn start(kind: Kind) -> Self {
         let engine = Dockerd::start_kind(kind);
         engine.docker(&[
@@ -72,7 +72,7 @@ impl Matrix {
         let image = early["containerImage"].as_str().unwrap();
         assert!(image.contains(IMAGE.split(':').next().unwrap()), "{early}");
 
-        // The network of another container, of the host, of its own.
+        // With the network of another container, of the host, and a network of its own.
         for (name, network, address) in [
             ("guest", "container:early", "127.0.14.2"),
             ("host", "host", "127.0.14.3"),
@@ -99,7 +99,7 @@ impl Matrix {
         self.short_lived();
         self.at_once();
 
-        // The daemon dies and comes back; nothing has a wrong name meanwhile.
+        // The daemon restarts; meanwhile no event has a wrong name.
         self.engine.crash();
         self.engine.docker(&[
             "run", "-d", "--net", "none", "--name", "after", IMAGE, "sleep", "1000",

@@ -10,7 +10,7 @@ use crate::{
     lightmon::{Lightmon, command},
 };
 
-/// Connects again and again to port 9 of that address, where nobody listens.
+/// Connects repeatedly to port 9 of the address, where nobody listens.
 fn beat(address: &str) -> String {
     format!("while true; do nc -w 5 {address} 9; sleep 1; done")
 }

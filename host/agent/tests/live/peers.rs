@@ -51,7 +51,7 @@ fn containers_at_their_addresses(kind: Kind) {
             true
         }
     };
-    // One with the host's network has none, and does not claim what is everybody's there.
+    // A container in the host's network has no address of its own, so it is no peer.
     let run_host = ["run", "--detach", "--net", "host", "--name", "host", IMAGE];
     dockerd.docker(&[&run_host[..], &sleep].concat());
     let before = address("early");
@@ -112,7 +112,7 @@ fn pods_at_their_addresses() {
     // Older than lightmon.
     let of_early = cri.address(&early);
     assert!((0..100).any(|_| is_peer(&connects(&of_early, 9), "early", &early)));
-    // The node's own are nobody's.
+    // Addresses of the node belong to no container.
     assert_eq!(cri.address(&host), "");
     for address in ["10.88.7.1", "127.0.21.2"] {
         let event = connects(address, 9);
@@ -145,7 +145,7 @@ fn labels_in_the_log() {
     let sockets = ["--docker-host", &host, "--cri-socket", &socket];
     let lightmon = Lightmon::start(&[&keys[..], &sockets].concat());
     let script = |address: &str| format!("nc -w 5 {address} 9; true");
-    // A container's own come first; the pod's (`app`) where it has none of that name.
+    // Labels of the container come first, then labels of the pod (`app`).
     let pod = containerd.cri.run_pod("web", "uid-of-web", Network::Node);
     containerd.cri.run(&pod, "nginx", &script("127.0.21.3"));
     let line = line_to(&lightmon, "127.0.21.3");

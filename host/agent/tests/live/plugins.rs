@@ -179,7 +179,7 @@ fn plugins_run_without_capabilities_and_the_rest_with_few() {
         assert_eq!((permitted & !some, effective & !some), (0, 0), "{name}");
         assert!(no_more, "{name}");
     }
-    // And files are read again with what is left.
+    // Files are read again with the remaining capabilities.
     kill(Pid::from_raw(lightmon.id() as i32), Signal::SIGHUP).unwrap();
     lightmon.hear("none of their files has changed");
     connect(&lightmon);

@@ -1,5 +1,5 @@
-//! Pods of a real containerd in each way in which their containers can come to connect: older than lightmon and newer, by exec,
-//! from the pod's network and the node's, two of a pod, short-lived, many at once, and while containerd dies and comes back.
+//! Pods of a real containerd, in each way in which a container can connect: started before and after lightmon, by exec, from the
+//! network of the pod and of the node, two containers of a pod, short-lived, many at once, and while containerd restarts.
 
 use std::{collections::HashSet, thread};
 
@@ -19,7 +19,7 @@ const SHORT_LIVED: usize = 200;
 /// Containers that start at once.
 const AT_ONCE: usize = 50;
 
-/// Connects to port 9 of that address: nobody listens there, so it is refused.
+/// Connects to port 9 of the address, where nobody listens, so the connection is refused.
 fn connect(address: &str) -> String {
     format!("nc -w 5 {address} 9; true")
 }
@@ -46,7 +46,7 @@ fn check(event: &Value, pod: &str, uid: &str, container: &str, id: &str) {
     assert_eq!(event["pod"], expect, "{event}");
 }
 
-/// Execs in a container until lightmon has heard of it: it has its own name or none at any time.
+/// Execs in a container until lightmon knows it. At any time, its events have the right name or none.
 #[track_caller]
 fn eventually(
     lightmon: &Lightmon,
@@ -113,7 +113,7 @@ fn pods_have_their_names() {
         let event = lightmon.event_to("127.0.18.20", 9);
         check(&event, name, &uid, container, &id);
     }
-    // To the node, whose firewall and neighbours see the pod's address: it is its own.
+    // To the node: the source is the address of the pod.
     let own = containerd.cri.address(late);
     let id = containerd.cri.run(late, "out", &connect("10.88.7.1"));
     let event = lightmon.event_to("10.88.7.1", 9);
@@ -136,7 +136,7 @@ fn pods_have_their_names() {
     let event = lightmon.event_to("127.0.18.30", 9);
     check(&event, "host", &uid(3), "agent", &id);
 
-    // It dies and comes back; what it had told stays right meanwhile.
+    // containerd restarts; meanwhile the known names stay right.
     let script = "while true; do nc -w 5 127.0.18.2 9; sleep 1; done";
     let beat = containerd.cri.run(early, "beat", script);
     check(

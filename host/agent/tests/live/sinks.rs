@@ -35,7 +35,7 @@ fn replay(recording: &Path) -> Command {
     command(&["-f", "json", "--replay", recording.to_str().unwrap()])
 }
 
-/// Waits until the pipe is full; takes nothing.
+/// Waits until the pipe is full. Does not read.
 fn wait_until_full(writer: &PipeWriter) {
     let mut fds = [PollFd::new(writer.as_fd(), PollFlags::POLLOUT)];
     let deadline = Instant::now() + DEADLINE;
@@ -45,7 +45,7 @@ fn wait_until_full(writer: &PipeWriter) {
     }
 }
 
-/// What it has left behind when it ends; `lines` are those that were not read.
+/// The result of a run. `lines` are those that were not read before.
 fn end(mut child: Child, rest: Option<PipeReader>) -> Ended {
     let deadline = Instant::now() + DEADLINE;
     while child.try_wait().unwrap().is_none() {
@@ -207,7 +207,7 @@ fn a_full_disk_is_reported_and_the_losses_when_it_has_room_again() {
     stdin.write_all(&events).unwrap();
     hear("No space left on device", &mut heard);
 
-    // Its files are in its own mount namespace.
+    // The files are in a mount namespace of the test.
     let inside = format!("/proc/{}/root{folder}", child.id());
     let log = fs::read_dir(&inside).unwrap().next().unwrap().unwrap();
     let mut reader = File::open(log.path()).unwrap();
@@ -273,7 +273,7 @@ fn a_stalled_reader_loses_only_what_it_does_not_read() {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = peer.local_addr().unwrap();
     let connect = || socket.connect(address).unwrap();
-    // Nobody reads, and yet they are taken from the kernel, to be counted.
+    // Nobody reads stdout, but lightmon still reads and counts the kernel's events.
     let said = |message: &String| -> Option<u64> {
         let (_, rest) = message.split_once("lost ")?;
         let (n, _) = rest.split_once(" connections: the output took no more")?;

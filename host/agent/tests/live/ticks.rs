@@ -19,7 +19,7 @@ fn plugin(text: &str) -> (TempDir, PathBuf) {
     (folder, file)
 }
 
-/// It is given no event: nobody connects to port 0.
+/// The plugin gets no event: nobody connects to port 0.
 fn with(file: &std::path::Path, settings: &str) -> String {
     format!("{}:when=dport=0,limits.tick=20s{settings}", file.display())
 }

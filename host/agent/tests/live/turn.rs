@@ -1,9 +1,9 @@
-//! Turns of the tests that ask much of a container runtime: it has to answer within 100 ms, which it can't when another one is asked
-//! as much on the same two cores.
+//! Serialises tests that load a container runtime. A runtime must answer within 100 ms, and cannot do so if two tests load it at
+//! the same time on two cores.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// One at a time, until the result is dropped. A test that has failed in its turn ends it too.
+/// Waits for the turn of this test, which ends when the result is dropped, also if the test fails.
 pub(crate) fn wait() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

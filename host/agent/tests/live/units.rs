@@ -38,7 +38,7 @@ impl Service {
         self.slice.join(&self.name)
     }
 
-    /// Connects to port 9 of that address, where nobody listens.
+    /// Connects to port 9 of the address, where nobody listens.
     fn connect(&self, address: &str) {
         let script = "echo $$ >\"$1/cgroup.procs\" && exec nc -w 5 \"$2\" 9";
         let folder = self.folder();

@@ -1,4 +1,4 @@
-//! Compiled plugins are kept for the next start, and only what nobody else can have written is ever used.
+//! The cache of compiled plugins: lightmon uses only entries that no other user can have written.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ fn cached(cache: &Path, plugin: impl AsRef<[u8]>) -> Host {
     host
 }
 
-/// Loads it, and checks that it does what it should.
+/// Loads the plugin, and checks its verdicts.
 fn works(host: &Host) -> Vec<String> {
     logged(|| assert_eq!(ports(&host.run().pass(events(&[53, 80]))), [80]))
 }
@@ -134,7 +134,7 @@ fn the_cached_code_is_used() {
 fn a_changed_plugin_has_another_cache_entry() {
     let folder = tempfile::tempdir().expect("a folder");
     works(&host(folder.path()));
-    // A custom section that says nothing.
+    // An empty custom section.
     let changed = [module(&["drop_port"]), b"\0\x02\x01x".to_vec()].concat();
     works(&cached(folder.path(), changed));
     assert_eq!(entries(folder.path()).len(), 2);
@@ -217,7 +217,7 @@ fn entries_writable_by_others_are_compiled_again() {
         "{messages:?}"
     );
 
-    // Nothing can be put in its place.
+    // Nobody can replace it.
     fs::remove_file(&entry).expect("remove");
     fs::create_dir(&entry).expect("a folder");
     let messages = works(&host);
@@ -304,7 +304,7 @@ fn folders_writable_by_others_are_not_used() {
 fn an_unwritable_folder_gives_one_message() {
     let folder = tempfile::tempdir().expect("a folder");
     set_mode(folder.path(), 0o500);
-    // Modes don't stop root, but nobody can make files there.
+    // File modes do not stop root, but nobody can create files here.
     let read_only = match nix::unistd::geteuid().is_root() {
         true => Path::new("/sys/kernel"),
         false => folder.path(),
@@ -318,7 +318,7 @@ fn an_unwritable_folder_gives_one_message() {
     assert_eq!(messages.len(), 1);
 }
 
-/// Leads a recording through the plugin, in a process of its own.
+/// Runs a recording through the plugin in another process.
 fn start(program: &Path, plugin: &Path, cache: &Path, uid: u32) -> Child {
     Command::new(program)
         .args(["-f", "json", "--replay", "/dev/null", "--plugin"])

@@ -1,5 +1,5 @@
-//! Evil guests through the whole monitor, each before a good one: lightmon goes on, or refuses them at once; every event is
-//! accounted for; the good one's verdicts come; each kind of fault is said once.
+//! Evil guests in the whole monitor, each before a good one. lightmon continues, or refuses the guest at the start. It accounts
+//! for every event, applies the verdicts of the good guest, and logs each kind of fault once.
 
 use std::{
     fs::{self, File},
@@ -192,7 +192,7 @@ fn nonsense_results_are_ignored() {
         assert_eq!(ended.status, Some(0), "{name}: {:#?}", ended.messages);
         let (_, lost) = ended.balance(name);
         assert_eq!(lost > 0, dropped, "{name}");
-        // Its own messages, of which there may be twenty a second.
+        // Messages of the plugin; at most twenty each second.
         assert!(
             ended.about_evil().len() <= 200,
             "{name}: {}",

@@ -1,4 +1,4 @@
-//! Guests that are evil when they are called without events, through the whole monitor: it goes on, each event is written, and one
+//! Evil guests whose tick fails, in the whole monitor: the monitor continues, each event is written, and one
 //! message says what failed.
 
 use std::{fs, path::Path, process::Command};
@@ -23,7 +23,7 @@ fn guest(call: &str, body: &str) -> Vec<u8> {
     of_text(&text)
 }
 
-/// What comes out of a recording in which one tick is due, and what is said.
+/// Runs a recording in which one tick is due. Returns output and log.
 fn run(guest: &[u8], format: &str) -> (String, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let (plugin, recording) = (

@@ -1,4 +1,4 @@
-//! Plugins that fail, on purpose: the monitor goes on, the events come out, each fault is counted and told once.
+//! Plugins that fail: the monitor continues, the events are written, each fault is counted and logged once.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn skipped(name: &str, ports: &[u16]) -> Vec<Event> {
     events
 }
 
-/// Three batches through a plugin that fails on each: what was logged.
+/// Runs three batches through a plugin that fails on each. Returns the log.
 fn fails(guest: &str, limits: Limits) -> Vec<String> {
     let host = Host::new(forgetful(limits)).with("evil.wasm", module(&[guest]), "");
     let mut run = host.run();
@@ -111,8 +111,8 @@ fn a_failing_plugin_does_not_stop_the_chain() {
     assert_eq!(run.counts(2), [1, 0, 0]);
 }
 
-/// 64 events, of which one, or two, are more than the guest can bear. It drops the first event of each batch that it
-/// survives, which shows how the others were asked about again.
+/// The guest fails on one or two of 64 events. It drops the first event of each batch that succeeds, which shows how lightmon
+/// bisected the batch.
 #[test]
 fn the_other_events_get_their_verdicts() {
     let mut batch: Vec<u16> = (1000..1064).collect();
@@ -176,7 +176,7 @@ fn endless_loops_are_stopped_in_time() {
     assert_eq!((run.counts(0)[1], run.counts(1)[1]), (1, 1));
 }
 
-/// After the second fault of a while it gets a pause, in which it is not asked; and after the fifth it is left out.
+/// After the second fault within the window, the plugin is paused. After the fifth, it is disabled.
 #[test]
 fn too_many_faults_disable_the_plugin_with_one_message() {
     for (settings, left, events_do) in [
@@ -191,7 +191,7 @@ fn too_many_faults_disable_the_plugin_with_one_message() {
         let log = logged(|| {
             while run.counts(0)[1] < 5 || batches < 10 {
                 assert!(start.elapsed() < Duration::from_secs(60));
-                // What it doesn't ask for is not its business, working or not.
+                // The plugin does not ask for these fields.
                 let out = ports(&run.pass(events(&[53, 80, 53])));
                 assert_eq!(out.len(), left + 1);
                 assert!(out.contains(&80));

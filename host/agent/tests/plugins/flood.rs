@@ -37,7 +37,7 @@ impl Source for Flood {
     }
 }
 
-/// Runs a flood through a plugin that never answers: what it took, and the summary.
+/// Runs a flood through a plugin that never answers. Returns the time and the summary.
 fn flood(
     settings: &str,
     is_lossless: bool,
@@ -99,7 +99,7 @@ fn on_fault_halt_ends_lightmon_after_a_failing_tick() {
     assert_eq!(stats.unaccounted(), 0, "{stats}");
 }
 
-/// A recording waits: nothing goes past a plugin for want of time.
+/// A replay waits for its plugins: no event bypasses a plugin.
 #[test]
 fn a_replay_waits_for_its_plugins() {
     let (time, stats, result) = flood("", true, 1000);

@@ -1,4 +1,4 @@
-//! Look-up files: only those that were granted, with what is in them; files that are none are refused.
+//! Look-up tables: a plugin can read the granted files only, and files that are not tables are refused.
 
 use lightmon_event::Event;
 use sha2::Digest as _;
@@ -41,7 +41,7 @@ fn found(table: &std::path::Path, column: &str, address: &str) -> [Option<String
     })
 }
 
-/// A file in a folder of its own.
+/// Creates a file in a new folder.
 fn file(name: &str, content: impl AsRef<[u8]>) -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join(name);
@@ -203,7 +203,7 @@ fn no_table_is_granted_by_default() {
         error(crate::guest::module(&["keep"]), &format!(":table.t={path}")),
         "plugin p.wasm: was granted the table `t`, but asks for nothing"
     );
-    // Without a manifest nobody knows what it asks for; then the plugin says it.
+    // Without a manifest, lightmon does not know the plugin's tables; the plugin itself reports the missing one.
     assert_eq!(
         error(lookup(""), &format!(":table.x={path}")),
         "plugin p.wasm: refuses to start: no table `t` is granted: give the plugin one with table.t=FILE"
@@ -343,7 +343,7 @@ fn settings_that_the_manifest_does_not_know() {
     );
 }
 
-/// Each plugin has its own limits, and one that brings a runtime along has more memory.
+/// Each plugin has limits of its own. A plugin that contains a language runtime may use more memory.
 #[test]
 fn limits_of_one_plugin() {
     let bytes = crate::guest::module(&["keep"]);

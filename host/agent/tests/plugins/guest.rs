@@ -12,8 +12,8 @@ pub(crate) fn wit() -> String {
     .expect("the contract")
 }
 
-/// A module with the section that says what it is: the named texts after the prelude, with `init.wat` unless one of
-/// them begins with `init` or has an `init` of its own.
+/// Builds a module with type information from the prelude and the named texts. Adds `init.wat` unless one of the texts begins
+/// with `init` or contains an `init`.
 pub(crate) fn module(parts: &[&str]) -> Vec<u8> {
     of_text(&text(parts))
 }

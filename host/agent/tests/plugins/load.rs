@@ -1,4 +1,4 @@
-//! What can't be used is refused before anything runs, in words that say which file, why and what to do.
+//! lightmon refuses invalid plugins before anything runs. The message names the file, the cause and what to do.
 
 use std::{os::unix::ffi::OsStrExt, time::Duration};
 

@@ -11,8 +11,8 @@ mod imports;
 mod load;
 mod mmdb;
 mod monitor;
+mod reload;
 mod stored;
-mod swap;
 mod tick;
 mod verdicts;
 
@@ -87,7 +87,7 @@ fn when(expression: &str) -> Result<When, String> {
     }
 }
 
-/// Limits under which an honest guest is not stopped on a busy machine; for those that never end, see [`short`].
+/// Limits that do not stop an honest guest on a busy machine. For guests that never end, see [`short`].
 fn patient() -> Limits {
     Limits {
         batch: Duration::from_secs(20),
@@ -135,7 +135,7 @@ impl Host {
         Chain::load(&self.specs, &self.limits, self.cache.as_deref(), when)
     }
 
-    /// What is wrong, without the folder's name.
+    /// The error, without the name of the folder.
     fn error(&self) -> String {
         let text = self.load().err().expect("must not load").to_string();
         text.replace(&format!("{}/", self.folder.path().display()), "")
@@ -181,7 +181,7 @@ impl Run {
     }
 }
 
-/// What is logged while `run` runs, a line a message.
+/// Returns the messages that are logged while `run` runs.
 fn logged(run: impl FnOnce()) -> Vec<String> {
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);

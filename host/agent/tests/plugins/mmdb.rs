@@ -4,7 +4,7 @@
 pub(crate) enum Value {
     Text(&'static str),
     Number(u32),
-    /// What the file says of itself has its own sizes.
+    /// The metadata has sizes of its own.
     Short(u16),
     Long(u64),
     Map(Vec<(&'static str, Value)>),

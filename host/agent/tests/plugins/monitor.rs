@@ -1,4 +1,4 @@
-//! The binary as a user runs it on a recording: what goes in line by line, what comes out, what it says.
+//! The binary over a recording: input line by line, output, and log.
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write as _},
@@ -17,7 +17,7 @@ use nix::{
 /// Generous: the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// lightmon that writes what it reads from standard input as JSON, and keeps nothing.
+/// A lightmon that replays its standard input as JSON, without a cache and without dead letters.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lightmon"));
     command

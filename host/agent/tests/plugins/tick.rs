@@ -1,4 +1,4 @@
-//! What plugins say of their own: when they are asked, what may be in it, and what becomes of those that fail at it.
+//! Ticks: when lightmon calls a plugin, what a report may have, and what happens if a tick fails.
 
 use std::{fs, time::Duration};
 
@@ -74,7 +74,7 @@ fn tick_is_called_each_period_and_at_the_end() {
         [one("seen", "0", 5000)],
         "not once for each period"
     );
-    // A clock that is set back stops nothing.
+    // Setting the clock back does not stop ticks.
     let early = tick_by_clock(&mut run, 5250, at(0)).0;
     assert_eq!(early, [one("seen", "0", 0)]);
     run.pass(events(&[1]));

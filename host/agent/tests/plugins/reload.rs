@@ -1,5 +1,5 @@
-//! Plugins whose files change while lightmon runs: the new one takes the old one's place between two events, and what can't be
-//! used changes nothing.
+//! Reload of plugins whose files change while lightmon runs: the replacement takes over between two events. An invalid
+//! replacement changes nothing.
 
 use std::{
     fs,
@@ -158,7 +158,7 @@ fn owned_by(owner: &str) -> Vec<u8> {
     format!("net,owner\n192.0.2.0/24,{owner}\n").into_bytes()
 }
 
-/// One plugin that tags with the owner, who is `old`, from `nets.csv` in that folder.
+/// A plugin that adds the owner as a tag. The owner is `old`, from `nets.csv` in the folder.
 fn with_table(args: &[&str]) -> (Folder, Lightmon) {
     let folder = Folder::new();
     let (path, table) = (

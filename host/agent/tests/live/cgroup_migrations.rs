@@ -1,4 +1,4 @@
-//! Processes that are moved between cgroups of version 1, where nothing but /proc tells which container they are in.
+//! Cgroup migrations in version 1, where only /proc tells the container of a process.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! The canary over the real kernel program: it says nothing while all is seen, raises the alarm when nothing is, and gives
-//! the all-clear afterwards.
+//! The periodic self-test with the real kernel program: silent while lightmon sees all connections, `blind` when it sees none,
+//! and `sighted` afterwards.
 
 use std::{
     fs,
@@ -44,7 +44,7 @@ fn open() -> EbpfSource {
     EbpfSource::open(&options).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What reads a source and shows lightmon's own connections to the eye; detaches the hooks when it is ended.
+/// Reads a source and passes lightmon's own connections to the observer. Detaches the hooks at the end.
 struct Reader {
     stop: Stop,
     thread: JoinHandle<()>,
@@ -52,7 +52,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn start(mut source: EbpfSource, eye: Observer) -> Self {
+    fn start(mut source: EbpfSource, observer: Observer) -> Self {
         let (stop, shown) = (Stop::new().unwrap(), Arc::new(AtomicUsize::new(0)));
         let (stop_too, shown_too) = (stop.clone(), shown.clone());
         let thread = thread::spawn(move || {
@@ -63,7 +63,7 @@ impl Reader {
                     .unwrap();
                 for record in records.drain(..) {
                     if let Record::FromSelf(event) = record {
-                        eye.observe(&event);
+                        observer.observe(&event);
                         shown_too.fetch_add(1, Relaxed);
                     }
                 }
@@ -96,18 +96,18 @@ impl Reader {
 #[test]
 #[ignore = "needs root: make test runs it"]
 fn detached_hooks_fail_the_self_test() {
-    let (teller, told) = mpsc::channel();
+    let (sender, told) = mpsc::channel();
     let (stop, source) = (Stop::new().unwrap(), open());
-    let mut canary = SelfTest::new(&source.degraded);
-    let made = canary.run().made();
-    assert!(made >= 4, "{canary:?}");
+    let mut self_test = SelfTest::new(&source.degraded);
+    let made = self_test.run().made();
+    assert!(made >= 4, "{self_test:?}");
     let interval = Duration::from_millis(100);
-    let eye = periodic::start(canary, interval, stop.clone(), move |sight| {
-        let _ = teller.send(sight);
+    let observer = periodic::start(self_test, interval, stop.clone(), move |result| {
+        let _ = sender.send(result);
     })
     .unwrap();
 
-    let reader = Reader::start(source, eye.clone());
+    let reader = Reader::start(source, observer.clone());
     reader.wait_for(5 * made);
     assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Empty));
 
@@ -115,7 +115,7 @@ fn detached_hooks_fail_the_self_test() {
     let blind = told.recv_timeout(DEADLINE).unwrap().unwrap_err();
     assert!(blind.contains(" was not seen"), "{blind}");
 
-    let reader = Reader::start(open(), eye);
+    let reader = Reader::start(open(), observer);
     assert_eq!(told.recv_timeout(DEADLINE).unwrap(), Ok(()));
     stop.set();
     reader.end();
@@ -125,10 +125,10 @@ fn detached_hooks_fail_the_self_test() {
     );
 }
 
-/// lightmon with a canary. What others do on the machine at the same time is left out: only notices are written.
+/// A lightmon with the self-test. It excludes all events, so that only notices are written.
 fn start(args: &[&str]) -> Lightmon {
     let everything = "dip=0.0.0.0/0; dip=::/0";
-    let canary = [
+    let options = [
         "-f",
         "json",
         "--exclude",
@@ -136,7 +136,7 @@ fn start(args: &[&str]) -> Lightmon {
         "--canary-interval",
         "1s",
     ];
-    Lightmon::start(&[&canary, args].concat())
+    Lightmon::start(&[&options, args].concat())
 }
 
 fn json(line: &str) -> Value {
@@ -150,11 +150,11 @@ fn the_self_test_gives_no_false_alarm() {
     assert_eq!(ended.status.code(), Some(0), "{:#?}", ended.messages);
     assert_eq!(ended.lines, [""; 0]);
     let balance = ended.balance();
-    // Four connections over IPv4, four rounds at least, and none of them taken for anybody else's.
+    // Four connections over IPv4 in at least four runs, all counted as lightmon's own.
     assert!(balance.own >= 16, "{:#?}", ended.messages);
 }
 
-/// A thread of another process that stands still until this is dropped.
+/// Stops a thread of another process until this is dropped.
 struct Standstill(Pid);
 
 impl Standstill {
@@ -201,7 +201,7 @@ fn ptrace(request: libc::c_uint, thread: Pid) {
         unsafe_code,
         reason = "nix has it behind a feature that only this test needs"
     )]
-    // SAFETY: these requests read and write no memory of ours.
+    // SAFETY: these requests do not access memory of this process.
     let result = unsafe { libc::ptrace(request, thread.as_raw(), 0, 0) };
     Errno::result(result).unwrap();
 }
