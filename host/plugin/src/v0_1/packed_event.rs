@@ -1,6 +1,6 @@
 //! Writes the events of a batch into the memory of a plugin, each event at once.
 //!
-//! The derived code writes field by field, and looks up the memory for each field, which takes most of the host's time for an event.
+//! The derived code writes field by field, and looks up the memory for each field. How much that costs per call is not measured yet.
 #![expect(
     unsafe_code,
     reason = "wasmtime's traits are unsafe to implement: see SAFETY"
